@@ -1,0 +1,3 @@
+//! The `portadc` command.
+
+fn main() {}

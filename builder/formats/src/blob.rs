@@ -1,0 +1,44 @@
+//! Bytes that stay where they are until an image is written: in memory, or in an open file.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Bytes by offset. Cloning shares them.
+#[derive(Debug, Clone)]
+pub enum Blob {
+    /// All of the bytes.
+    Memory(Arc<[u8]>),
+    /// An open file, read by position only, so that threads can share it.
+    File(Arc<File>),
+}
+
+impl Blob {
+    /// Fills `buffer` from `offset`; a blob that ends before is an error.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::Memory(bytes) => {
+                let range = usize::try_from(offset)
+                    .ok()
+                    .and_then(|start| bytes.get(start..start.checked_add(buffer.len())?));
+                let bytes = range.ok_or(io::ErrorKind::UnexpectedEof)?;
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+            Self::File(file) => file.read_exact_at(buffer, offset),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Blob {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Memory(bytes.into())
+    }
+}
+
+impl From<File> for Blob {
+    fn from(file: File) -> Self {
+        Self::File(Arc::new(file))
+    }
+}

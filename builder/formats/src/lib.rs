@@ -1,0 +1,21 @@
+//! Values to bytes and back. Nothing here knows a path, starts a process, reads the clock or draws a random
+//! number: every identifier and every time is an argument, so the same values give the same bytes.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`units`] | sizes, sectors and times as types |
+//! | [`ids`] | identifiers derived from names instead of drawn at random |
+//! | [`blob`] | bytes that stay where they are until an image is written |
+//! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
+//! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
+//! | [`tree`] | layers stacked into the one tree that a file system holds |
+//! | [`btrfs`] | a tree as a btrfs volume |
+//! | [`fat`] | a list of files as a FAT volume |
+//! | [`mbr`], [`gpt`] | partition tables |
+
+pub mod blob;
+pub mod ids;
+pub mod layer;
+pub mod sparse;
+pub mod tree;
+pub mod units;
