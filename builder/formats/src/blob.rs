@@ -15,6 +15,14 @@ pub enum Blob {
 }
 
 impl Blob {
+    /// Bytes in the blob.
+    pub fn length(&self) -> io::Result<u64> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.len() as u64),
+            Self::File(file) => Ok(file.metadata()?.len()),
+        }
+    }
+
     /// Fills `buffer` from `offset`; a blob that ends before is an error.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match self {
