@@ -23,6 +23,14 @@ impl Blob {
         }
     }
 
+    /// A number that clones of a blob share and no other blob has at the same time.
+    pub fn address(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => Arc::as_ptr(bytes).cast::<u8>().addr(),
+            Self::File(file) => Arc::as_ptr(file).addr(),
+        }
+    }
+
     /// Fills `buffer` from `offset`; a blob that ends before is an error.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match self {

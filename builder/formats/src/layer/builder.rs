@@ -87,7 +87,9 @@ pub enum Refusal {
         what: &'static str,
     },
     /// A symbolic link that leads nowhere, or is too long.
-    #[error("the target of a symbolic link has 1 to {MAX_PATH} bytes and no NUL; this one has {length} bytes")]
+    #[error(
+        "the target of a symbolic link has 1 to {MAX_PATH} bytes and no NUL; this one has {length} bytes"
+    )]
     SymlinkTarget {
         /// Bytes in the target.
         length: usize,
@@ -105,13 +107,19 @@ pub enum Refusal {
         nanoseconds: u32,
     },
     /// An extended attribute's name is not `namespace.name`.
-    #[error("extended attribute {} is not named `namespace.name` within {MAX_NAME} bytes", shown(name))]
+    #[error(
+        "extended attribute {} is not named `namespace.name` within {MAX_NAME} bytes",
+        shown(name)
+    )]
     XattrName {
         /// The name.
         name: Vec<u8>,
     },
     /// An extended attribute is too large.
-    #[error("extended attribute {} of {length} bytes is above the limit of {limit}", shown(name))]
+    #[error(
+        "extended attribute {} of {length} bytes is above the limit of {limit}",
+        shown(name)
+    )]
     XattrSize {
         /// Its name.
         name: Vec<u8>,
@@ -152,7 +160,10 @@ impl LayerBuilder<Vec<u8>> {
     /// The finished layer.
     pub fn finish_layer(self) -> Result<Layer, PackError> {
         let (index, blob) = self.finish()?;
-        Ok(Layer { entries: index.entries, blob: blob.into() })
+        Ok(Layer {
+            entries: index.entries,
+            blob: blob.into(),
+        })
     }
 }
 
@@ -185,11 +196,21 @@ impl<W: Write> LayerBuilder<W> {
         size: u64,
         mut reader: impl Read,
     ) -> Result<(), BuildError> {
-        self.sparse_file(path, attributes, size, &[Region { offset: 0, length: size }], |buffer| {
-            reader
-                .read_exact(buffer)
-                .map_err(|source| BuildError::Read { path: path.to_vec(), source })
-        })
+        self.sparse_file(
+            path,
+            attributes,
+            size,
+            &[Region {
+                offset: 0,
+                length: size,
+            }],
+            |buffer| {
+                reader.read_exact(buffer).map_err(|source| BuildError::Read {
+                    path: path.to_vec(),
+                    source,
+                })
+            },
+        )
     }
 
     /// Adds a file with data in `regions` (in order, disjoint, within `size`) that `read` delivers one after another.
@@ -202,9 +223,23 @@ impl<W: Write> LayerBuilder<W> {
         mut read: impl FnMut(&mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         if size > MAX_FILE {
-            return Err(refused(path, Refusal::Size { size, limit: MAX_FILE }).into());
+            return Err(refused(
+                path,
+                Refusal::Size {
+                    size,
+                    limit: MAX_FILE,
+                },
+            )
+            .into());
         }
-        self.add(path, attributes, Body::File(Content { size, data: Data::Extents(Vec::new()) }))?;
+        self.add(
+            path,
+            attributes,
+            Body::File(Content {
+                size,
+                data: Data::Extents(Vec::new()),
+            }),
+        )?;
         self.files.push(path.to_vec());
         self.packer
             .file(size, regions, |buffer| read(buffer).map_err(FileError::Read))
@@ -233,7 +268,13 @@ impl<W: Write> LayerBuilder<W> {
             Some((attributes, Body::File(_))) => (attributes.clone(), target),
             Some((attributes, Body::Hardlink(file))) => (attributes.clone(), file.clone()),
             Some((_, body)) => {
-                return Err(refused(path, Refusal::LinkKind { target, what: body.what() }));
+                return Err(refused(
+                    path,
+                    Refusal::LinkKind {
+                        target,
+                        what: body.what(),
+                    },
+                ));
             }
             None => return Err(refused(path, Refusal::LinkMissing { target })),
         };
@@ -291,13 +332,24 @@ impl<W: Write> LayerBuilder<W> {
         }
         let entries = entries
             .into_iter()
-            .map(|(path, (attributes, body))| Entry { path, attributes, body })
+            .map(|(path, (attributes, body))| Entry {
+                path,
+                attributes,
+                body,
+            })
             .collect();
-        Ok((Index { entries, blob_length: packed.blob_length }, packed.blob))
+        Ok((
+            Index {
+                entries,
+                blob_length: packed.blob_length,
+            },
+            packed.blob,
+        ))
     }
 
     fn add(&mut self, path: &[u8], attributes: Attributes, body: Body) -> Result<(), BuildError> {
-        self.check(path, &attributes, &body).map_err(|reason| refused(path, reason))?;
+        self.check(path, &attributes, &body)
+            .map_err(|reason| refused(path, reason))?;
         let mut ancestor = path;
         while let Some(parent) = path::parent(ancestor) {
             if !self.parents.contains(parent) {
@@ -326,7 +378,10 @@ impl<W: Write> LayerBuilder<W> {
             match self.entries.get(parent) {
                 Some((_, Body::Directory)) | None => ancestor = parent,
                 Some((_, body)) => {
-                    return Err(Refusal::Through { ancestor: parent.to_vec(), what: body.what() });
+                    return Err(Refusal::Through {
+                        ancestor: parent.to_vec(),
+                        what: body.what(),
+                    });
                 }
             }
         }
@@ -349,10 +404,14 @@ impl<E> From<PackError> for FileError<E> {
 /// Whether an inode can carry the attributes.
 pub(super) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
     if attributes.mode > 0o7777 {
-        return Err(Refusal::Mode { mode: attributes.mode });
+        return Err(Refusal::Mode {
+            mode: attributes.mode,
+        });
     }
     if attributes.mtime.nanoseconds >= 1_000_000_000 {
-        return Err(Refusal::Nanoseconds { nanoseconds: attributes.mtime.nanoseconds });
+        return Err(Refusal::Nanoseconds {
+            nanoseconds: attributes.mtime.nanoseconds,
+        });
     }
     for (name, value) in &attributes.xattrs {
         let dot = name.iter().position(|byte| *byte == b'.');
@@ -361,12 +420,19 @@ pub(super) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
             return Err(Refusal::XattrName { name: name.clone() });
         }
         if value.len() > MAX_XATTR {
-            return Err(Refusal::XattrSize { name: name.clone(), length: value.len(), limit: MAX_XATTR });
+            return Err(Refusal::XattrSize {
+                name: name.clone(),
+                length: value.len(),
+                limit: MAX_XATTR,
+            });
         }
     }
     Ok(())
 }
 
 fn refused(path: &[u8], reason: Refusal) -> BuildError {
-    BuildError::Refused { path: path.to_vec(), reason }
+    BuildError::Refused {
+        path: path.to_vec(),
+        reason,
+    }
 }

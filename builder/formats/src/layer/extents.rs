@@ -32,7 +32,11 @@ impl ZstdLevel {
 
     /// A level from 1 to 15; `None` outside.
     pub const fn new(level: u8) -> Option<Self> {
-        if level >= 1 && level <= 15 { Some(Self(level)) } else { None }
+        if level >= 1 && level <= 15 {
+            Some(Self(level))
+        } else {
+            None
+        }
     }
 
     /// The level as a number.
@@ -160,7 +164,9 @@ impl Encoder {
 
     /// The zstd frame of `bytes` if it is shorter than `limit`.
     fn compress(&mut self, bytes: &[u8], limit: usize) -> io::Result<Option<&[u8]>> {
-        let Some(zstd) = &mut self.zstd else { return Ok(None) };
+        let Some(zstd) = &mut self.zstd else {
+            return Ok(None);
+        };
         let length = zstd.compress_to_buffer(bytes, self.frame.as_mut_slice())?;
         Ok((length < limit).then(|| &self.frame[..length]))
     }
@@ -169,5 +175,7 @@ impl Encoder {
 /// Whether all bytes are zero.
 fn is_zero(bytes: &[u8]) -> bool {
     const ZEROS: [u8; SECTOR as usize] = [0; SECTOR as usize];
-    bytes.chunks(ZEROS.len()).all(|sector| *sector == ZEROS[..sector.len()])
+    bytes
+        .chunks(ZEROS.len())
+        .all(|sector| *sector == ZEROS[..sector.len()])
 }

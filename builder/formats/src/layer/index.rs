@@ -92,7 +92,10 @@ impl Index {
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
-        #[expect(clippy::expect_used, reason = "vectors, maps and integers are all that postcard is given here")]
+        #[expect(
+            clippy::expect_used,
+            reason = "vectors, maps and integers are all that postcard is given here"
+        )]
         let mut bytes = postcard::to_extend(self, bytes).expect("postcard refuses no sized value");
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
@@ -126,17 +129,29 @@ impl Index {
     pub fn with_blob(self, blob: Blob) -> Result<Layer, IndexError> {
         let found = blob.length().map_err(IndexError::Read)?;
         if found != self.blob_length {
-            return Err(IndexError::BlobLength { expected: self.blob_length, found });
+            return Err(IndexError::BlobLength {
+                expected: self.blob_length,
+                found,
+            });
         }
-        Ok(Layer { entries: self.entries, blob })
+        Ok(Layer {
+            entries: self.entries,
+            blob,
+        })
     }
 
     fn check(&self) -> Result<(), IndexError> {
-        let kinds: HashMap<&[u8], &Body> =
-            self.entries.iter().map(|entry| (&entry.path[..], &entry.body)).collect();
+        let kinds: HashMap<&[u8], &Body> = self
+            .entries
+            .iter()
+            .map(|entry| (&entry.path[..], &entry.body))
+            .collect();
         let mut before: Option<&[u8]> = None;
         for entry in &self.entries {
-            let fault = |fault: String| IndexError::Entry { path: entry.path.clone(), fault };
+            let fault = |fault: String| IndexError::Entry {
+                path: entry.path.clone(),
+                fault,
+            };
             path::check(&entry.path, MAX_PATH).map_err(|error| fault(error.to_string()))?;
             check_attributes(&entry.attributes).map_err(|error| fault(error.to_string()))?;
             if before.is_some_and(|before| before >= &entry.path[..]) {
@@ -194,7 +209,12 @@ fn check_content(content: &Content, blob_length: u64) -> Result<(), &'static str
     };
     let mut covered = 0;
     for extent in extents {
-        let numbers = [extent.file_offset, extent.length, extent.blob_offset, extent.stored_length];
+        let numbers = [
+            extent.file_offset,
+            extent.length,
+            extent.blob_offset,
+            extent.stored_length,
+        ];
         if numbers.iter().any(|number| !number.is_multiple_of(SECTOR)) {
             return Err("an extent does not lie on sectors");
         }
@@ -209,13 +229,15 @@ fn check_content(content: &Content, blob_length: u64) -> Result<(), &'static str
             return Err("an extent has the wrong number of checksums");
         }
         let end = extent.file_offset.checked_add(extent.length);
-        if extent.file_offset < covered
-            || end.is_none_or(|end| end > content.size.next_multiple_of(SECTOR))
-        {
+        if extent.file_offset < covered || end.is_none_or(|end| end > content.size.next_multiple_of(SECTOR)) {
             return Err("its extents overlap or lie behind its end");
         }
         covered = extent.file_offset + extent.length;
-        if extent.blob_offset.checked_add(extent.stored_length).is_none_or(|end| end > blob_length) {
+        if extent
+            .blob_offset
+            .checked_add(extent.stored_length)
+            .is_none_or(|end| end > blob_length)
+        {
             return Err("an extent lies behind the end of the blob");
         }
     }
@@ -227,15 +249,26 @@ impl Layer {
     pub fn verify(&self) -> Result<(), IndexError> {
         let mut buffer = Vec::new();
         for entry in &self.entries {
-            let Body::File(Content { data: Data::Extents(extents), .. }) = &entry.body else { continue };
+            let Body::File(Content {
+                data: Data::Extents(extents),
+                ..
+            }) = &entry.body
+            else {
+                continue;
+            };
             for extent in extents {
                 buffer.resize(extent.stored_length as usize, 0);
-                self.blob.read_exact_at(&mut buffer, extent.blob_offset).map_err(IndexError::Read)?;
+                self.blob
+                    .read_exact_at(&mut buffer, extent.blob_offset)
+                    .map_err(IndexError::Read)?;
                 let sectors = buffer.chunks(SECTOR as usize).zip(&extent.checksums);
                 for (number, (sector, checksum)) in (0..).zip(sectors) {
                     if crc32c::crc32c(sector) != *checksum {
                         let offset = extent.blob_offset + number * SECTOR;
-                        return Err(IndexError::BlobDamaged { offset, path: entry.path.clone() });
+                        return Err(IndexError::BlobDamaged {
+                            offset,
+                            path: entry.path.clone(),
+                        });
                     }
                 }
             }

@@ -151,7 +151,10 @@ impl<W: Write> Packer<W> {
         regions: &[Region],
         mut read: impl FnMut(&mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.contents.push(Content { size, data: Data::Extents(Vec::new()) });
+        self.contents.push(Content {
+            size,
+            data: Data::Extents(Vec::new()),
+        });
         if size == 0 {
             return Ok(());
         }
@@ -160,16 +163,31 @@ impl<W: Write> Packer<W> {
             for region in regions {
                 read(&mut bytes[region.offset as usize..region.end() as usize])?;
             }
-            return Ok(self.submit(0, Chunk { bytes, place: Place::Inline })?);
+            return Ok(self.submit(
+                0,
+                Chunk {
+                    bytes,
+                    place: Place::Inline,
+                },
+            )?);
         }
-        let mut cursor = Cursor { regions, read_of_first: 0 };
+        let mut cursor = Cursor {
+            regions,
+            read_of_first: 0,
+        };
         while let Some((start, end)) = cursor.next_run() {
             let mut chunk_start = start;
             while chunk_start < end {
                 let chunk_end = end.min(chunk_start + MAX_COMPRESSED);
                 let mut bytes = vec![0; (chunk_end - chunk_start) as usize];
                 cursor.fill(&mut bytes, chunk_start, &mut read)?;
-                self.submit(chunk_start, Chunk { bytes, place: Place::Extent })?;
+                self.submit(
+                    chunk_start,
+                    Chunk {
+                        bytes,
+                        place: Place::Extent,
+                    },
+                )?;
                 chunk_start = chunk_end;
             }
         }
@@ -181,7 +199,11 @@ impl<W: Write> Packer<W> {
         self.settle(0)?;
         self.end_run()?;
         self.blob.flush().map_err(PackError::Write)?;
-        Ok(Packed { contents: self.contents, blob: self.blob, blob_length: self.blob_length })
+        Ok(Packed {
+            contents: self.contents,
+            blob: self.blob,
+            blob_length: self.blob_length,
+        })
     }
 
     /// Hands a chunk of the last file to the workers; first makes room when too many are under way.
@@ -192,15 +214,30 @@ impl<W: Write> Packer<W> {
         }
         let (sender, result) = mpsc::channel();
         self.queue.send((chunk, sender)).map_err(|_| worker_lost())?;
-        self.pending.push_back(Pending { file: self.contents.len() - 1, file_offset, result });
+        self.pending.push_back(Pending {
+            file: self.contents.len() - 1,
+            file_offset,
+            result,
+        });
         Ok(())
     }
 
     /// Takes results in order until only `left` chunks are under way.
     fn settle(&mut self, left: usize) -> Result<(), PackError> {
         while self.pending.len() > left {
-            let Some(Pending { file, file_offset, result }) = self.pending.pop_front() else { break };
-            match result.recv().map_err(|_| worker_lost())?.map_err(PackError::Compress)? {
+            let Some(Pending {
+                file,
+                file_offset,
+                result,
+            }) = self.pending.pop_front()
+            else {
+                break;
+            };
+            match result
+                .recv()
+                .map_err(|_| worker_lost())?
+                .map_err(PackError::Compress)?
+            {
                 Stored::Hole => {}
                 Stored::Inline(encoding, stored) => {
                     self.contents[file].data = Data::Inline { encoding, stored };
@@ -260,7 +297,11 @@ impl<W: Write> Packer<W> {
     /// Writes an extent unless the blob has it, and gives it to its file.
     fn store(&mut self, file: usize, file_offset: u64, extent: StoredExtent) -> Result<(), PackError> {
         let stored_length = extent.bytes.len() as u64;
-        let identity = Identity { encoding: extent.encoding, stored_length, digest: extent.digest };
+        let identity = Identity {
+            encoding: extent.encoding,
+            stored_length,
+            digest: extent.digest,
+        };
         let blob_offset = match self.known.get(&identity) {
             Some(offset) => *offset,
             None => {
@@ -289,7 +330,9 @@ impl<W: Write> Packer<W> {
 fn work(mut encoder: Encoder, jobs: &Mutex<Receiver<Job>>) {
     loop {
         // A poisoned lock means that another worker panicked while it waited; the packer reports the lost result.
-        let Ok(job) = jobs.lock().map(|jobs| jobs.recv()) else { return };
+        let Ok(job) = jobs.lock().map(|jobs| jobs.recv()) else {
+            return;
+        };
         let Ok((chunk, result)) = job else { return };
         if result.send(encoder.encode(chunk)).is_err() {
             // The packer was dropped: nobody waits for the other results either.

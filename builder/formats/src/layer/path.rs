@@ -45,7 +45,10 @@ pub enum PathFault {
 /// Accepts components joined by single `/`, none of them `.` or `..`; the empty path is the root.
 pub(crate) fn check(path: &[u8], limit: usize) -> Result<(), PathFault> {
     if path.len() > limit {
-        return Err(PathFault::Long { length: path.len(), limit });
+        return Err(PathFault::Long {
+            length: path.len(),
+            limit,
+        });
     }
     if path.contains(&0) {
         return Err(PathFault::Nul);
@@ -61,7 +64,9 @@ pub(crate) fn check(path: &[u8], limit: usize) -> Result<(), PathFault> {
             b"" | b"." => return Err(PathFault::EmptyComponent),
             b".." => return Err(PathFault::Parent),
             _ if component.len() > MAX_NAME => {
-                return Err(PathFault::LongName { length: component.len() });
+                return Err(PathFault::LongName {
+                    length: component.len(),
+                });
             }
             _ => {}
         }
@@ -74,7 +79,11 @@ pub(crate) fn parent(path: &[u8]) -> Option<&[u8]> {
     if path.is_empty() {
         return None;
     }
-    Some(path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &path[..slash]))
+    Some(
+        path.iter()
+            .rposition(|byte| *byte == b'/')
+            .map_or(&[][..], |slash| &path[..slash]),
+    )
 }
 
 /// A path for a message: UTF-8 stays, other bytes and control characters are escaped, a long one is cut.

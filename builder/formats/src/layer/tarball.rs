@@ -84,7 +84,10 @@ pub enum TarError {
         limit: usize,
     },
     /// The files are too large together.
-    #[error("with entry {} the files have more than the limit of {limit} together", shown(name))]
+    #[error(
+        "with entry {} the files have more than the limit of {limit} together",
+        shown(name)
+    )]
     Total {
         /// The first that is too much.
         name: Vec<u8>,
@@ -107,17 +110,24 @@ pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Resul
     while let Some(mut member) = archive.next()? {
         let name = std::mem::take(&mut member.name);
         if layer.len() >= limits.entries {
-            return Err(TarError::Entries { name, limit: limits.entries });
+            return Err(TarError::Entries {
+                name,
+                limit: limits.entries,
+            });
         }
         if member.kind == Kind::File {
             total = total.saturating_add(member.size);
         }
         if total > limits.total.0 && member.size <= limits.file.0 {
-            return Err(TarError::Total { name, limit: limits.total });
+            return Err(TarError::Total {
+                name,
+                limit: limits.total,
+            });
         }
         add(&mut layer, &mut archive, &name, member, options).map_err(|error| match error {
-            AddError::Refused(reason)
-            | AddError::Build(BuildError::Refused { reason, .. }) => TarError::Refused { name, reason },
+            AddError::Refused(reason) | AddError::Build(BuildError::Refused { reason, .. }) => {
+                TarError::Refused { name, reason }
+            }
             AddError::Build(BuildError::Pack(error)) => error.into(),
             // Files are read through `AddError::Archive`, never through a `Read`.
             AddError::Build(BuildError::Read { source, .. }) => PackError::Write(source).into(),
@@ -161,11 +171,23 @@ fn add<W: Write>(
         mtime: member.mtime,
         xattrs: member.xattrs,
     };
-    if let Some((name, value)) = attributes.xattrs.iter().find(|(_, value)| value.len() > limits.xattr) {
+    if let Some((name, value)) = attributes
+        .xattrs
+        .iter()
+        .find(|(_, value)| value.len() > limits.xattr)
+    {
         let (name, length) = (name.clone(), value.len());
-        return Err(Refusal::XattrSize { name, length, limit: limits.xattr }.into());
+        return Err(Refusal::XattrSize {
+            name,
+            length,
+            limit: limits.xattr,
+        }
+        .into());
     }
-    let device = Device { major: member.devmajor, minor: member.devminor };
+    let device = Device {
+        major: member.devmajor,
+        minor: member.devminor,
+    };
     match member.kind {
         Kind::Directory => layer.directory(path, attributes)?,
         Kind::Symlink => layer.symlink(path, attributes, &member.target)?,
@@ -181,7 +203,11 @@ fn add<W: Write>(
         Kind::Fifo => layer.fifo(path, attributes)?,
         Kind::File => {
             if member.size > limits.file.0 {
-                return Err(Refusal::Size { size: member.size, limit: limits.file.0 }.into());
+                return Err(Refusal::Size {
+                    size: member.size,
+                    limit: limits.file.0,
+                }
+                .into());
             }
             layer.sparse_file(path, attributes, member.size, &member.regions, |buffer| {
                 archive.read_data(buffer).map_err(AddError::Archive)
@@ -194,7 +220,10 @@ fn add<W: Write>(
 /// The path of an entry in the layer: without the `./` in front and, for a directory, the `/` behind.
 fn normal<'a>(name: &'a [u8], kind: Kind, limits: &Limits) -> Result<&'a [u8], Refusal> {
     if name.len() > limits.path {
-        return Err(Refusal::Path(PathFault::Long { length: name.len(), limit: limits.path }));
+        return Err(Refusal::Path(PathFault::Long {
+            length: name.len(),
+            limit: limits.path,
+        }));
     }
     if name.is_empty() {
         return Err(Refusal::Path(PathFault::EmptyComponent));

@@ -96,7 +96,11 @@ impl Header {
         let sum = number(&header.checksum)?;
         let (mut unsigned, mut signed) = (0, 0);
         for (position, byte) in block.iter().enumerate() {
-            let byte = if (148..156).contains(&position) { b' ' } else { *byte };
+            let byte = if (148..156).contains(&position) {
+                b' '
+            } else {
+                *byte
+            };
             unsigned += i128::from(byte);
             signed += i128::from(byte.cast_signed());
         }
@@ -142,16 +146,29 @@ fn number(field: &[u8]) -> Option<i128> {
     if first & 0x80 != 0 {
         // The first bit marks the form, the second is the sign.
         let start = i128::from(((first & 0x7f) << 1).cast_signed() >> 1);
-        return Some(rest.iter().fold(start, |value, byte| value << 8 | i128::from(*byte)));
+        return Some(
+            rest.iter()
+                .fold(start, |value, byte| value << 8 | i128::from(*byte)),
+        );
     }
     let is_blank = |byte: &u8| matches!(byte, b' ' | 0);
-    let start = field.iter().position(|byte| !is_blank(byte)).unwrap_or(field.len());
-    let digits = field[start..].iter().take_while(|byte| (b'0'..=b'7').contains(byte)).count();
+    let start = field
+        .iter()
+        .position(|byte| !is_blank(byte))
+        .unwrap_or(field.len());
+    let digits = field[start..]
+        .iter()
+        .take_while(|byte| (b'0'..=b'7').contains(byte))
+        .count();
     let (digits, rest) = field[start..].split_at(digits);
     if !rest.iter().all(is_blank) {
         return None;
     }
-    Some(digits.iter().fold(0, |value, digit| value << 3 | i128::from(digit - b'0')))
+    Some(
+        digits
+            .iter()
+            .fold(0, |value, digit| value << 3 | i128::from(digit - b'0')),
+    )
 }
 
 /// A numeric field as the integer it has to fit.

@@ -215,13 +215,20 @@ impl<'a> Archive<'a> {
     pub(super) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
         self.skip(self.data + self.padding)?;
         (self.data, self.padding) = (0, 0);
-        let mut extensions = Extensions { pax: self.global.clone(), ..Extensions::default() };
+        let mut extensions = Extensions {
+            pax: self.global.clone(),
+            ..Extensions::default()
+        };
         loop {
             let offset = self.offset;
             self.name.clear();
             let Some(header) = self.header()? else {
                 if extensions.any {
-                    return Err(ArchiveError::Member { name: Vec::new(), offset, fault: Fault::Dangling });
+                    return Err(ArchiveError::Member {
+                        name: Vec::new(),
+                        offset,
+                        fault: Fault::Dangling,
+                    });
                 }
                 return Ok(None);
             };
@@ -231,7 +238,11 @@ impl<'a> Archive<'a> {
                 Ok(Some(member)) => return Ok(Some(member)),
                 Err(Failure::Archive(error)) => return Err(error),
                 Err(Failure::Fault(fault)) => {
-                    return Err(ArchiveError::Member { name: std::mem::take(&mut self.name), offset, fault });
+                    return Err(ArchiveError::Member {
+                        name: std::mem::take(&mut self.name),
+                        offset,
+                        fault,
+                    });
                 }
             }
         }
@@ -239,7 +250,10 @@ impl<'a> Archive<'a> {
 
     /// Fills `buffer` with the next data of the current member.
     pub(super) fn read_data(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        debug_assert!(buffer.len() as u64 <= self.data, "regions have as many bytes as the member has data");
+        debug_assert!(
+            buffer.len() as u64 <= self.data,
+            "regions have as many bytes as the member has data"
+        );
         self.read(buffer)?;
         self.data -= buffer.len() as u64;
         Ok(())
@@ -254,7 +268,9 @@ impl<'a> Archive<'a> {
         }
         self.read(&mut block)?;
         if block != [0; BLOCK] {
-            return Header::parse(&block).map(Some).ok_or(ArchiveError::Checksum { offset });
+            return Header::parse(&block)
+                .map(Some)
+                .ok_or(ArchiveError::Checksum { offset });
         }
         if self.at_end()? {
             return Err(ArchiveError::NoEnd { offset: self.offset });
@@ -294,10 +310,21 @@ impl<'a> Archive<'a> {
 
     /// The member that a header and all that came before it describe.
     fn entry(&mut self, header: Header, size: u64, extensions: Extensions) -> Result<Member, Failure> {
-        let Extensions { name, target, pax, .. } = extensions;
-        let name = pax.sparse.name.clone().or(pax.path.clone()).or(name).unwrap_or_else(|| header.path());
+        let Extensions {
+            name, target, pax, ..
+        } = extensions;
+        let name = pax
+            .sparse
+            .name
+            .clone()
+            .or(pax.path.clone())
+            .or(name)
+            .unwrap_or_else(|| header.path());
         self.name.clone_from(&name);
-        let target = pax.linkpath.or(target).unwrap_or_else(|| text(&header.linkname).to_vec());
+        let target = pax
+            .linkpath
+            .or(target)
+            .unwrap_or_else(|| text(&header.linkname).to_vec());
         if name.contains(&0) || target.contains(&0) {
             return Err(Fault::Nul.into());
         }
@@ -320,14 +347,24 @@ impl<'a> Archive<'a> {
         self.padding = self.data.next_multiple_of(BLOCK as u64) - self.data;
         let is_sparse = header.typeflag == b'S' || pax.sparse.is_any();
         if kind != Kind::File && (self.data > 0 || is_sparse) {
-            return Err(Fault::Data { what: kind.what(), size: self.data }.into());
+            return Err(Fault::Data {
+                what: kind.what(),
+                size: self.data,
+            }
+            .into());
         }
         let (size, regions) = if header.typeflag == b'S' {
             self.gnu_sparse(&header)?
         } else if is_sparse {
             self.pax_sparse(pax.sparse)?
         } else {
-            (self.data, vec![Region { offset: 0, length: self.data }])
+            (
+                self.data,
+                vec![Region {
+                    offset: 0,
+                    length: self.data,
+                }],
+            )
         };
         if is_sparse {
             check_regions(size, &regions, self.data)?;
@@ -398,7 +435,9 @@ impl<'a> Archive<'a> {
 
     /// Size and map of a sparse file in PAX format: in records (0.0, 0.1) or at the start of the data (1.0).
     fn pax_sparse(&mut self, sparse: pax::PaxSparse) -> Result<(u64, Vec<Region>), Failure> {
-        let real_size = sparse.real_size.ok_or(Fault::SparseMap("the size of the file is missing"))?;
+        let real_size = sparse
+            .real_size
+            .ok_or(Fault::SparseMap("the size of the file is missing"))?;
         let numbers = match (sparse.major, sparse.minor, sparse.map) {
             (None | Some(0), _, Some(map)) => map,
             (Some(1), Some(0), None) => self.leading_map()?,
@@ -408,7 +447,13 @@ impl<'a> Archive<'a> {
         if !odd.is_empty() || pairs.len() > MAX_REGIONS {
             return Err(Fault::SparseMap("it has half a region, or too many").into());
         }
-        let regions = pairs.iter().map(|[offset, length]| Region { offset: *offset, length: *length }).collect();
+        let regions = pairs
+            .iter()
+            .map(|[offset, length]| Region {
+                offset: *offset,
+                length: *length,
+            })
+            .collect();
         Ok((real_size, regions))
     }
 
@@ -431,7 +476,9 @@ impl<'a> Archive<'a> {
                     line.push(byte);
                     continue;
                 }
-                let number: u64 = decimal(&line).ok_or(Fault::Number { field: "map of a sparse file" })?;
+                let number: u64 = decimal(&line).ok_or(Fault::Number {
+                    field: "map of a sparse file",
+                })?;
                 line.clear();
                 match wanted {
                     None if number > MAX_REGIONS as u64 => {
@@ -442,7 +489,10 @@ impl<'a> Archive<'a> {
                 }
             }
             if line.len() > 20 {
-                return Err(Fault::Number { field: "map of a sparse file" }.into());
+                return Err(Fault::Number {
+                    field: "map of a sparse file",
+                }
+                .into());
             }
         }
         Ok(numbers)
@@ -464,16 +514,22 @@ impl<'a> Archive<'a> {
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
         self.advance(buffer.len() as u64)?;
-        self.input.read_exact(buffer).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => self.truncated(),
-            _ => self.read_error(source),
-        })
+        self.input
+            .read_exact(buffer)
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::UnexpectedEof => self.truncated(),
+                _ => self.read_error(source),
+            })
     }
 
     /// Counts bytes that are about to be read: what makes a decompression bomb stop.
     fn advance(&mut self, count: u64) -> Result<(), ArchiveError> {
         self.offset = self.offset.saturating_add(count);
-        if self.offset > self.limit { Err(ArchiveError::Long { limit: self.limit }) } else { Ok(()) }
+        if self.offset > self.limit {
+            Err(ArchiveError::Long { limit: self.limit })
+        } else {
+            Ok(())
+        }
     }
 
     /// Bytes that can be read without waiting; 0 at the end of the file.
@@ -499,11 +555,17 @@ impl<'a> Archive<'a> {
     }
 
     fn read_error(&self, source: io::Error) -> ArchiveError {
-        ArchiveError::Read { offset: self.offset, source }
+        ArchiveError::Read {
+            offset: self.offset,
+            source,
+        }
     }
 
     fn truncated(&self) -> ArchiveError {
-        ArchiveError::Truncated { offset: self.offset, name: self.name.clone() }
+        ArchiveError::Truncated {
+            offset: self.offset,
+            name: self.name.clone(),
+        }
     }
 }
 
@@ -555,18 +617,29 @@ fn owner(given: Option<u32>, field: &[u8], name: &'static str) -> Result<u32, Fa
         Some(number) => number,
         None => integer(field, name)?,
     };
-    if number == u32::MAX { Err(Fault::Range { field: name }) } else { Ok(number) }
+    if number == u32::MAX {
+        Err(Fault::Range { field: name })
+    } else {
+        Ok(number)
+    }
 }
 
 /// Adds the regions of a header or block; unused slots are empty.
 fn push_slots(regions: &mut Vec<Region>, slots: &[SparseSlot]) -> Result<(), Fault> {
-    for slot in slots.iter().take_while(|slot| slot.offset[0] != 0 || slot.length[0] != 0) {
+    for slot in slots
+        .iter()
+        .take_while(|slot| slot.offset[0] != 0 || slot.length[0] != 0)
+    {
         regions.push(Region {
             offset: integer(&slot.offset, "map of a sparse file")?,
             length: integer(&slot.length, "map of a sparse file")?,
         });
     }
-    if regions.len() > MAX_REGIONS { Err(Fault::SparseMap("it has too many regions")) } else { Ok(()) }
+    if regions.len() > MAX_REGIONS {
+        Err(Fault::SparseMap("it has too many regions"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Accepts regions in order, disjoint, within `size`, that have `data` bytes together.
@@ -576,7 +649,11 @@ fn check_regions(size: u64, regions: &[Region], data: u64) -> Result<(), Fault> 
         let end = region.offset.checked_add(region.length);
         match end {
             Some(end) if region.offset >= covered && end <= size => covered = end,
-            _ => return Err(Fault::SparseMap("its regions overlap or lie behind the end of the file")),
+            _ => {
+                return Err(Fault::SparseMap(
+                    "its regions overlap or lie behind the end of the file",
+                ));
+            }
         }
         total += region.length;
     }

@@ -45,7 +45,9 @@ impl Pax {
             bytes = rest;
         }
         if self.libarchive_xattrs > self.xattrs.len() {
-            return Err(Fault::Unsupported("extended attributes as LIBARCHIVE.xattr without SCHILY.xattr"));
+            return Err(Fault::Unsupported(
+                "extended attributes as LIBARCHIVE.xattr without SCHILY.xattr",
+            ));
         }
         Ok(())
     }
@@ -69,7 +71,8 @@ impl Pax {
             b"SCHILY.devminor" => self.devminor = given(value, "SCHILY.devminor", decimal)?,
             // `tar --selinux` leaves out the NUL that belongs to the attribute's value.
             b"RHT.security.selinux" => {
-                self.xattrs.insert(b"security.selinux".to_vec(), [value, b"\0"].concat());
+                self.xattrs
+                    .insert(b"security.selinux".to_vec(), [value, b"\0"].concat());
             }
             b"SCHILY.acl.access" | b"SCHILY.acl.default" => {
                 return Err(Fault::Unsupported(
@@ -113,12 +116,18 @@ impl PaxSparse {
             b"name" => self.name = Some(value.to_vec()),
             b"size" | b"realsize" => self.real_size = given(value, "GNU.sparse.realsize", decimal)?,
             b"map" => {
-                let numbers = value.split(|byte| *byte == b',').filter(|number| !number.is_empty());
+                let numbers = value
+                    .split(|byte| *byte == b',')
+                    .filter(|number| !number.is_empty());
                 let numbers: Option<Vec<u64>> = numbers.map(decimal).collect();
-                self.map = Some(numbers.ok_or(Fault::Number { field: "GNU.sparse.map" })?);
+                self.map = Some(numbers.ok_or(Fault::Number {
+                    field: "GNU.sparse.map",
+                })?);
             }
             b"offset" | b"numbytes" => {
-                let number = decimal(value).ok_or(Fault::Number { field: "GNU.sparse.offset" })?;
+                let number = decimal(value).ok_or(Fault::Number {
+                    field: "GNU.sparse.offset",
+                })?;
                 let map = self.map.get_or_insert_default();
                 // Offsets and lengths take turns.
                 if map.len().is_multiple_of(2) != (key == b"offset") {
@@ -135,9 +144,16 @@ impl PaxSparse {
 
 /// Whether a record describes what only one member can have.
 fn is_about_content(key: &[u8]) -> bool {
-    [&b"SCHILY.xattr."[..], b"SCHILY.acl.", b"SCHILY.dev", b"LIBARCHIVE.xattr.", b"RHT.", b"GNU.sparse."]
-        .iter()
-        .any(|prefix| key.starts_with(prefix))
+    [
+        &b"SCHILY.xattr."[..],
+        b"SCHILY.acl.",
+        b"SCHILY.dev",
+        b"LIBARCHIVE.xattr.",
+        b"RHT.",
+        b"GNU.sparse.",
+    ]
+    .iter()
+    .any(|prefix| key.starts_with(prefix))
 }
 
 /// The first record of `bytes`: key, value and what follows it.
@@ -184,19 +200,32 @@ fn time(text: &[u8]) -> Option<Time> {
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let mut nanoseconds =
-        (0..9).fold(0, |value, place| value * 10 + u32::from(fraction.get(place).map_or(0, |digit| digit - b'0')));
+    let mut nanoseconds = (0..9).fold(0, |value, place| {
+        value * 10 + u32::from(fraction.get(place).map_or(0, |digit| digit - b'0'))
+    });
     if !negative {
-        return Some(Time { seconds: whole, nanoseconds });
+        return Some(Time {
+            seconds: whole,
+            nanoseconds,
+        });
     }
     // -1.25 is 0.75 s after -2. A remainder below a nanosecond makes the moment earlier still.
     if fraction.iter().skip(9).any(|digit| *digit != b'0') {
         nanoseconds += 1;
     }
     Some(match nanoseconds {
-        0 => Time { seconds: -whole, nanoseconds: 0 },
-        1_000_000_000 => Time { seconds: -whole - 1, nanoseconds: 0 },
-        _ => Time { seconds: -whole - 1, nanoseconds: 1_000_000_000 - nanoseconds },
+        0 => Time {
+            seconds: -whole,
+            nanoseconds: 0,
+        },
+        1_000_000_000 => Time {
+            seconds: -whole - 1,
+            nanoseconds: 0,
+        },
+        _ => Time {
+            seconds: -whole - 1,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        },
     })
 }
 
@@ -215,7 +244,15 @@ mod tests {
         assert_eq!(time(b"-0.0000000001"), at(-1, 999_999_999));
         assert_eq!(time(b"-0.9999999999"), at(-1, 0));
         assert_eq!(time(b"1."), at(1, 0));
-        for wrong in [&b""[..], b"-", b".5", b"1.x", b"1e3", b"--1", b"99999999999999999999"] {
+        for wrong in [
+            &b""[..],
+            b"-",
+            b".5",
+            b"1.x",
+            b"1e3",
+            b"--1",
+            b"99999999999999999999",
+        ] {
             assert_eq!(time(wrong), None);
         }
     }
@@ -224,7 +261,16 @@ mod tests {
     fn records_have_to_be_whole() {
         assert_eq!(record(b"6 a=b\nrest"), Some((&b"a"[..], &b"b"[..], &b"rest"[..])));
         assert_eq!(record(b"9 a=b\n=c\n"), Some((&b"a"[..], &b"b\n=c"[..], &b""[..])));
-        for wrong in [&b"7 a=b\n"[..], b"5 a=b\n", b"6 ab=\x00", b"a=b\n", b"3 \n", b"1 a=b\n", b" a=b\n", b"6 =bc\n"] {
+        for wrong in [
+            &b"7 a=b\n"[..],
+            b"5 a=b\n",
+            b"6 ab=\x00",
+            b"a=b\n",
+            b"3 \n",
+            b"1 a=b\n",
+            b" a=b\n",
+            b"6 =bc\n",
+        ] {
             assert_eq!(record(wrong), None, "{wrong:?}");
         }
     }

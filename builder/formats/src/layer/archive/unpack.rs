@@ -22,16 +22,26 @@ const ZSTD_WINDOW: u32 = 27;
 pub(super) fn unpack<'a>(mut input: impl Read + 'a) -> Result<Box<dyn BufRead + 'a>, ArchiveError> {
     let read_error = |source| ArchiveError::Read { offset: 0, source };
     let mut magic = Vec::with_capacity(MAGIC);
-    input.by_ref().take(MAGIC as u64).read_to_end(&mut magic).map_err(read_error)?;
+    input
+        .by_ref()
+        .take(MAGIC as u64)
+        .read_to_end(&mut magic)
+        .map_err(read_error)?;
     let kind = Kind::of(&magic)?;
     let file = BufReader::with_capacity(BUFFER, std::io::Cursor::new(magic).chain(input));
     Ok(match kind {
         Kind::Tar => Box::new(file),
-        Kind::Gzip => Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(file))),
+        Kind::Gzip => Box::new(BufReader::with_capacity(
+            BUFFER,
+            flate2::bufread::MultiGzDecoder::new(file),
+        )),
         Kind::Xz => {
             let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)
                 .map_err(|error| read_error(error.into()))?;
-            Box::new(BufReader::with_capacity(BUFFER, liblzma::bufread::XzDecoder::new_stream(file, stream)))
+            Box::new(BufReader::with_capacity(
+                BUFFER,
+                liblzma::bufread::XzDecoder::new_stream(file, stream),
+            ))
         }
         Kind::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(file).map_err(read_error)?;
