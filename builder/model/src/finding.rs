@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+pub use annotate_snippets::Renderer;
+use annotate_snippets::{AnnotationKind, Group, Level, Snippet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
