@@ -61,7 +61,10 @@ pub enum SparseError {
 impl SparseImage {
     /// An image of `size` that is one hole.
     pub fn empty(size: Bytes) -> Self {
-        Self { size, pieces: Vec::new() }
+        Self {
+            size,
+            pieces: Vec::new(),
+        }
     }
 
     /// Puts `bytes` at `offset`. Empty bytes add nothing.
@@ -73,15 +76,21 @@ impl SparseImage {
     /// Puts `length` bytes of `blob` from `blob_offset` at `offset`.
     pub fn put_blob(&mut self, offset: u64, length: u64, blob: Blob, blob_offset: u64) {
         if length > 0 {
-            self.pieces.push(Piece { offset, length, blob, blob_offset });
+            self.pieces.push(Piece {
+                offset,
+                length,
+                blob,
+                blob_offset,
+            });
         }
     }
 
     /// Puts all pieces of `inner`, which starts at `offset` of this image.
     pub fn place(&mut self, offset: u64, inner: SparseImage) {
-        self.pieces.extend(
-            inner.pieces.into_iter().map(|piece| Piece { offset: piece.offset + offset, ..piece }),
-        );
+        self.pieces.extend(inner.pieces.into_iter().map(|piece| Piece {
+            offset: piece.offset + offset,
+            ..piece
+        }));
     }
 
     /// Sorts the pieces and refuses any that overlap or lie behind the end.

@@ -58,14 +58,21 @@ impl Lba {
 
     /// The sector that starts at `bytes`, or `None` where none does.
     pub const fn from_bytes(bytes: Bytes) -> Option<Self> {
-        if bytes.0.is_multiple_of(SECTOR) { Some(Self(bytes.0 / SECTOR)) } else { None }
+        if bytes.0.is_multiple_of(SECTOR) {
+            Some(Self(bytes.0 / SECTOR))
+        } else {
+            None
+        }
     }
 }
 
 impl Time {
     /// A whole second.
     pub const fn from_seconds(seconds: i64) -> Self {
-        Self { seconds, nanoseconds: 0 }
+        Self {
+            seconds,
+            nanoseconds: 0,
+        }
     }
 }
 

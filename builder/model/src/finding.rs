@@ -1,0 +1,228 @@
+//! What is wrong with what the user wrote: where it stands, what to do, and all of it at once.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A file of the project as it was read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Path relative to the project's root, as messages show it.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// A place in a file: bytes of its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<SourceFile>,
+    /// Bytes of its text.
+    pub span: Range<usize>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong: lower case, one sentence, no full stop.
+    pub message: String,
+    /// Where; a file that is missing has no place, the message names it.
+    pub place: Option<Place>,
+    /// Another place that explains the first ("slot 7 is taken here"), with its label.
+    pub related: Vec<(Place, String)>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Everything that is wrong, in the order it was found. As an error it prints each finding with its lines.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings(pub Vec<Finding>);
+
+/// A finding as programs read it.
+#[derive(Debug, Serialize)]
+struct FindingJson<'a> {
+    message: &'a str,
+    file: Option<&'a Path>,
+    line: Option<usize>,
+    column: Option<usize>,
+    hint: Option<&'a str>,
+}
+
+impl SourceFile {
+    /// Reads `path` below `root`. A file that cannot be read is a finding that says why.
+    pub fn load(root: &Path, path: &Path) -> Result<Arc<Self>, Finding> {
+        match std::fs::read_to_string(root.join(path)) {
+            Ok(text) => Ok(Arc::new(Self {
+                path: path.to_owned(),
+                text,
+            })),
+            Err(error) => Err(Finding::new(format!("cannot read `{}`: {error}", path.display()))),
+        }
+    }
+
+    /// The whole text as `T`; what is not TOML or not `T` is a finding at its place.
+    pub fn parse<T: DeserializeOwned>(self: &Arc<Self>) -> Result<T, Finding> {
+        toml::from_str(&self.text).map_err(|error| {
+            let finding = Finding::new(error.message().to_owned());
+            match error.span() {
+                Some(span) => finding.at(self.place(span)),
+                None => finding.at(self.place(0..0)),
+            }
+        })
+    }
+
+    /// A place in this file.
+    pub fn place(self: &Arc<Self>, span: Range<usize>) -> Place {
+        Place {
+            file: self.clone(),
+            span,
+        }
+    }
+}
+
+impl Place {
+    /// Line and column, both from 1; the column counts characters.
+    pub fn line_column(&self) -> (usize, usize) {
+        let mut start = self.span.start.min(self.file.text.len());
+        while !self.file.text.is_char_boundary(start) {
+            start -= 1;
+        }
+        let before = &self.file.text[..start];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.path.display(), self.line_column().0)
+    }
+}
+
+impl Finding {
+    /// Something wrong at no place yet.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            place: None,
+            related: Vec::new(),
+            hint: None,
+        }
+    }
+
+    /// The same at `place`.
+    pub fn at(self, place: Place) -> Self {
+        Self {
+            place: Some(place),
+            ..self
+        }
+    }
+
+    /// The same with another place that explains it.
+    pub fn related(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.related.push((place, label.into()));
+        self
+    }
+
+    /// The same with what to do.
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+
+    /// The finding with its lines, a caret under the place, and the hint.
+    pub fn render(&self, renderer: &Renderer) -> String {
+        let mut group = Group::with_title(Level::ERROR.primary_title(&self.message));
+        let places = self
+            .place
+            .iter()
+            .map(|place| (place, AnnotationKind::Primary, None))
+            .chain(
+                self.related
+                    .iter()
+                    .map(|(place, label)| (place, AnnotationKind::Context, Some(label.as_str()))),
+            );
+        for (place, kind, label) in places {
+            let mut annotation = kind.span(place.span.clone());
+            if let Some(label) = label {
+                annotation = annotation.label(label);
+            }
+            group = group.element(
+                Snippet::source(&place.file.text)
+                    .path(place.file.path.to_string_lossy())
+                    .annotation(annotation),
+            );
+        }
+        if let Some(hint) = &self.hint {
+            group = group.element(Level::HELP.message(hint));
+        }
+        renderer.render(&[group])
+    }
+}
+
+impl Findings {
+    /// Adds one.
+    pub fn push(&mut self, finding: Finding) {
+        self.0.push(finding);
+    }
+
+    /// `value` if nothing was found, else the findings.
+    pub fn or_value<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+
+    /// The value, or `None` with the finding kept.
+    pub fn keep<T>(&mut self, result: Result<T, Finding>) -> Option<T> {
+        result.map_err(|finding| self.push(finding)).ok()
+    }
+
+    /// All findings as text, with colours if `renderer` has them.
+    pub fn render(&self, renderer: &Renderer) -> String {
+        let rendered: Vec<_> = self.0.iter().map(|finding| finding.render(renderer)).collect();
+        rendered.join("\n\n")
+    }
+
+    /// All findings as a JSON array of message, file, line, column and hint.
+    pub fn to_json(&self) -> serde_json::Value {
+        let findings: Vec<_> = self
+            .0
+            .iter()
+            .map(|finding| {
+                let line_column = finding.place.as_ref().map(Place::line_column);
+                FindingJson {
+                    message: &finding.message,
+                    file: finding.place.as_ref().map(|place| place.file.path.as_path()),
+                    line: line_column.map(|(line, _)| line),
+                    column: line_column.map(|(_, column)| column),
+                    hint: finding.hint.as_deref(),
+                }
+            })
+            .collect();
+        serde_json::json!(findings)
+    }
+}
+
+impl From<Finding> for Findings {
+    fn from(finding: Finding) -> Self {
+        Self(vec![finding])
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(&Renderer::plain()))
+    }
+}
+
+impl std::error::Error for Findings {}

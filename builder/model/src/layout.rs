@@ -1,0 +1,62 @@
+//! What a card holds: partitions, file systems, subvolumes.
+
+use formats::units::{Bytes, Lba};
+
+/// A layout: `images/layouts/<name>.toml`, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The name of its file, without `.toml`.
+    pub name: String,
+    /// Partitions in the order of the card. Exactly one is [`FileSystem::Fat`] (boot) and one [`FileSystem::Btrfs`] (root), and
+    /// root is the last: the node grows it to the card's size.
+    pub partitions: Vec<Partition>,
+}
+
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Its name: GPT partition name and file-system label.
+    pub label: String,
+    /// First sector; `None` puts it behind what precedes it, aligned to 1 MiB.
+    pub start: Option<Lba>,
+    /// How large it is.
+    pub size: PartitionSize,
+    /// What it holds.
+    pub file_system: FileSystem,
+}
+
+/// How large a partition is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionSize {
+    /// Exactly this.
+    Exact(Bytes),
+    /// What its content needs and this much free space.
+    Free(Bytes),
+}
+
+/// What a partition holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileSystem {
+    /// The boot partition: `Image`, `dtbs/`, `extlinux/extlinux.conf`.
+    Fat,
+    /// The root file system.
+    Btrfs(Btrfs),
+}
+
+/// A btrfs root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Btrfs {
+    /// zstd level of the image and of the mounted file system; 0 stores everything raw.
+    pub zstd: u8,
+    /// Subvolumes, all children of the top level. Exactly one is mounted at `/`: the default subvolume.
+    pub subvolumes: Vec<Subvolume>,
+}
+
+/// A subvolume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subvolume {
+    /// Its name below the top level (`@lxc`).
+    pub name: String,
+    /// Where a node mounts it (`/var/lib/lxc`), absolute.
+    pub mount: String,
+}

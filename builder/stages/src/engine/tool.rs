@@ -1,0 +1,238 @@
+//! External programs: the one place that starts them.
+//!
+//! Standard output and standard error go to the stage's log line by line; the last lines come back in the error.
+//! The locale is fixed, so that no output depends on the user's.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::Log;
+
+/// A program and how to call it.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    program: String,
+    package: String,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, OsString)>,
+    folder: Option<PathBuf>,
+    input: Option<PathBuf>,
+}
+
+impl Tool {
+    /// `program`, which the Debian package `package` brings.
+    pub fn new(program: &str, package: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            package: package.to_owned(),
+            arguments: Vec::new(),
+            environment: vec![("LC_ALL".into(), "C.UTF-8".into()), ("TZ".into(), "UTC".into())],
+            folder: None,
+            input: None,
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments
+            .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Starts it in `folder`.
+    pub fn folder(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.to_owned());
+        self
+    }
+
+    /// Gives it a file as standard input; else it has none.
+    pub fn input(mut self, file: &Path) -> Self {
+        self.input = Some(file.to_owned());
+        self
+    }
+
+    /// Runs it to its end. Each line goes to `log` and to `each_line` (progress).
+    pub fn run(&self, log: &mut Log, mut each_line: impl FnMut(&str)) -> Result<()> {
+        log.line(&format!("$ {self}"))?;
+        // One pipe for both streams keeps the lines in the order in which they were printed.
+        let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+        let mut command = self.command()?;
+        command
+            .stdout(writer.try_clone().context("cannot make a pipe")?)
+            .stderr(writer);
+        let mut child = self.started(command.spawn())?;
+        // The command holds the pipe's writing end: without it gone, reading would never end.
+        drop(command);
+        let mut reader = BufReader::new(reader);
+        let mut bytes = Vec::new();
+        let copied = loop {
+            bytes.clear();
+            match reader.read_until(b'\n', &mut bytes) {
+                Ok(0) => break Ok(()),
+                Ok(_) => {
+                    let line = String::from_utf8_lossy(&bytes);
+                    let line = line.trim_end();
+                    each_line(line);
+                    if let Err(error) = log.line(line) {
+                        break Err(error);
+                    }
+                }
+                Err(error) => {
+                    break Err(error).with_context(|| format!("cannot read the output of {}", self.program));
+                }
+            }
+        };
+        if let Err(error) = copied {
+            child.kill().ok();
+            child.wait().ok();
+            return Err(error);
+        }
+        let status = child
+            .wait()
+            .with_context(|| format!("cannot wait for {}", self.program))?;
+        if status.success() {
+            return Ok(());
+        }
+        bail!(
+            "{} failed ({status}); it printed last:{}",
+            self.program,
+            log.tail()
+        )
+    }
+
+    /// Runs it and returns what it printed on standard output; a failure shows standard error.
+    pub fn output(&self) -> Result<String> {
+        let mut command = self.command()?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = self
+            .started(command.spawn())?
+            .wait_with_output()
+            .with_context(|| format!("cannot wait for {}", self.program))?;
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            bail!("{} failed ({}): {}", self.program, output.status, errors.trim());
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("{} printed no text", self.program))
+    }
+
+    /// Runs it with standard output as a stream for `read`; standard error is kept for the error. The stream must be
+    /// read to its end for the program to succeed.
+    pub fn stream<T>(&self, read: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
+        let mut command = self.command()?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.started(command.spawn())?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (Some(mut stdout), Some(mut stderr)) = (stdout, stderr) else {
+            bail!("{} has no output", self.program)
+        };
+        let errors = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            stderr.read_to_end(&mut text).ok();
+            String::from_utf8_lossy(&text).trim().to_owned()
+        });
+        let result = read(&mut stdout);
+        drop(stdout);
+        let status = child
+            .wait()
+            .with_context(|| format!("cannot wait for {}", self.program))?;
+        let errors = errors.join().unwrap_or_default();
+        match result {
+            Ok(value) if status.success() => Ok(value),
+            Ok(_) => bail!("{} failed ({status}): {errors}", self.program),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The command as the operating system starts it.
+    fn command(&self) -> Result<Command> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        match &self.input {
+            None => command.stdin(Stdio::null()),
+            Some(path) => {
+                let file = std::fs::File::open(path);
+                command.stdin(file.with_context(|| format!("cannot open {}", path.display()))?)
+            }
+        };
+        Ok(command)
+    }
+
+    /// The child, or why there is none.
+    fn started<T>(&self, child: std::io::Result<T>) -> Result<T> {
+        child.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => anyhow!(
+                "the program `{}` is missing: install the Debian package `{}`",
+                self.program,
+                self.package
+            ),
+            _ => anyhow!(error).context(format!("cannot start {}", self.program)),
+        })
+    }
+}
+
+impl std::fmt::Display for Tool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.program)?;
+        for argument in &self.arguments {
+            write!(f, " {}", argument.to_string_lossy())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_quotes_the_end_of_the_log() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let mut log = Log::create(&folder.path().join("t.log"))?;
+        let tool = Tool::new("sh", "dash").args(["-c", "echo first; echo broken >&2; exit 3"]);
+        let mut lines = Vec::new();
+        let error = tool
+            .run(&mut log, |line| lines.push(line.to_owned()))
+            .unwrap_err()
+            .to_string();
+        assert_eq!(lines, ["first", "broken"]);
+        assert!(
+            error.contains("exit status: 3") && error.contains("    broken"),
+            "{error}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let error = Tool::new("no-such-program", "no-such-package")
+            .output()
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            error,
+            "the program `no-such-program` is missing: install the Debian package `no-such-package`"
+        );
+    }
+}
