@@ -14,6 +14,7 @@
 //! | [`mbr`], [`gpt`] | partition tables |
 
 pub mod blob;
+pub mod btrfs;
 pub mod ids;
 pub mod layer;
 pub mod sparse;

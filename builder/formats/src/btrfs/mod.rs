@@ -1,0 +1,216 @@
+//! A tree as a btrfs volume. Written once, in one go; the kernel and btrfs-progs go on from there.
+//!
+//! ```text
+//! device (a chunk's logical address is the device byte of its first copy)
+//!
+//!  0      64 KiB        1 MiB       9 MiB       17 MiB                 64 MiB
+//!  |--------|-------------|-----------|-----------|----------------------|--------|---------------------|------
+//!  |        | superblock  |  system   | (copy of  | data: blob by blob,  | super- | data, metadata (and | free
+//!  |        |             |           |  system)  | the role's first     | block 2| its copy)           |
+//!
+//!  superblock --> chunk tree (in system): device, chunks           all trees but this one lie in metadata:
+//!             '-> root tree --> extent tree          what is allocated, and who refers to it
+//!                          |--> device tree          which runs of the device the chunks use
+//!                          |--> free space tree      what of the chunks is free
+//!                          |--> checksum tree        CRC-32C of each sector of data
+//!                          |--> UUID tree            subvolumes by UUID
+//!                          |--> data relocation tree an empty directory; balance needs it
+//!                          |--> fs tree (5)          the top level: one directory with the subvolumes
+//!                          '--> subvolumes (256..)   inodes, names, attributes, extents
+//!
+//!  metadata: | leaves of the role, tree by tree | nodes above leaves | leaves with what is a node's own | free |
+//! ```
+//!
+//! What is a node's own ([`crate::tree::Share::Node`]) sorts last everywhere: highest inode numbers, last data, last
+//! blocks, in leaves of its own. So the volumes of two nodes of a role differ in few blocks at the end, and in none
+//! of the others if both have the same `metadata_uuid`.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `mounts`, `namespace` | the tree cut into subvolumes; inode numbers and names |
+//! | `chunks`, `data` | which runs of the device hold what; addresses of the data |
+//! | `files`, `roots`, `space` | the items of each tree |
+//! | `items`, `btree`, `forest` | items into leaves and nodes; all trees until they agree with each other |
+//! | `superblock` | the way in |
+//! | `disk`, `records`, `hash` | structures and hashes of the format |
+//! | `error` | what cannot be written |
+//!
+//! Source: the "On-disk format" page of the btrfs documentation, `uapi/linux/btrfs_tree.h`, and the kernel's
+//! `fs/btrfs/tree-checker.c` for the limits.
+
+mod btree;
+mod chunks;
+mod data;
+mod disk;
+mod error;
+mod files;
+mod forest;
+mod hash;
+mod items;
+mod mounts;
+mod namespace;
+mod records;
+mod roots;
+mod space;
+mod superblock;
+
+use uuid::Uuid;
+
+pub use self::error::VolumeError;
+
+use self::chunks::Device;
+use self::data::DataPlan;
+use self::disk::Identity;
+use self::forest::Plan;
+use crate::ids;
+use crate::layer::{Attributes, SECTOR};
+use crate::sparse::SparseImage;
+use crate::tree::Tree;
+use crate::units::{Bytes, Time};
+
+/// Smallest volume: what mkfs.btrfs demands for duplicated metadata, and what leaves the kernel room to work.
+pub const MIN_SIZE: Bytes = Bytes::mib(109);
+
+/// What a volume is to be, apart from its content.
+#[derive(Debug, Clone)]
+pub struct VolumeSpec {
+    /// Its label; at most 255 bytes without line breaks and NUL.
+    pub label: String,
+    /// Its UUID, as mount and blkid know it.
+    pub fsid: Uuid,
+    /// What its blocks call it: the volumes of a role share one, so that they share blocks. `None` is the `fsid`.
+    /// The UUIDs of the device, of the chunk tree and of the top level are derived from it.
+    pub metadata_uuid: Option<Uuid>,
+    /// When subvolumes, and directories that only a mount path asks for, were made.
+    pub time: Time,
+    /// Its size.
+    pub size: VolumeSize,
+    /// How often tree blocks are there.
+    pub metadata: Profile,
+    /// Subvolumes below the top level, in the order of their ids, which start at 256.
+    pub subvolumes: Vec<SubvolumeSpec>,
+}
+
+/// How large a volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VolumeSize {
+    /// This size. What does not fill a sector at its end is left unused.
+    Exact(Bytes),
+    /// As small as the content allows, and this much for the kernel to allocate.
+    Minimal {
+        /// Bytes behind the last chunk, rounded up to sectors.
+        free: Bytes,
+    },
+}
+
+/// How often a tree block is on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Once.
+    Single,
+    /// Twice.
+    Dup,
+}
+
+/// A subvolume of the top level.
+#[derive(Debug, Clone)]
+pub struct SubvolumeSpec {
+    /// Its name in the top level.
+    pub name: String,
+    /// The directory of the tree, from its root on, whose content it holds; `/` is the root. In the subvolume around
+    /// it the directory stays, empty, as mount point; it is made where the tree lacks it. `None` is an empty subvolume.
+    pub mount: Option<Vec<u8>>,
+    /// Whether it is mounted where no subvolume is asked for. At most one is.
+    pub default: bool,
+    /// Whether nothing in it can be changed.
+    pub read_only: bool,
+    /// Its UUID.
+    pub uuid: Uuid,
+}
+
+/// A volume, laid out.
+#[derive(Debug, Clone)]
+pub struct Volume {
+    /// The volume from its first byte, pieces in order.
+    pub image: SparseImage,
+    /// How full it is.
+    pub figures: Figures,
+}
+
+/// How full a volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Data of files, as stored, each extent once.
+    pub data: Bytes,
+    /// Blocks of all trees, copies counted once.
+    pub metadata: Bytes,
+    /// The smallest size of a volume with this content.
+    pub minimum: Bytes,
+}
+
+impl VolumeSize {
+    /// Bytes of a volume whose chunks end at `end`; for an exact size that is too small, less than that.
+    fn total(self, end: u64) -> u64 {
+        match self {
+            Self::Exact(size) => size.0 - size.0 % SECTOR,
+            Self::Minimal { free } => minimum(end) + free.round_up(SECTOR).0,
+        }
+    }
+}
+
+/// The smallest volume whose chunks end at `end`.
+fn minimum(end: u64) -> u64 {
+    end.max(MIN_SIZE.0)
+}
+
+/// Lays `tree` out as a volume. The same arguments give the same bytes.
+///
+/// Files' data is not read: the image refers to the blobs of the tree. Limits and contradictions are errors; see
+/// [`VolumeError`].
+pub fn lay_out(spec: &VolumeSpec, tree: &Tree) -> Result<Volume, VolumeError> {
+    if spec.label.len() > superblock::MAX_LABEL || spec.label.contains(['\n', '\0']) {
+        return Err(VolumeError::Label { label: spec.label.clone(), limit: superblock::MAX_LABEL });
+    }
+    let metadata_uuid = spec.metadata_uuid.unwrap_or(spec.fsid);
+    let derived = |purpose| ids::uuid(purpose, &[&metadata_uuid.to_string()]);
+    let identity = Identity {
+        metadata_uuid,
+        chunk_tree_uuid: derived("btrfs chunk tree"),
+        device_uuid: derived("btrfs device"),
+    };
+    let made = Attributes { mode: 0o755, mtime: spec.time, ..Attributes::default() };
+    let subvolumes = namespace::cut(tree, &spec.subvolumes, &made)?;
+
+    let mut device = Device::new();
+    let system = device.system(spec.metadata);
+    let (data, device) = DataPlan::new(&subvolumes, device)?;
+    let plan = Plan {
+        spec,
+        identity,
+        top_level_uuid: derived("btrfs top level"),
+        subvolumes: &subvolumes,
+        data: &data,
+        system,
+        device,
+    };
+    let forest = plan.grow()?;
+    let minimum = Bytes(minimum(forest.end()));
+    if let VolumeSize::Exact(given) = spec.size
+        && given < minimum
+    {
+        return Err(VolumeError::TooSmall { needed: minimum, given });
+    }
+
+    let size = match spec.size {
+        VolumeSize::Exact(size) => size,
+        VolumeSize::Minimal { .. } => Bytes(forest.device().total_bytes.get()),
+    };
+    let mut image = SparseImage::empty(size);
+    superblock::put(&mut image, spec, &forest, &identity, data.zstd);
+    forest.put(&mut image, &identity);
+    data.put(&mut image);
+    image.pieces.sort_by_key(|piece| piece.offset);
+    let used = Bytes(data.used());
+    let metadata = Bytes(space::used(forest.chunks())) - used;
+    Ok(Volume { image, figures: Figures { data: used, metadata, minimum } })
+}
