@@ -25,6 +25,7 @@ mod packer;
 mod path;
 mod tarball;
 
+pub use archive::{ArchiveError, Fault};
 pub use builder::{BuildError, LayerBuilder, MAX_FILE, MAX_XATTR, Refusal};
 pub use extents::{Compression, Inline, ZstdLevel};
 pub use index::{Index, IndexError};

@@ -6,147 +6,29 @@
 //! | `unpack` | gzip, xz and zstd |
 //! | `header` | the 512-byte header |
 //! | `pax` | extended headers |
+//! | `sparse` | maps of sparse files |
+//! | `error` | what can be wrong |
 
+mod error;
 mod header;
 mod pax;
+mod sparse;
 mod unpack;
+
+pub use error::{ArchiveError, Fault};
 
 use std::io::{self, BufRead, Read};
 
-use thiserror::Error;
-
-use self::header::{BLOCK, Dialect, Header, SparseBlock, SparseSlot, integer, text};
-use self::pax::{Pax, Scope, decimal};
+use self::header::{BLOCK, Dialect, Header, integer, text};
+use self::pax::{Pax, Scope};
+use self::sparse::check_regions;
 use super::Xattrs;
 use super::builder::MAX_FILE;
 use super::packer::Region;
-use super::path::shown;
 use crate::units::Time;
 
 /// Largest extended header or long name, in bytes: it has to be in memory as a whole.
 const MAX_EXTENSION: u64 = 1 << 20;
-
-/// Most regions of a sparse file.
-const MAX_REGIONS: usize = 1 << 18;
-
-/// Why an archive cannot be read.
-#[derive(Debug, Error)]
-pub enum ArchiveError {
-    /// The file is empty.
-    #[error("the archive is empty")]
-    Empty,
-    /// The file is compressed in a way that is not read.
-    #[error("the archive is compressed with {0}, which is not supported: gzip, xz and zstd are")]
-    Compression(&'static str),
-    /// Reading or decompressing failed.
-    #[error("cannot read the archive behind byte {offset} of the unpacked tar")]
-    Read {
-        /// Bytes of the tar that were read before.
-        offset: u64,
-        /// What failed.
-        source: io::Error,
-    },
-    /// The archive ends within a member.
-    #[error("the archive is cut short: it ends at byte {offset}, within {}", shown(name))]
-    Truncated {
-        /// Where the tar ends.
-        offset: u64,
-        /// The member.
-        name: Vec<u8>,
-    },
-    /// The archive ends without its end mark, so members may be missing.
-    #[error("the archive is cut short: it ends at byte {offset} without two blocks of zeros")]
-    NoEnd {
-        /// Where the tar ends.
-        offset: u64,
-    },
-    /// Something follows the end mark.
-    #[error("the archive goes on after its end mark, at byte {offset}")]
-    AfterEnd {
-        /// Where the first byte is that is not zero.
-        offset: u64,
-    },
-    /// A block is no header.
-    #[error("the block at byte {offset} is no tar header: its checksum is wrong")]
-    Checksum {
-        /// Where the block is in the tar.
-        offset: u64,
-    },
-    /// The archive is longer than allowed.
-    #[error("the archive unpacks to more than the limit of {limit} bytes")]
-    Long {
-        /// Most bytes allowed.
-        limit: u64,
-    },
-    /// A member's header is wrong.
-    #[error("entry {} with its header at byte {offset} is refused: {fault}", shown(name))]
-    Member {
-        /// The member, as far as its name is known.
-        name: Vec<u8>,
-        /// Where its header is in the tar.
-        offset: u64,
-        /// What is wrong.
-        fault: Fault,
-    },
-}
-
-/// What is wrong with a member's header.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// A number cannot be read.
-    #[error("its {field} is no number")]
-    Number {
-        /// Which.
-        field: &'static str,
-    },
-    /// A number is out of range.
-    #[error("its {field} is out of range")]
-    Range {
-        /// Which.
-        field: &'static str,
-    },
-    /// The type is not known.
-    #[error("its type {} is not known", char::from(*typeflag).escape_default())]
-    Type {
-        /// The type's letter.
-        typeflag: u8,
-    },
-    /// Something that is no file has data.
-    #[error("it is {what} with {size} bytes of data")]
-    Data {
-        /// What it is.
-        what: &'static str,
-        /// Bytes of data.
-        size: u64,
-    },
-    /// An extended header or long name is too large.
-    #[error("its extended header of {size} bytes is above the limit of {MAX_EXTENSION}")]
-    ExtensionSize {
-        /// Bytes in it.
-        size: u64,
-    },
-    /// An extended header cannot be read.
-    #[error("its extended header is malformed")]
-    PaxRecord,
-    /// A global extended header sets what only one member can have.
-    #[error("a global extended header sets {key}")]
-    PaxGlobal {
-        /// The record's key.
-        key: String,
-    },
-    /// Extended headers or long names without the member they belong to.
-    #[error("an extended header belongs to no entry")]
-    Dangling,
-    /// The map of a sparse file is wrong.
-    #[error("its map of a sparse file is wrong: {0}")]
-    SparseMap(&'static str),
-    /// Something this program does not read, where leaving it out would change the entry.
-    #[error("it has {0}, which is not supported")]
-    Unsupported(&'static str),
-    /// A name contains a NUL byte.
-    #[error("its name or target contains a NUL byte")]
-    Nul,
-}
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -414,90 +296,6 @@ impl<'a> Archive<'a> {
         Ok(bytes)
     }
 
-    /// Size and map of a sparse file in GNU's own format: in the header and in blocks behind it.
-    fn gnu_sparse(&mut self, header: &Header) -> Result<(u64, Vec<Region>), Failure> {
-        if header.dialect() != Dialect::Gnu {
-            return Err(Fault::SparseMap("the header is not GNU's").into());
-        }
-        let tail = header.gnu_tail();
-        let mut regions = Vec::new();
-        push_slots(&mut regions, &tail.sparse)?;
-        let mut is_extended = tail.is_extended;
-        while is_extended != 0 {
-            let mut bytes = [0; BLOCK];
-            self.read(&mut bytes)?;
-            let block: SparseBlock = zerocopy::transmute!(bytes);
-            push_slots(&mut regions, &block.sparse)?;
-            is_extended = block.is_extended;
-        }
-        Ok((integer(&tail.real_size, "size")?, regions))
-    }
-
-    /// Size and map of a sparse file in PAX format: in records (0.0, 0.1) or at the start of the data (1.0).
-    fn pax_sparse(&mut self, sparse: pax::PaxSparse) -> Result<(u64, Vec<Region>), Failure> {
-        let real_size = sparse
-            .real_size
-            .ok_or(Fault::SparseMap("the size of the file is missing"))?;
-        let numbers = match (sparse.major, sparse.minor, sparse.map) {
-            (None | Some(0), _, Some(map)) => map,
-            (Some(1), Some(0), None) => self.leading_map()?,
-            _ => return Err(Fault::Unsupported("a sparse file of an unknown version").into()),
-        };
-        let (pairs, odd) = numbers.as_chunks::<2>();
-        if !odd.is_empty() || pairs.len() > MAX_REGIONS {
-            return Err(Fault::SparseMap("it has half a region, or too many").into());
-        }
-        let regions = pairs
-            .iter()
-            .map(|[offset, length]| Region {
-                offset: *offset,
-                length: *length,
-            })
-            .collect();
-        Ok((real_size, regions))
-    }
-
-    /// The map at the start of the data: decimal lines, their number first, padded to a block.
-    fn leading_map(&mut self) -> Result<Vec<u64>, Failure> {
-        let mut numbers: Vec<u64> = Vec::new();
-        let mut line = Vec::new();
-        let mut wanted = None;
-        while wanted.is_none_or(|wanted| numbers.len() < wanted) {
-            let mut block = [0; BLOCK];
-            if self.data < BLOCK as u64 {
-                return Err(Fault::SparseMap("it is longer than the data").into());
-            }
-            self.read_data(&mut block)?;
-            for byte in block {
-                if wanted.is_some_and(|wanted| numbers.len() == wanted) {
-                    break;
-                }
-                if byte != b'\n' {
-                    line.push(byte);
-                    continue;
-                }
-                let number: u64 = decimal(&line).ok_or(Fault::Number {
-                    field: "map of a sparse file",
-                })?;
-                line.clear();
-                match wanted {
-                    None if number > MAX_REGIONS as u64 => {
-                        return Err(Fault::SparseMap("it has too many regions").into());
-                    }
-                    None => wanted = Some(2 * number as usize),
-                    Some(_) => numbers.push(number),
-                }
-            }
-            if line.len() > 20 {
-                return Err(Fault::Number {
-                    field: "map of a sparse file",
-                }
-                .into());
-            }
-        }
-        Ok(numbers)
-    }
-
     fn skip(&mut self, count: u64) -> Result<(), ArchiveError> {
         let mut left = count;
         while left > 0 {
@@ -622,43 +420,4 @@ fn owner(given: Option<u32>, field: &[u8], name: &'static str) -> Result<u32, Fa
     } else {
         Ok(number)
     }
-}
-
-/// Adds the regions of a header or block; unused slots are empty.
-fn push_slots(regions: &mut Vec<Region>, slots: &[SparseSlot]) -> Result<(), Fault> {
-    for slot in slots
-        .iter()
-        .take_while(|slot| slot.offset[0] != 0 || slot.length[0] != 0)
-    {
-        regions.push(Region {
-            offset: integer(&slot.offset, "map of a sparse file")?,
-            length: integer(&slot.length, "map of a sparse file")?,
-        });
-    }
-    if regions.len() > MAX_REGIONS {
-        Err(Fault::SparseMap("it has too many regions"))
-    } else {
-        Ok(())
-    }
-}
-
-/// Accepts regions in order, disjoint, within `size`, that have `data` bytes together.
-fn check_regions(size: u64, regions: &[Region], data: u64) -> Result<(), Fault> {
-    let (mut covered, mut total) = (0, 0);
-    for region in regions {
-        let end = region.offset.checked_add(region.length);
-        match end {
-            Some(end) if region.offset >= covered && end <= size => covered = end,
-            _ => {
-                return Err(Fault::SparseMap(
-                    "its regions overlap or lie behind the end of the file",
-                ));
-            }
-        }
-        total += region.length;
-    }
-    if total != data {
-        return Err(Fault::SparseMap("its regions have not as many bytes as the data"));
-    }
-    Ok(())
 }
