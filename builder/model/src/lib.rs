@@ -8,6 +8,7 @@
 //! | [`fleet`] | `images/fleet.toml` | networks, clusters, nodes, roles, admins |
 //! | [`board`] | `boards/*/board.toml` | device tree, consoles, boot area, partition table |
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
+//! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
 //! | [`finding`] | | what is wrong, where, and what to do |
@@ -23,6 +24,7 @@ pub mod finding;
 pub mod fleet;
 pub mod layout;
 pub mod names;
+pub mod overlay;
 pub mod project;
 pub mod schema;
 pub mod show;
