@@ -13,3 +13,4 @@ pub mod board;
 pub mod finding;
 pub mod fleet;
 pub mod layout;
+pub mod sources;
