@@ -5,9 +5,7 @@
 
 use zerocopy::IntoBytes;
 
-use super::disk::{
-    BLOCK_ROOM, FANOUT, GENERATION, Header, Identity, ItemHead, Key, KeyPointer, NODE_SIZE,
-};
+use super::disk::{BLOCK_ROOM, FANOUT, GENERATION, Header, Identity, ItemHead, Key, KeyPointer, NODE_SIZE};
 use super::items::Items;
 use crate::tree::Share;
 
@@ -83,8 +81,17 @@ impl Tree {
         let items = if level == 0 {
             self.write_leaf(index, block)
         } else {
-            let below = if level == 1 { self.shape.leaves.len() } else { self.shape.nodes[level - 2] };
-            self.write_node(level, index * FANOUT..below.min((index + 1) * FANOUT), child, block)
+            let below = if level == 1 {
+                self.shape.leaves.len()
+            } else {
+                self.shape.nodes[level - 2]
+            };
+            self.write_node(
+                level,
+                index * FANOUT..below.min((index + 1) * FANOUT),
+                child,
+                block,
+            )
         };
         let mut header = Header {
             checksum: [0; 32],
@@ -155,7 +162,14 @@ fn put(body: &mut [u8], position: usize, record: &[u8]) {
 impl Shape {
     /// The shape of a tree that starts with nothing.
     pub fn empty() -> Self {
-        Self { leaves: vec![Leaf { first: 0, end: 0, share: Share::Node }], nodes: Vec::new() }
+        Self {
+            leaves: vec![Leaf {
+                first: 0,
+                end: 0,
+                share: Share::Node,
+            }],
+            nodes: Vec::new(),
+        }
     }
 
     /// Packs items as full as they fit, with a new leaf wherever what is shared meets what is not.
@@ -167,7 +181,11 @@ impl Shape {
             match leaves.last_mut() {
                 Some(leaf) if leaf.share == entry.share && size <= room => leaf.end = position + 1,
                 _ => {
-                    leaves.push(Leaf { first: position, end: position + 1, share: entry.share });
+                    leaves.push(Leaf {
+                        first: position,
+                        end: position + 1,
+                        share: entry.share,
+                    });
                     room = BLOCK_ROOM;
                 }
             }

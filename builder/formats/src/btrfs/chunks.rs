@@ -96,7 +96,10 @@ impl Device {
 
     /// The bytes from the next free one to the next superblock.
     fn room(&self) -> u64 {
-        SUPERBLOCKS.into_iter().find(|&mirror| mirror >= self.next).map_or(u64::MAX, |mirror| mirror - self.next)
+        SUPERBLOCKS
+            .into_iter()
+            .find(|&mirror| mirror >= self.next)
+            .map_or(u64::MAX, |mirror| mirror - self.next)
     }
 
     /// Goes behind the next superblock.
@@ -123,7 +126,13 @@ impl Device {
             Profile::Single => None,
             Profile::Dup => Some(self.take(length)),
         };
-        Chunk { role, start, length, copy, used: 0 }
+        Chunk {
+            role,
+            start,
+            length,
+            copy,
+            used: 0,
+        }
     }
 
     /// Takes the chunk that the chunk tree lies in.
@@ -134,7 +143,10 @@ impl Device {
     /// Takes chunks for `total` bytes of tree blocks, of which the first `shared` are the role's, and as much again
     /// as the kernel needs to change them: it never writes to a block in use.
     pub fn metadata(&mut self, shared: u64, total: u64, profile: Profile) -> Vec<Chunk> {
-        let wanted = (shared + shared / 2 + STEP).max(total + STEP / 2).next_multiple_of(STEP).max(2 * STEP);
+        let wanted = (shared + shared / 2 + STEP)
+            .max(total + STEP / 2)
+            .next_multiple_of(STEP)
+            .max(2 * STEP);
         let mut chunks = Vec::new();
         let (mut left, mut used) = (wanted, total);
         while left > 0 {
@@ -151,7 +163,9 @@ impl Device {
 
 /// The logical addresses of tree blocks in `chunks`, which are multiples of a block, in order.
 pub(super) fn block_addresses(chunks: &[Chunk]) -> impl Iterator<Item = u64> {
-    chunks.iter().flat_map(|chunk| (chunk.start..chunk.end()).step_by(NODE_SIZE))
+    chunks
+        .iter()
+        .flat_map(|chunk| (chunk.start..chunk.end()).step_by(NODE_SIZE))
 }
 
 /// Data chunks while extents are put into them.
@@ -168,12 +182,21 @@ pub(super) struct DataArea {
 impl DataArea {
     /// No data yet; chunks come from `device`.
     pub fn new(device: Device) -> Self {
-        Self { device, chunks: Vec::new(), limit: 0, shared: 0 }
+        Self {
+            device,
+            chunks: Vec::new(),
+            limit: 0,
+            shared: 0,
+        }
     }
 
     /// The address of the next `length` bytes, at most [`MAX_DATA`], in one chunk.
     pub fn place(&mut self, length: u64) -> u64 {
-        if self.chunks.last().is_none_or(|open| self.limit - open.used < length) {
+        if self
+            .chunks
+            .last()
+            .is_none_or(|open| self.limit - open.used < length)
+        {
             self.open(length);
         }
         // `open` left a chunk behind.
@@ -199,7 +222,13 @@ impl DataArea {
             self.device.skip_superblock();
         }
         let start = self.device.next;
-        self.chunks.push(Chunk { role: Role::Data, start, length: 0, copy: None, used: 0 });
+        self.chunks.push(Chunk {
+            role: Role::Data,
+            start,
+            length: 0,
+            copy: None,
+            used: 0,
+        });
         self.limit = self.device.room().min(MAX_DATA);
         self.shared = 0;
     }
@@ -251,8 +280,11 @@ mod tests {
                 chunks.extend(placed);
                 chunks.extend(device.metadata(metadata, metadata, Profile::Dup));
                 assert_clear(&chunks);
-                let held: u64 =
-                    chunks.iter().filter(|chunk| chunk.role == Role::Data).map(|chunk| chunk.used).sum();
+                let held: u64 = chunks
+                    .iter()
+                    .filter(|chunk| chunk.role == Role::Data)
+                    .map(|chunk| chunk.used)
+                    .sum();
                 assert_eq!(held, data);
             }
         }
@@ -265,7 +297,11 @@ mod tests {
         let (chunks, _) = area.finish();
         assert!(chunks.len() > 1);
         for address in addresses {
-            assert!(chunks.iter().any(|chunk| chunk.start <= address && address + (100 << 20) <= chunk.end()));
+            assert!(
+                chunks
+                    .iter()
+                    .any(|chunk| chunk.start <= address && address + (100 << 20) <= chunk.end())
+            );
         }
     }
 

@@ -122,7 +122,9 @@ impl<'a> DataPlan<'a> {
         let mut extents: Vec<(Place, DataExtent<'a>)> = Vec::new();
         for subvolume in subvolumes {
             for (position, inode) in subvolume.inodes.iter().enumerate() {
-                let Body::Other(InodeKind::File(content, blob)) = inode.body else { continue };
+                let Body::Other(InodeKind::File(content, blob)) = inode.body else {
+                    continue;
+                };
                 check(content, || subvolume.path(position))?;
                 let of_file = match &content.data {
                     Data::Inline { encoding, .. } => {
@@ -138,7 +140,13 @@ impl<'a> DataPlan<'a> {
                     let position = *positions.entry(place).or_insert_with(|| {
                         let references = Vec::with_capacity(1);
                         let share = Share::Node;
-                        let extent = DataExtent { address: 0, source, share, references, blob: number };
+                        let extent = DataExtent {
+                            address: 0,
+                            source,
+                            share,
+                            references,
+                            blob: number,
+                        };
                         extents.push((place, extent));
                         extents.len() - 1
                     });
@@ -169,13 +177,24 @@ impl<'a> DataPlan<'a> {
             extent.address = area.place(extent.source.stored_length);
         }
         let (chunks, device) = area.finish();
-        Ok((Self { extents, chunks, zstd, blobs, positions }, device))
+        Ok((
+            Self {
+                extents,
+                chunks,
+                zstd,
+                blobs,
+                positions,
+            },
+            device,
+        ))
     }
 
     /// The address of an extent of a file whose blob is `blob`. `None` only for a file that was not planned.
     pub fn address(&self, blob: &Blob, extent: &Extent) -> Option<u64> {
         let place = Place::of(self.blobs.find(blob)?, extent);
-        self.positions.get(&place).map(|&position| self.extents[position].address)
+        self.positions
+            .get(&place)
+            .map(|&position| self.extents[position].address)
     }
 
     /// Bytes of data on the device.
@@ -206,15 +225,27 @@ impl<'a> DataPlan<'a> {
 fn check(content: &Content, path: impl Fn() -> String) -> Result<(), VolumeError> {
     if content.size > MAX_FILE {
         let (value, limit) = (content.size, MAX_FILE);
-        return Err(VolumeError::Attribute { path: path(), attribute: "file size", value, limit });
+        return Err(VolumeError::Attribute {
+            path: path(),
+            attribute: "file size",
+            value,
+            limit,
+        });
     }
-    let refuse = |offset, reason| Err(VolumeError::Extent { path: path(), offset, reason });
+    let refuse = |offset, reason| {
+        Err(VolumeError::Extent {
+            path: path(),
+            offset,
+            reason,
+        })
+    };
     match &content.data {
         Data::Inline { encoding, stored } => match encoding {
             _ if content.size == 0 || stored.is_empty() => refuse(0, "is inline, but has no data"),
-            _ if stored.len() as u64 > MAX_INLINE || content.size >= SECTOR => {
-                refuse(0, "is inline, but larger than 2048 bytes stored or 4095 bytes of the file")
-            }
+            _ if stored.len() as u64 > MAX_INLINE || content.size >= SECTOR => refuse(
+                0,
+                "is inline, but larger than 2048 bytes stored or 4095 bytes of the file",
+            ),
             Encoding::Raw if stored.len() as u64 != content.size => {
                 refuse(0, "is inline and raw, but has another length than the file")
             }
@@ -235,26 +266,49 @@ fn check(content: &Content, path: impl Fn() -> String) -> Result<(), VolumeError
 
 /// What is wrong with an extent that follows data up to `previous_end` in a file of `size` bytes.
 fn fault(extent: &Extent, previous_end: u64, size: u64) -> Option<&'static str> {
-    let parts = [extent.file_offset, extent.length, extent.blob_offset, extent.stored_length];
+    let parts = [
+        extent.file_offset,
+        extent.length,
+        extent.blob_offset,
+        extent.stored_length,
+    ];
     let raw = extent.encoding == Encoding::Raw;
     let end = extent.file_offset.checked_add(extent.length);
     let faults = [
-        (parts.iter().any(|part| !part.is_multiple_of(SECTOR)), "is not made of whole sectors"),
+        (
+            parts.iter().any(|part| !part.is_multiple_of(SECTOR)),
+            "is not made of whole sectors",
+        ),
         (extent.length == 0 || extent.stored_length == 0, "is empty"),
         (extent.file_offset < previous_end, "overlaps the one before"),
-        (end.is_none_or(|end| end > size), "reaches beyond the end of the file"),
+        (
+            end.is_none_or(|end| end > size),
+            "reaches beyond the end of the file",
+        ),
         (
             extent.blob_offset.checked_add(extent.stored_length).is_none(),
             "reaches beyond the end of any blob",
         ),
-        (raw && extent.stored_length != extent.length, "is raw, but stored in another length"),
+        (
+            raw && extent.stored_length != extent.length,
+            "is raw, but stored in another length",
+        ),
         (raw && extent.length > MAX_RAW, "is longer than 128 MiB"),
-        (!raw && extent.length > MAX_COMPRESSED, "is compressed and longer than 128 KiB"),
-        (!raw && extent.stored_length > MAX_COMPRESSED, "is larger compressed than 128 KiB"),
+        (
+            !raw && extent.length > MAX_COMPRESSED,
+            "is compressed and longer than 128 KiB",
+        ),
+        (
+            !raw && extent.stored_length > MAX_COMPRESSED,
+            "is larger compressed than 128 KiB",
+        ),
         (
             extent.checksums.len() as u64 != extent.stored_length / SECTOR,
             "has not one checksum for each stored sector",
         ),
     ];
-    faults.into_iter().find(|(is_fault, _)| *is_fault).map(|(_, reason)| reason)
+    faults
+        .into_iter()
+        .find(|(is_fault, _)| *is_fault)
+        .map(|(_, reason)| reason)
 }

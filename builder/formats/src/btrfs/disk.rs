@@ -102,7 +102,11 @@ impl Key {
 
     /// The key as it is stored.
     pub fn to_disk(self) -> DiskKey {
-        DiskKey { object: self.object.into(), kind: self.kind, offset: self.offset.into() }
+        DiskKey {
+            object: self.object.into(),
+            kind: self.kind,
+            offset: self.offset.into(),
+        }
     }
 }
 
@@ -188,7 +192,10 @@ const _: () = assert!(size_of::<DiskTime>() == 12);
 
 impl From<Time> for DiskTime {
     fn from(time: Time) -> Self {
-        Self { seconds: time.seconds.into(), nanoseconds: time.nanoseconds.into() }
+        Self {
+            seconds: time.seconds.into(),
+            nanoseconds: time.nanoseconds.into(),
+        }
     }
 }
 

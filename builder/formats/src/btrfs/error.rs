@@ -97,7 +97,9 @@ pub enum VolumeError {
         limit: usize,
     },
     /// More names of one hash than an item holds.
-    #[error("{path}: entries whose names share the hash {hash:#010x} take {size} bytes, the limit is {limit}")]
+    #[error(
+        "{path}: entries whose names share the hash {hash:#010x} take {size} bytes, the limit is {limit}"
+    )]
     HashCollisions {
         /// The directory, or the inode whose attributes collide.
         path: String,

@@ -10,9 +10,7 @@ use super::error::{VolumeError, printable};
 use super::hash;
 use super::items::Items;
 use super::namespace::{Body, Child, Inode, Subvolume};
-use super::records::{
-    DirItem, FileExtent, FileExtentHead, InodeExtref, InodeItem, InodeRef, file_type,
-};
+use super::records::{DirItem, FileExtent, FileExtentHead, InodeExtref, InodeItem, InodeRef, file_type};
 use crate::blob::Blob;
 use crate::layer::{Content, Data, Device, Encoding, Extent};
 use crate::tree::{InodeKind, Share};
@@ -43,7 +41,11 @@ mod mode {
 pub(super) fn items(subvolume: &Subvolume<'_>, data: &DataPlan<'_>) -> Result<Items, VolumeError> {
     let mut items = Items::default();
     for (position, inode) in subvolume.inodes.iter().enumerate() {
-        let writer = Writer { items: &mut items, inode, path: &|| subvolume.path(position) };
+        let writer = Writer {
+            items: &mut items,
+            inode,
+            path: &|| subvolume.path(position),
+        };
         writer.write(data)?;
     }
     items.sort();
@@ -77,10 +79,19 @@ impl Writer<'_, '_> {
                 self.device(mode::CHARACTER_DEVICE, *device)?
             }
             Body::Other(InodeKind::BlockDevice(device)) => self.device(mode::BLOCK_DEVICE, *device)?,
-            Body::Other(InodeKind::Fifo) => Nature { mode: mode::FIFO, ..Nature::default() },
-            Body::Other(InodeKind::Socket) => Nature { mode: mode::SOCKET, ..Nature::default() },
+            Body::Other(InodeKind::Fifo) => Nature {
+                mode: mode::FIFO,
+                ..Nature::default()
+            },
+            Body::Other(InodeKind::Socket) => Nature {
+                mode: mode::SOCKET,
+                ..Nature::default()
+            },
             // Directories have a body of their own.
-            Body::Other(InodeKind::Directory(_)) => Nature { mode: mode::DIRECTORY, ..Nature::default() },
+            Body::Other(InodeKind::Directory(_)) => Nature {
+                mode: mode::DIRECTORY,
+                ..Nature::default()
+            },
         };
         self.inode_item(&nature)?;
         self.names();
@@ -89,19 +100,29 @@ impl Writer<'_, '_> {
 
     /// Adds an item of this inode.
     fn push(&mut self, kind: u8, offset: u64, parts: &[&[u8]]) {
-        self.items.push(Key::new(self.inode.number, kind, offset), self.inode.share, parts);
+        self.items
+            .push(Key::new(self.inode.number, kind, offset), self.inode.share, parts);
     }
 
     fn inode_item(&mut self, nature: &Nature) -> Result<(), VolumeError> {
         let attributes = self.inode.attributes;
         let limits = [
             ("mode", attributes.mode, mode::PERMISSIONS),
-            ("nanoseconds of the time", attributes.mtime.nanoseconds, 999_999_999),
+            (
+                "nanoseconds of the time",
+                attributes.mtime.nanoseconds,
+                999_999_999,
+            ),
         ];
         for (attribute, value, limit) in limits {
             if value > limit {
                 let (value, limit) = (value.into(), limit.into());
-                return Err(VolumeError::Attribute { path: (self.path)(), attribute, value, limit });
+                return Err(VolumeError::Attribute {
+                    path: (self.path)(),
+                    attribute,
+                    value,
+                    limit,
+                });
             }
         }
         let time = DiskTime::from(attributes.mtime);
@@ -135,7 +156,11 @@ impl Writer<'_, '_> {
     fn names(&mut self) {
         let inode = self.inode;
         if inode.links.is_empty() {
-            self.push(kind::INODE_REF, inode.number, &[own_parent().as_bytes(), OWN_PARENT]);
+            self.push(
+                kind::INODE_REF,
+                inode.number,
+                &[own_parent().as_bytes(), OWN_PARENT],
+            );
             return;
         }
         let mut references: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -145,11 +170,18 @@ impl Writer<'_, '_> {
             let name_length = (link.name.len() as u16).into();
             let item = references.entry(link.parent).or_default();
             if item.len() + size_of::<InodeRef>() + link.name.len() <= MAX_ITEM {
-                let head = InodeRef { index: link.index.into(), name_length };
+                let head = InodeRef {
+                    index: link.index.into(),
+                    name_length,
+                };
                 item.extend_from_slice(head.as_bytes());
                 item.extend_from_slice(link.name);
             } else {
-                let head = InodeExtref { parent: link.parent.into(), index: link.index.into(), name_length };
+                let head = InodeExtref {
+                    parent: link.parent.into(),
+                    index: link.index.into(),
+                    name_length,
+                };
                 let item = overflow.entry(hash::extref(link.parent, link.name)).or_default();
                 item.extend_from_slice(head.as_bytes());
                 item.extend_from_slice(link.name);
@@ -175,7 +207,12 @@ impl Writer<'_, '_> {
             };
             if let Some(reason) = reason {
                 let (path, name) = ((self.path)(), printable(name));
-                return Err(VolumeError::Xattr { path, name, size, reason });
+                return Err(VolumeError::Xattr {
+                    path,
+                    name,
+                    size,
+                    reason,
+                });
             }
             let head = DirItem {
                 location: DiskKey::default(),
@@ -198,7 +235,12 @@ impl Writer<'_, '_> {
         for (&hash, item) in items {
             if item.len() > MAX_ITEM {
                 let (size, limit) = (item.len(), MAX_ITEM);
-                return Err(VolumeError::HashCollisions { path: (self.path)(), hash, size, limit });
+                return Err(VolumeError::HashCollisions {
+                    path: (self.path)(),
+                    hash,
+                    size,
+                    limit,
+                });
             }
             self.push(kind, hash, &[item]);
         }
@@ -224,7 +266,11 @@ impl Writer<'_, '_> {
             names += child.name.len() as u64;
         }
         self.push_by_hash(kind::DIR_ITEM, &by_hash)?;
-        Ok(Nature { mode: mode::DIRECTORY, size: 2 * names, ..Nature::default() })
+        Ok(Nature {
+            mode: mode::DIRECTORY,
+            size: 2 * names,
+            ..Nature::default()
+        })
     }
 
     fn file(&mut self, content: &Content, blob: &Blob, data: &DataPlan<'_>) -> Nature {
@@ -242,7 +288,12 @@ impl Writer<'_, '_> {
                 extents.iter().map(|extent| extent.length).sum()
             }
         };
-        Nature { mode: mode::FILE, size: content.size, bytes, device: 0 }
+        Nature {
+            mode: mode::FILE,
+            size: content.size,
+            bytes,
+            device: 0,
+        }
     }
 
     fn extent(&mut self, extent: &Extent, address: u64) {
@@ -264,18 +315,35 @@ impl Writer<'_, '_> {
     fn symlink(&mut self, target: &[u8]) -> Result<Nature, VolumeError> {
         let length = target.len();
         if length == 0 || length > MAX_TARGET {
-            return Err(VolumeError::Symlink { path: (self.path)(), length, limit: MAX_TARGET });
+            return Err(VolumeError::Symlink {
+                path: (self.path)(),
+                length,
+                limit: MAX_TARGET,
+            });
         }
         let size = length as u64;
         self.inline(size, Encoding::Raw, target);
-        Ok(Nature { mode: mode::SYMLINK, size, bytes: size, device: 0 })
+        Ok(Nature {
+            mode: mode::SYMLINK,
+            size,
+            bytes: size,
+            device: 0,
+        })
     }
 
     fn device(&self, mode: u32, Device { major, minor }: Device) -> Result<Nature, VolumeError> {
         if major >= 1 << 12 || minor >= 1 << 20 {
-            return Err(VolumeError::Device { path: (self.path)(), major, minor });
+            return Err(VolumeError::Device {
+                path: (self.path)(),
+                major,
+                minor,
+            });
         }
-        Ok(Nature { mode, device: u64::from(major) << 20 | u64::from(minor), ..Nature::default() })
+        Ok(Nature {
+            mode,
+            device: u64::from(major) << 20 | u64::from(minor),
+            ..Nature::default()
+        })
     }
 }
 
@@ -308,7 +376,11 @@ pub(super) fn empty_directory(items: &mut Items, number: u64, time: DiskTime, sh
         ..InodeItem::default()
     };
     items.push(Key::new(number, kind::INODE_ITEM, 0), share, &[inode.as_bytes()]);
-    items.push(Key::new(number, kind::INODE_REF, number), share, &[own_parent().as_bytes(), OWN_PARENT]);
+    items.push(
+        Key::new(number, kind::INODE_REF, number),
+        share,
+        &[own_parent().as_bytes(), OWN_PARENT],
+    );
 }
 
 /// The name of a root directory, which is its own parent.
@@ -316,5 +388,8 @@ const OWN_PARENT: &[u8] = b"..";
 
 /// What stands before [`OWN_PARENT`] in an INODE_REF.
 fn own_parent() -> InodeRef {
-    InodeRef { index: 0.into(), name_length: (OWN_PARENT.len() as u16).into() }
+    InodeRef {
+        index: 0.into(),
+        name_length: (OWN_PARENT.len() as u16).into(),
+    }
 }

@@ -96,7 +96,10 @@ impl Plan<'_, '_> {
             trees.push(Tree::new(subvolume.id, files::items(subvolume, self.data)?));
         }
         trees.push(Tree::new(object::CSUM_TREE, space::checksum_tree(self.data)));
-        trees.push(Tree::new(object::UUID_TREE, roots::uuid_tree(self.subvolumes, self.top_level_uuid)));
+        trees.push(Tree::new(
+            object::UUID_TREE,
+            roots::uuid_tree(self.subvolumes, self.top_level_uuid),
+        ));
         let mut items = Items::default();
         files::empty_directory(&mut items, object::FIRST_FREE, self.spec.time.into(), Share::Role);
         trees.push(Tree::new(object::DATA_RELOC_TREE, items));
@@ -105,7 +108,10 @@ impl Plan<'_, '_> {
         for _ in 0..ROUNDS {
             let layout = self.place(&trees)?;
             let moved = self.moving_trees(&layout);
-            let settled = moved.iter().map(|tree| &tree.shape).eq(trees[fixed..].iter().map(|tree| &tree.shape));
+            let settled = moved
+                .iter()
+                .map(|tree| &tree.shape)
+                .eq(trees[fixed..].iter().map(|tree| &tree.shape));
             trees.truncate(fixed);
             trees.extend(moved);
             if settled {
@@ -137,7 +143,10 @@ impl Plan<'_, '_> {
             spot.address = address;
         }
         spots.extend(
-            system_spots.into_iter().zip(system_places).map(|(spot, address)| Spot { address, ..spot }),
+            system_spots
+                .into_iter()
+                .zip(system_places)
+                .map(|(spot, address)| Spot { address, ..spot }),
         );
 
         let mut addresses: Vec<Vec<Vec<u64>>> = trees.iter().map(addresses_by_level).collect();
@@ -152,12 +161,21 @@ impl Plan<'_, '_> {
             blocks: tree.shape.blocks(),
         });
         let roots = roots.collect();
-        let chunks: Vec<Chunk> =
-            std::iter::once(system).chain(self.data.chunks.iter().cloned()).chain(metadata).collect();
+        let chunks: Vec<Chunk> = std::iter::once(system)
+            .chain(self.data.chunks.iter().cloned())
+            .chain(metadata)
+            .collect();
         let end = device.end();
         let total = self.spec.size.total(end);
         let device = space::device_item(&chunks, total, &self.identity);
-        Ok(Layout { spots, addresses, roots, chunks, end, device })
+        Ok(Layout {
+            spots,
+            addresses,
+            roots,
+            chunks,
+            end,
+            device,
+        })
     }
 
     /// The trees that speak of addresses, for `layout`, in the order of [`MOVING`].
@@ -188,9 +206,18 @@ impl Plan<'_, '_> {
     /// The root tree: all trees but itself and the chunk tree, which the superblock names.
     fn root_tree(&self, layout: &Layout) -> Items {
         let in_superblock = [object::ROOT_TREE, object::CHUNK_TREE];
-        let roots: Vec<Root> =
-            layout.roots.iter().filter(|root| !in_superblock.contains(&root.tree)).copied().collect();
-        roots::root_tree(self.subvolumes, self.top_level_uuid, &roots, self.spec.time.into())
+        let roots: Vec<Root> = layout
+            .roots
+            .iter()
+            .filter(|root| !in_superblock.contains(&root.tree))
+            .copied()
+            .collect();
+        roots::root_tree(
+            self.subvolumes,
+            self.top_level_uuid,
+            &roots,
+            self.spec.time.into(),
+        )
     }
 }
 
@@ -202,21 +229,45 @@ fn addresses_by_level(tree: &Tree) -> Vec<Vec<u64>> {
 
 /// The blocks of `trees`, the first of which is number `first`, in the order in which they lie.
 fn order(trees: &[Tree], first: usize) -> Vec<Spot> {
-    let trees = || trees.iter().enumerate().map(move |(position, tree)| (first + position, &tree.shape));
+    let trees = || {
+        trees
+            .iter()
+            .enumerate()
+            .map(move |(position, tree)| (first + position, &tree.shape))
+    };
     let leaves = |share| {
         trees().flat_map(move |(tree, shape)| {
-            let leaves = shape.leaves.iter().enumerate().filter(move |(_, leaf)| leaf.share == share);
-            leaves.map(move |(index, _)| Spot { tree, level: 0, index, share, address: 0 })
+            let leaves = shape
+                .leaves
+                .iter()
+                .enumerate()
+                .filter(move |(_, leaf)| leaf.share == share);
+            leaves.map(move |(index, _)| Spot {
+                tree,
+                level: 0,
+                index,
+                share,
+                address: 0,
+            })
         })
     };
     let nodes = trees().flat_map(|(tree, shape)| {
         let levels = shape.nodes.iter().enumerate();
         levels.flat_map(move |(level, &count)| {
             let level = level + 1;
-            (0..count).map(move |index| Spot { tree, level, index, share: Share::Node, address: 0 })
+            (0..count).map(move |index| Spot {
+                tree,
+                level,
+                index,
+                share: Share::Node,
+                address: 0,
+            })
         })
     });
-    leaves(Share::Role).chain(nodes).chain(leaves(Share::Node)).collect()
+    leaves(Share::Role)
+        .chain(nodes)
+        .chain(leaves(Share::Node))
+        .collect()
 }
 
 impl Forest {
@@ -253,11 +304,14 @@ impl Forest {
             // Within a chunk, blocks lie one behind the other.
             for (batch, spots) in spots.chunks(BATCH).enumerate() {
                 let mut bytes = vec![0; spots.len() * NODE_SIZE];
-                bytes.par_chunks_mut(NODE_SIZE).zip(spots).for_each(|(block, spot)| {
-                    let child = |index| self.layout.addresses[spot.tree][spot.level - 1][index];
-                    let tree = &self.trees[spot.tree];
-                    tree.write(spot.level, spot.index, spot.address, child, identity, block);
-                });
+                bytes
+                    .par_chunks_mut(NODE_SIZE)
+                    .zip(spots)
+                    .for_each(|(block, spot)| {
+                        let child = |index| self.layout.addresses[spot.tree][spot.level - 1][index];
+                        let tree = &self.trees[spot.tree];
+                        tree.write(spot.level, spot.index, spot.address, child, identity, block);
+                    });
                 let offset = block_bytes(batch * BATCH);
                 let length = bytes.len() as u64;
                 let blob = crate::blob::Blob::from(bytes);

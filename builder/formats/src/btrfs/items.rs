@@ -29,14 +29,22 @@ impl Items {
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
-        self.entries.push(Entry { key, share, size: self.bytes.len() - start, start });
+        self.entries.push(Entry {
+            key,
+            share,
+            size: self.bytes.len() - start,
+            start,
+        });
     }
 
     /// Brings the items into the order of their keys, no two of which are equal.
     pub fn sort(&mut self) {
         // Mostly runs in order already, which the stable sort takes as they are.
         self.entries.sort_by_key(|entry| entry.key);
-        debug_assert!(self.entries.windows(2).all(|pair| pair[0].key < pair[1].key), "two items with one key");
+        debug_assert!(
+            self.entries.windows(2).all(|pair| pair[0].key < pair[1].key),
+            "two items with one key"
+        );
     }
 
     /// All items.

@@ -169,7 +169,10 @@ fn minimum(end: u64) -> u64 {
 /// [`VolumeError`].
 pub fn lay_out(spec: &VolumeSpec, tree: &Tree) -> Result<Volume, VolumeError> {
     if spec.label.len() > superblock::MAX_LABEL || spec.label.contains(['\n', '\0']) {
-        return Err(VolumeError::Label { label: spec.label.clone(), limit: superblock::MAX_LABEL });
+        return Err(VolumeError::Label {
+            label: spec.label.clone(),
+            limit: superblock::MAX_LABEL,
+        });
     }
     let metadata_uuid = spec.metadata_uuid.unwrap_or(spec.fsid);
     let derived = |purpose| ids::uuid(purpose, &[&metadata_uuid.to_string()]);
@@ -178,7 +181,11 @@ pub fn lay_out(spec: &VolumeSpec, tree: &Tree) -> Result<Volume, VolumeError> {
         chunk_tree_uuid: derived("btrfs chunk tree"),
         device_uuid: derived("btrfs device"),
     };
-    let made = Attributes { mode: 0o755, mtime: spec.time, ..Attributes::default() };
+    let made = Attributes {
+        mode: 0o755,
+        mtime: spec.time,
+        ..Attributes::default()
+    };
     let subvolumes = namespace::cut(tree, &spec.subvolumes, &made)?;
 
     let mut device = Device::new();
@@ -198,7 +205,10 @@ pub fn lay_out(spec: &VolumeSpec, tree: &Tree) -> Result<Volume, VolumeError> {
     if let VolumeSize::Exact(given) = spec.size
         && given < minimum
     {
-        return Err(VolumeError::TooSmall { needed: minimum, given });
+        return Err(VolumeError::TooSmall {
+            needed: minimum,
+            given,
+        });
     }
 
     let size = match spec.size {
@@ -212,5 +222,12 @@ pub fn lay_out(spec: &VolumeSpec, tree: &Tree) -> Result<Volume, VolumeError> {
     image.pieces.sort_by_key(|piece| piece.offset);
     let used = Bytes(data.used());
     let metadata = Bytes(space::used(forest.chunks())) - used;
-    Ok(Volume { image, figures: Figures { data: used, metadata, minimum } })
+    Ok(Volume {
+        image,
+        figures: Figures {
+            data: used,
+            metadata,
+            minimum,
+        },
+    })
 }

@@ -25,7 +25,10 @@ impl<'a> Mounts<'a> {
             if !uuids.insert(spec.uuid) {
                 return Err(VolumeError::DuplicateUuid { uuid: spec.uuid });
             }
-            if let Some(earlier) = specs[..position].iter().find(|earlier| earlier.default && spec.default) {
+            if let Some(earlier) = specs[..position]
+                .iter()
+                .find(|earlier| earlier.default && spec.default)
+            {
                 let (first, second) = (earlier.name.clone(), spec.name.clone());
                 return Err(VolumeError::TwoDefaults { first, second });
             }
@@ -39,7 +42,10 @@ impl<'a> Mounts<'a> {
     /// Adds a mount path.
     fn add(&mut self, position: usize, name: &'a str, path: &'a [u8]) -> Result<(), VolumeError> {
         let mut place = self;
-        for component in path.split(|&byte| byte == b'/').filter(|component| !component.is_empty()) {
+        for component in path
+            .split(|&byte| byte == b'/')
+            .filter(|component| !component.is_empty())
+        {
             if component == b"." || component == b".." {
                 return Err(VolumeError::MountPath {
                     path: printable(path),
@@ -52,7 +58,9 @@ impl<'a> Mounts<'a> {
         }
         match place.subvolume.replace(position) {
             None => Ok(()),
-            Some(_) => Err(VolumeError::DuplicateMount { path: printable(path) }),
+            Some(_) => Err(VolumeError::DuplicateMount {
+                path: printable(path),
+            }),
         }
     }
 }

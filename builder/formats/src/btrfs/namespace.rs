@@ -95,7 +95,11 @@ impl Subvolume<'_> {
         }
         names.push(self.spec.map_or_else(String::new, |spec| spec.name.clone()));
         names.reverse();
-        if names.len() == 1 { format!("{}/", names[0]) } else { names.join("/") }
+        if names.len() == 1 {
+            format!("{}/", names[0])
+        } else {
+            names.join("/")
+        }
     }
 }
 
@@ -125,11 +129,26 @@ pub(super) fn cut<'a>(
     made: &'a Attributes,
 ) -> Result<Vec<Subvolume<'a>>, VolumeError> {
     let mounts = Mounts::new(specs)?;
-    let mut walk = Walk { tree, made, subvolumes: Vec::new(), placed: HashMap::new() };
-    walk.subvolumes.push(Subvolume { id: object::FS_TREE, spec: None, inodes: Vec::new(), index: 0 });
+    let mut walk = Walk {
+        tree,
+        made,
+        subvolumes: Vec::new(),
+        placed: HashMap::new(),
+    };
+    walk.subvolumes.push(Subvolume {
+        id: object::FS_TREE,
+        spec: None,
+        inodes: Vec::new(),
+        index: 0,
+    });
     for (position, spec) in specs.iter().enumerate() {
         let id = object::FIRST_FREE + position as u64;
-        walk.subvolumes.push(Subvolume { id, spec: Some(spec), inodes: Vec::new(), index: 0 });
+        walk.subvolumes.push(Subvolume {
+            id,
+            spec: Some(spec),
+            inodes: Vec::new(),
+            index: 0,
+        });
     }
     for subvolume in 0..walk.subvolumes.len() {
         walk.add_inode(subvolume, Share::Role, made, Body::Directory(Vec::new()));
@@ -156,7 +175,13 @@ impl<'a> Walk<'a> {
         body: Body<'a>,
     ) -> usize {
         let inodes = &mut self.subvolumes[subvolume].inodes;
-        inodes.push(Inode { number: 0, share, attributes, body, links: Vec::new() });
+        inodes.push(Inode {
+            number: 0,
+            share,
+            attributes,
+            body,
+            links: Vec::new(),
+        });
         inodes.len() - 1
     }
 
@@ -166,12 +191,19 @@ impl<'a> Walk<'a> {
         let root = tree.inodes.get(Tree::ROOT.0);
         let Some(root) = root.filter(|inode| matches!(inode.kind, InodeKind::Directory(_))) else {
             let reason = "the root of the tree is not a directory";
-            return Err(VolumeError::Structure { path: "/".into(), reason });
+            return Err(VolumeError::Structure {
+                path: "/".into(),
+                reason,
+            });
         };
         self.claim(Tree::ROOT, holder, 0)?;
         self.set_root(holder, &root.attributes, root.share);
-        let mut visits =
-            vec![Visit { subvolume: holder, position: 0, directory: Some(Tree::ROOT), mounts: Some(mounts) }];
+        let mut visits = vec![Visit {
+            subvolume: holder,
+            position: 0,
+            directory: Some(Tree::ROOT),
+            mounts: Some(mounts),
+        }];
         while let Some(visit) = visits.pop() {
             let first = visits.len();
             self.enter(&visit, &mut visits)?;
@@ -264,7 +296,13 @@ impl<'a> Walk<'a> {
                 });
             }
         };
-        self.link(visit.subvolume, visit.position, name, position, type_of(&source.kind));
+        self.link(
+            visit.subvolume,
+            visit.position,
+            name,
+            position,
+            type_of(&source.kind),
+        );
         Ok(())
     }
 
@@ -283,7 +321,13 @@ impl<'a> Walk<'a> {
             (&source.attributes, source.share)
         });
         let position = self.add_inode(visit.subvolume, share, attributes, Body::Directory(Vec::new()));
-        self.link(visit.subvolume, visit.position, name, position, file_type::DIRECTORY);
+        self.link(
+            visit.subvolume,
+            visit.position,
+            name,
+            position,
+            file_type::DIRECTORY,
+        );
         let mounted = mounts.and_then(|mounts| mounts.subvolume);
         // Subvolume 0 is the top level. What is below a mount point belongs to the subvolume mounted there.
         let (subvolume, position) = mounted.map_or((visit.subvolume, position), |spec| (spec + 1, 0));
@@ -293,7 +337,12 @@ impl<'a> Walk<'a> {
         if mounted.is_some() {
             self.set_root(subvolume, attributes, share);
         }
-        visits.push(Visit { subvolume, position, directory, mounts });
+        visits.push(Visit {
+            subvolume,
+            position,
+            directory,
+            mounts,
+        });
         Ok(())
     }
 
@@ -302,7 +351,11 @@ impl<'a> Walk<'a> {
         let inodes = &mut self.subvolumes[subvolume].inodes;
         let location = Key::new(position as u64, kind::INODE_ITEM, 0);
         let index = add_child(&mut inodes[parent], name, location, file_type);
-        inodes[position].links.push(Link { parent: parent as u64, index, name });
+        inodes[position].links.push(Link {
+            parent: parent as u64,
+            index,
+            name,
+        });
     }
 
     /// Gives every subvolume its name in the top level.
@@ -314,7 +367,9 @@ impl<'a> Walk<'a> {
             if let Body::Directory(children) = &root.body
                 && children.iter().any(|child| child.name == name)
             {
-                return Err(VolumeError::DuplicateName { name: spec.name.clone() });
+                return Err(VolumeError::DuplicateName {
+                    name: spec.name.clone(),
+                });
             }
             let location = Key::new(object::FIRST_FREE + position as u64, kind::ROOT_ITEM, u64::MAX);
             self.subvolumes[position + 1].index = add_child(root, name, location, file_type::DIRECTORY);
@@ -333,7 +388,11 @@ impl<'a> Walk<'a> {
             _ => return Ok(()),
         };
         let path = self.draft_path(subvolume, position, name);
-        Err(VolumeError::Name { path, length: name.len(), reason })
+        Err(VolumeError::Name {
+            path,
+            length: name.len(),
+            reason,
+        })
     }
 
     /// The path of `name` in the inode at `position`, before inodes have numbers.
@@ -359,7 +418,12 @@ fn add_child<'a>(directory: &mut Inode<'a>, name: &'a [u8], location: Key, file_
     match &mut directory.body {
         Body::Directory(children) => {
             let index = FIRST_INDEX + children.len() as u64;
-            children.push(Child { name, index, location, file_type });
+            children.push(Child {
+                name,
+                index,
+                location,
+                file_type,
+            });
             index
         }
         // Only directories are entered.
@@ -371,8 +435,10 @@ fn add_child<'a>(directory: &mut Inode<'a>, name: &'a [u8], location: Key, file_
 fn number(subvolume: &mut Subvolume<'_>) {
     let inodes = &subvolume.inodes;
     let of = |share| (1..inodes.len()).filter(move |&position| inodes[position].share == share);
-    let order: Vec<usize> =
-        std::iter::once(0).chain(of(Share::Role)).chain(of(Share::Node)).collect();
+    let order: Vec<usize> = std::iter::once(0)
+        .chain(of(Share::Role))
+        .chain(of(Share::Node))
+        .collect();
     let mut numbers = vec![0; order.len()];
     for (place, &position) in order.iter().enumerate() {
         numbers[position] = object::FIRST_FREE + place as u64;
@@ -383,7 +449,10 @@ fn number(subvolume: &mut Subvolume<'_>) {
             link.parent = numbers[link.parent as usize];
         }
         if let Body::Directory(children) = &mut inode.body {
-            for child in children.iter_mut().filter(|child| child.location.kind == kind::INODE_ITEM) {
+            for child in children
+                .iter_mut()
+                .filter(|child| child.location.kind == kind::INODE_ITEM)
+            {
                 child.location.object = numbers[child.location.object as usize];
             }
         }
@@ -396,7 +465,11 @@ fn check_links(subvolume: &Subvolume<'_>) -> Result<(), VolumeError> {
     for (position, inode) in subvolume.inodes.iter().enumerate() {
         if inode.links.len() > MAX_LINKS {
             let path = subvolume.path(position);
-            return Err(VolumeError::TooManyLinks { path, links: inode.links.len(), limit: MAX_LINKS });
+            return Err(VolumeError::TooManyLinks {
+                path,
+                links: inode.links.len(),
+                limit: MAX_LINKS,
+            });
         }
     }
     Ok(())

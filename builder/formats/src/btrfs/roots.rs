@@ -32,7 +32,11 @@ pub(super) fn root_tree(
             Some(subvolume) => subvolume_root(root, subvolume, top_level_uuid, time),
             None => root_item(root, time),
         };
-        items.push(Key::new(root.tree, kind::ROOT_ITEM, 0), Share::Node, &[item.as_bytes()]);
+        items.push(
+            Key::new(root.tree, kind::ROOT_ITEM, 0),
+            Share::Node,
+            &[item.as_bytes()],
+        );
     }
     for subvolume in subvolumes {
         let Some(spec) = subvolume.spec else { continue };
@@ -43,11 +47,22 @@ pub(super) fn root_tree(
             name_length: (spec.name.len() as u16).into(),
         };
         let parts = [item.as_bytes(), spec.name.as_bytes()];
-        items.push(Key::new(object::FS_TREE, kind::ROOT_REF, subvolume.id), Share::Node, &parts);
-        items.push(Key::new(subvolume.id, kind::ROOT_BACKREF, object::FS_TREE), Share::Node, &parts);
+        items.push(
+            Key::new(object::FS_TREE, kind::ROOT_REF, subvolume.id),
+            Share::Node,
+            &parts,
+        );
+        items.push(
+            Key::new(subvolume.id, kind::ROOT_BACKREF, object::FS_TREE),
+            Share::Node,
+            &parts,
+        );
     }
     let is_default = |subvolume: &&Subvolume<'_>| subvolume.spec.is_some_and(|spec| spec.default);
-    let default = subvolumes.iter().find(is_default).map_or(object::FS_TREE, |subvolume| subvolume.id);
+    let default = subvolumes
+        .iter()
+        .find(is_default)
+        .map_or(object::FS_TREE, |subvolume| subvolume.id);
     default_directory(&mut items, default, time);
     items.sort();
     items
@@ -67,7 +82,10 @@ fn default_directory(items: &mut Items, default: u64, time: DiskTime) {
     let key = Key::new(object::ROOT_TREE_DIR, kind::DIR_ITEM, hash::name(DEFAULT));
     items.push(key, Share::Node, &[entry.as_bytes(), DEFAULT]);
     // mkfs.btrfs writes it for the top level whatever the default is.
-    let back = InodeRef { index: 0.into(), name_length: length };
+    let back = InodeRef {
+        index: 0.into(),
+        name_length: length,
+    };
     let key = Key::new(object::FS_TREE, kind::INODE_REF, object::ROOT_TREE_DIR);
     items.push(key, Share::Node, &[back.as_bytes(), DEFAULT]);
 }
@@ -114,17 +132,15 @@ fn root_item(root: &Root, time: DiskTime) -> RootItem {
 }
 
 /// The root item of a subvolume.
-fn subvolume_root(
-    root: &Root,
-    subvolume: &Subvolume<'_>,
-    top_level_uuid: Uuid,
-    time: DiskTime,
-) -> RootItem {
+fn subvolume_root(root: &Root, subvolume: &Subvolume<'_>, top_level_uuid: Uuid, time: DiskTime) -> RootItem {
     let read_only = subvolume.spec.is_some_and(|spec| spec.read_only);
     RootItem {
         root_directory: object::FIRST_FREE.into(),
         flags: if read_only { RootItem::READ_ONLY } else { 0 }.into(),
-        uuid: subvolume.spec.map_or(top_level_uuid, |spec| spec.uuid).into_bytes(),
+        uuid: subvolume
+            .spec
+            .map_or(top_level_uuid, |spec| spec.uuid)
+            .into_bytes(),
         change_transaction: GENERATION.into(),
         origin_transaction: GENERATION.into(),
         ..root_item(root, time)

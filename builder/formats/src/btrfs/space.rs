@@ -5,14 +5,11 @@ use zerocopy::little_endian::U32;
 
 use super::chunks::{Chunk, Role};
 use super::data::{DataExtent, DataPlan};
-use super::disk::{
-    BLOCK_ROOM, GENERATION, Identity, ItemHead, Key, NODE_SIZE, STRIPE_LENGTH, kind, object,
-};
+use super::disk::{BLOCK_ROOM, GENERATION, Identity, ItemHead, Key, NODE_SIZE, STRIPE_LENGTH, kind, object};
 use super::hash;
 use super::items::Items;
 use super::records::{
-    BlockGroupItem, ChunkItem, DataRef, DevExtent, DevItem, ExtentItem, FreeSpaceInfo, Stripe,
-    TreeBlockRef,
+    BlockGroupItem, ChunkItem, DataRef, DevExtent, DevItem, ExtentItem, FreeSpaceInfo, Stripe, TreeBlockRef,
 };
 use crate::layer::SECTOR;
 use crate::tree::Share;
@@ -58,7 +55,10 @@ pub(super) fn extent_tree(data: &DataPlan<'_>, blocks: &[Block], chunks: &[Chunk
             generation: GENERATION.into(),
             flags: ExtentItem::TREE_BLOCK.into(),
         };
-        let reference = TreeBlockRef { kind: kind::TREE_BLOCK_REF, root: block.owner.into() };
+        let reference = TreeBlockRef {
+            kind: kind::TREE_BLOCK_REF,
+            root: block.owner.into(),
+        };
         items.push(key, block.share, &[item.as_bytes(), reference.as_bytes()]);
     }
     items.sort();
@@ -78,7 +78,12 @@ fn group_share(chunk: &Chunk, chunks: &[Chunk]) -> Share {
 /// items of their own.
 fn data_extent(items: &mut Items, extent: &DataExtent<'_>) {
     // A file of one node that has the role's data adds its reference to the role's extent.
-    let share = extent.references.iter().map(|reference| reference.share).max().unwrap_or(extent.share);
+    let share = extent
+        .references
+        .iter()
+        .map(|reference| reference.share)
+        .max()
+        .unwrap_or(extent.share);
     let mut references: Vec<(u64, DataRef)> = extent
         .references
         .iter()
@@ -89,7 +94,10 @@ fn data_extent(items: &mut Items, extent: &DataExtent<'_>) {
                 offset: reference.offset.into(),
                 count: 1.into(),
             };
-            (hash::data_ref(reference.root, reference.inode, reference.offset), item)
+            (
+                hash::data_ref(reference.root, reference.inode, reference.offset),
+                item,
+            )
         })
         .collect();
     references.sort_by_key(|&(hash, _)| std::cmp::Reverse(hash));
@@ -106,7 +114,11 @@ fn data_extent(items: &mut Items, extent: &DataExtent<'_>) {
         item.push(kind::EXTENT_DATA_REF);
         item.extend_from_slice(reference.as_bytes());
     }
-    items.push(Key::new(extent.address, kind::EXTENT_ITEM, extent.source.stored_length), share, &[&item]);
+    items.push(
+        Key::new(extent.address, kind::EXTENT_ITEM, extent.source.stored_length),
+        share,
+        &[&item],
+    );
     // Where hashes collide, the kernel looks at the next key. From the lowest hash up, so that a taken key is known.
     let mut free = 0;
     for &(hash, reference) in keyed.iter().rev() {
@@ -158,9 +170,16 @@ pub(super) fn free_space_tree(chunks: &[Chunk]) -> Items {
     let mut items = Items::default();
     for chunk in chunks {
         let free = chunk.length - chunk.used;
-        let info = FreeSpaceInfo { extents: u32::from(free > 0).into(), flags: 0.into() };
+        let info = FreeSpaceInfo {
+            extents: u32::from(free > 0).into(),
+            flags: 0.into(),
+        };
         let share = group_share(chunk, chunks);
-        items.push(Key::new(chunk.start, kind::FREE_SPACE_INFO, chunk.length), share, &[info.as_bytes()]);
+        items.push(
+            Key::new(chunk.start, kind::FREE_SPACE_INFO, chunk.length),
+            share,
+            &[info.as_bytes()],
+        );
         if free > 0 {
             let key = Key::new(chunk.start + chunk.used, kind::FREE_SPACE_EXTENT, free);
             items.push(key, share, &[]);
@@ -172,7 +191,10 @@ pub(super) fn free_space_tree(chunks: &[Chunk]) -> Items {
 
 /// The device: how large it is and how much of it is in chunks.
 pub(super) fn device_item(chunks: &[Chunk], total_bytes: u64, identity: &Identity) -> DevItem {
-    let in_chunks: u64 = chunks.iter().map(|chunk| chunk.length * chunk.copies().count() as u64).sum();
+    let in_chunks: u64 = chunks
+        .iter()
+        .map(|chunk| chunk.length * chunk.copies().count() as u64)
+        .sum();
     DevItem {
         device: DEVICE.into(),
         total_bytes: total_bytes.into(),
@@ -194,7 +216,11 @@ pub(super) fn device_item(chunks: &[Chunk], total_bytes: u64, identity: &Identit
 /// The chunk tree: the device and all chunks.
 pub(super) fn chunk_tree(chunks: &[Chunk], device: &DevItem, identity: &Identity) -> Items {
     let mut items = Items::default();
-    items.push(Key::new(object::DEV_ITEMS, kind::DEV_ITEM, DEVICE), Share::Role, &[device.as_bytes()]);
+    items.push(
+        Key::new(object::DEV_ITEMS, kind::DEV_ITEM, DEVICE),
+        Share::Role,
+        &[device.as_bytes()],
+    );
     for chunk in chunks {
         items.push(chunk_key(chunk), Share::Role, &[&chunk_item(chunk, identity)]);
     }
@@ -244,7 +270,11 @@ pub(super) fn device_tree(chunks: &[Chunk], identity: &Identity) -> Items {
                 length: chunk.length.into(),
                 chunk_tree_uuid: identity.chunk_tree_uuid.into_bytes(),
             };
-            items.push(Key::new(DEVICE, kind::DEV_EXTENT, copy), Share::Role, &[item.as_bytes()]);
+            items.push(
+                Key::new(DEVICE, kind::DEV_EXTENT, copy),
+                Share::Role,
+                &[item.as_bytes()],
+            );
         }
     }
     items.sort();

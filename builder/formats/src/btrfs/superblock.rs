@@ -153,12 +153,18 @@ fn superblock(spec: &VolumeSpec, forest: &Forest, identity: &Identity, zstd: boo
     ];
     let always =
         incompat::MIXED_BACKREF | incompat::EXTENDED_IREF | incompat::SKINNY_METADATA | incompat::NO_HOLES;
-    let incompat = optional.into_iter().filter(|(is_set, _)| *is_set).fold(always, |all, (_, bit)| all | bit);
+    let incompat = optional
+        .into_iter()
+        .filter(|(is_set, _)| *is_set)
+        .fold(always, |all, (_, bit)| all | bit);
 
     let mut label = [0; MAX_LABEL + 1];
     label[..spec.label.len()].copy_from_slice(spec.label.as_bytes());
     let mut system_chunks = [0; 2048];
-    let systems = forest.chunks().iter().filter(|chunk| chunk.role == super::chunks::Role::System);
+    let systems = forest
+        .chunks()
+        .iter()
+        .filter(|chunk| chunk.role == super::chunks::Role::System);
     let array: Vec<u8> = systems.flat_map(|chunk| system_chunk(chunk, identity)).collect();
     system_chunks[..array.len()].copy_from_slice(&array);
 
@@ -195,7 +201,11 @@ fn superblock(spec: &VolumeSpec, forest: &Forest, identity: &Identity, zstd: boo
         label,
         cache_generation: 0.into(),
         uuid_tree_generation: GENERATION.into(),
-        metadata_uuid: if other_uuid { identity.metadata_uuid.into_bytes() } else { [0; 16] },
+        metadata_uuid: if other_uuid {
+            identity.metadata_uuid.into_bytes()
+        } else {
+            [0; 16]
+        },
         global_roots: 0.into(),
         reserved: Default::default(),
         system_chunks,
