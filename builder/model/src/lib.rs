@@ -27,3 +27,4 @@ pub mod project;
 pub mod schema;
 pub mod show;
 pub mod written;
+pub mod sources;
