@@ -7,9 +7,11 @@
 //! | [`finding`] | | what is wrong, where, and what to do |
 //! | [`fleet`] | `images/fleet.toml` | networks, clusters, nodes, roles, admins |
 //! | [`board`] | `boards/*/board.toml` | SoC, device tree, consoles, boot area, partition table |
+//! | [`kernel`] | `kernel/` | the kernel's configuration and patches |
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
 
 pub mod board;
 pub mod finding;
 pub mod fleet;
+pub mod kernel;
 pub mod layout;
