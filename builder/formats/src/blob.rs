@@ -15,6 +15,22 @@ pub enum Blob {
 }
 
 impl Blob {
+    /// Bytes in the blob.
+    pub fn length(&self) -> io::Result<u64> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.len() as u64),
+            Self::File(file) => Ok(file.metadata()?.len()),
+        }
+    }
+
+    /// A number that clones of a blob share and no other blob has at the same time.
+    pub fn address(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => Arc::as_ptr(bytes).cast::<u8>().addr(),
+            Self::File(file) => Arc::as_ptr(file).addr(),
+        }
+    }
+
     /// Fills `buffer` from `offset`; a blob that ends before is an error.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match self {

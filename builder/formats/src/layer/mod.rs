@@ -6,6 +6,31 @@
 //!              |--> entry --> extents ---|
 //! rendered  ---'     (cut, zstd, crc32c) '--> blob: stored bytes, each extent padded to a sector
 //! ```
+//!
+//! | module | owns |
+//! |---|---|
+//! | `extents` | one piece of a file as it is stored: zstd or raw, checksums |
+//! | `packer` | files cut into pieces, compressed by threads, written to the blob in order, equals once |
+//! | `builder` | entries that can stand together; the front for rendered files |
+//! | `archive` | tar and its extensions as members, from any compression |
+//! | `tarball` | members as entries, within limits |
+//! | `index` | the entries as bytes, to be kept beside the blob |
+//! | `path` | which paths are legal, and how they are shown |
+
+mod archive;
+mod builder;
+mod extents;
+mod index;
+mod packer;
+mod path;
+mod tarball;
+
+pub use builder::{BuildError, LayerBuilder, MAX_FILE, MAX_XATTR, Refusal};
+pub use extents::{Compression, Inline, ZstdLevel};
+pub use index::{Index, IndexError};
+pub use packer::{PackError, Packing};
+pub use path::{MAX_NAME, MAX_PATH, PathFault, shown};
+pub use tarball::{Devices, Limits, TarError, TarOptions, from_tar};
 
 use std::collections::BTreeMap;
 
@@ -80,6 +105,22 @@ pub enum Body {
     Fifo,
     /// A socket.
     Socket,
+}
+
+impl Body {
+    /// What it is, with its article, for messages.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::Directory => "a directory",
+            Self::File(_) => "a file",
+            Self::Symlink(_) => "a symbolic link",
+            Self::Hardlink(_) => "a hard link",
+            Self::CharacterDevice(_) => "a character device",
+            Self::BlockDevice(_) => "a block device",
+            Self::Fifo => "a named pipe",
+            Self::Socket => "a socket",
+        }
+    }
 }
 
 /// The number of a device.

@@ -1,0 +1,184 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Ready-to-flash microSD images for a portable datacenter
+#[derive(Debug, Parser)]
+#[command(name = "portadc", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused";
+
+/// Options of every command
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Folder of the project [default: the nearest one upwards that has images/fleet.toml]
+    #[arg(short = 'C', long, global = true, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Folder of the cache [default: $XDG_CACHE_HOME/portadc or ~/.cache/portadc]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// Folder of images, logs and reports [default: out in the project]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Jobs at once [default: the number of processors]
+    #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Errors and results only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// More about what is being done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// For programs: the result as JSON on standard output, where a command has one
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// Where sources come from
+#[derive(Debug, Args)]
+pub struct SourceOptions {
+    /// Source set of sources.toml [default: the one that sources.toml names]
+    #[arg(long, value_name = "SET")]
+    pub sources: Option<String>,
+    /// Debian mirror [default: the one that this machine's apt uses]
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+    /// Use what the cache has; never the network
+    #[arg(long)]
+    pub offline: bool,
+    /// Refuse to build anything that sources.lock does not pin
+    #[arg(long)]
+    pub locked: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check every rule of the project; all findings at once
+    Check,
+    /// Print each value of a node with the file and line it comes from
+    Show {
+        /// The node
+        node: String,
+    },
+    /// Print the JSON Schema of a kind of TOML file, for editors
+    Schema {
+        /// The kind; without it the kinds are listed
+        kind: Option<String>,
+    },
+    /// Resolve and verify versions into sources.lock
+    Update {
+        #[command(flatten)]
+        sources: SourceOptions,
+        /// Only where a locked file is no longer on its mirror
+        #[arg(long)]
+        if_gone: bool,
+    },
+    /// Build images into out/images
+    Build {
+        /// The nodes
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NODE")]
+        nodes: Vec<String>,
+        /// Every node of the fleet
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        sources: SourceOptions,
+    },
+    /// Boot a node's image in QEMU; the image is never written to
+    Boot {
+        /// The node
+        node: String,
+        /// Check the running node over ssh instead of showing its console
+        #[arg(long)]
+        check: bool,
+        /// Seconds until ssh must have answered
+        #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "check")]
+        timeout: u64,
+        /// Memory of the virtual machine in MiB
+        #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(256..=65536))]
+        memory: u64,
+    },
+    /// Write a node's image to a card and read it back
+    Flash {
+        /// The node
+        node: String,
+        /// The card (/dev/sdX, /dev/mmcblkN) or a file
+        device: PathBuf,
+        /// Write an image that lacks the board's firmware all the same
+        #[arg(long)]
+        without_firmware: bool,
+        /// Do not read the card back
+        #[arg(long)]
+        no_verify: bool,
+    },
+    /// Work on the kernel alone
+    Kernel {
+        #[command(subcommand)]
+        command: KernelCommand,
+    },
+    /// Make a btrfs volume from a root file system's tar (plain, gzip, xz or zstd)
+    Volume(VolumeArguments),
+    /// Print shell completions
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the man pages into a folder
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KernelCommand {
+    /// Configure a kernel and compare every requested symbol with the result; compile nothing
+    Config {
+        /// Series, as 6.12 [default: the one of the source set]
+        #[arg(long, value_name = "SERIES")]
+        series: Option<String>,
+        /// The kernel's source tarball [default: the locked one, fetched]
+        #[arg(long, value_name = "TARBALL")]
+        source: Option<PathBuf>,
+        #[command(flatten)]
+        sources: SourceOptions,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct VolumeArguments {
+    /// The tar; - for standard input
+    pub tar: PathBuf,
+    /// The volume to write
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// zstd level; 0 stores everything raw
+    #[arg(long, value_name = "LEVEL", default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=15))]
+    pub zstd: u8,
+    /// A subvolume and the path whose content it takes (`@:/`, `@log:/var/log`); the one at / becomes the default
+    #[arg(long = "subvol", value_name = "NAME[:PATH]")]
+    pub subvolumes: Vec<String>,
+    /// Size of the volume, as 512M or 4G [default: as small as the content allows]
+    #[arg(long, value_name = "SIZE")]
+    pub size: Option<String>,
+    /// Label of the volume
+    #[arg(long, default_value = "")]
+    pub label: String,
+    /// One copy of the metadata, or two
+    #[arg(long, value_enum, default_value_t = Metadata::Dup)]
+    pub metadata: Metadata,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Metadata {
+    Dup,
+    Single,
+}

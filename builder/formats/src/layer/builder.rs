@@ -1,0 +1,438 @@
+//! A layer put together entry by entry, from rendered files or from a tar. All rules about which entries can stand
+//! together are here, so that a layer is sound however it was made.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read, Write};
+
+use thiserror::Error;
+
+use super::index::Index;
+use super::packer::{PackError, Packer, Packing, Region};
+use super::path::{self, MAX_NAME, MAX_PATH, PathFault, shown};
+use super::{Attributes, Body, Content, Data, Device, Entry, Layer};
+
+/// Largest value of one extended attribute, in bytes (Linux: `XATTR_SIZE_MAX`).
+pub const MAX_XATTR: usize = 65536;
+
+/// Largest file, in bytes (Linux: `MAX_LFS_FILESIZE`), less a sector so that it can be rounded up.
+pub const MAX_FILE: u64 = i64::MAX as u64 / super::SECTOR * super::SECTOR;
+
+/// Why a layer could not be made.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// An entry cannot be part of the layer.
+    #[error("entry {} is refused: {reason}", shown(path))]
+    Refused {
+        /// The path of the entry.
+        path: Vec<u8>,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The content of a file could not be read.
+    #[error("cannot read the content of {}", shown(path))]
+    Read {
+        /// The path of the file.
+        path: Vec<u8>,
+        /// The reader's error.
+        source: io::Error,
+    },
+    /// Compressing or writing failed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+}
+
+/// Why an entry cannot be part of a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Its path is not one of a layer.
+    #[error("{0}")]
+    Path(PathFault),
+    /// The root is something else than a directory.
+    #[error("the root can only be a directory")]
+    Root,
+    /// Another entry has its path.
+    #[error("an earlier entry has the same path")]
+    Duplicate,
+    /// A directory above it is given as something else.
+    #[error("it passes through {}, which is {what}", shown(ancestor))]
+    Through {
+        /// The path that is not a directory.
+        ancestor: Vec<u8>,
+        /// What it is.
+        what: &'static str,
+    },
+    /// It is not a directory, but earlier entries lie in it.
+    #[error("earlier entries lie in it, so it can only be a directory")]
+    HasChildren,
+    /// A hardlink to a path that is not one of a layer.
+    #[error("it links to {}: {fault}", shown(target))]
+    LinkPath {
+        /// Where it links to.
+        target: Vec<u8>,
+        /// What is wrong with that.
+        fault: PathFault,
+    },
+    /// A hardlink to what is not there, or not yet.
+    #[error("it links to {}, which is no earlier entry", shown(target))]
+    LinkMissing {
+        /// Where it links to.
+        target: Vec<u8>,
+    },
+    /// A hardlink to something else than a file.
+    #[error("it links to {}, which is {what}", shown(target))]
+    LinkKind {
+        /// Where it links to.
+        target: Vec<u8>,
+        /// What that is.
+        what: &'static str,
+    },
+    /// A symbolic link that leads nowhere, or is too long.
+    #[error(
+        "the target of a symbolic link has 1 to {MAX_PATH} bytes and no NUL; this one has {length} bytes"
+    )]
+    SymlinkTarget {
+        /// Bytes in the target.
+        length: usize,
+    },
+    /// More mode bits than an inode has permissions.
+    #[error("mode {mode:o} has bits beyond 7777")]
+    Mode {
+        /// The mode.
+        mode: u32,
+    },
+    /// A time's nanoseconds make up a second or more.
+    #[error("{nanoseconds} nanoseconds are a second or more")]
+    Nanoseconds {
+        /// The nanoseconds.
+        nanoseconds: u32,
+    },
+    /// An extended attribute's name is not `namespace.name`.
+    #[error(
+        "extended attribute {} is not named `namespace.name` within {MAX_NAME} bytes",
+        shown(name)
+    )]
+    XattrName {
+        /// The name.
+        name: Vec<u8>,
+    },
+    /// An extended attribute is too large.
+    #[error(
+        "extended attribute {} of {length} bytes is above the limit of {limit}",
+        shown(name)
+    )]
+    XattrSize {
+        /// Its name.
+        name: Vec<u8>,
+        /// Bytes in its value.
+        length: usize,
+        /// Most bytes allowed.
+        limit: usize,
+    },
+    /// A file is too large.
+    #[error("a file of {size} bytes is above the limit of {limit}")]
+    Size {
+        /// Bytes in the file.
+        size: u64,
+        /// Most bytes allowed.
+        limit: u64,
+    },
+    /// A device where none is allowed.
+    #[error("device nodes are not allowed here")]
+    Device,
+}
+
+/// A layer in the making. Its extents are written to `W` as entries come.
+pub struct LayerBuilder<W> {
+    packer: Packer<W>,
+    entries: BTreeMap<Vec<u8>, (Attributes, Body)>,
+    /// Paths of the files, in the order in which the packer got them.
+    files: Vec<Vec<u8>>,
+    /// Directories that entries lie in, given as entries or not.
+    parents: HashSet<Vec<u8>>,
+}
+
+impl LayerBuilder<Vec<u8>> {
+    /// A layer whose extents are kept in memory.
+    pub fn in_memory(packing: Packing) -> Result<Self, PackError> {
+        Self::new(packing, Vec::new())
+    }
+
+    /// The finished layer.
+    pub fn finish_layer(self) -> Result<Layer, PackError> {
+        let (index, blob) = self.finish()?;
+        Ok(Layer {
+            entries: index.entries,
+            blob: blob.into(),
+        })
+    }
+}
+
+impl<W: Write> LayerBuilder<W> {
+    /// A layer whose extents are written to `blob`, from its start.
+    pub fn new(packing: Packing, blob: W) -> Result<Self, PackError> {
+        Ok(Self {
+            packer: Packer::new(packing, blob)?,
+            entries: BTreeMap::new(),
+            files: Vec::new(),
+            parents: HashSet::new(),
+        })
+    }
+
+    /// Adds a directory; the empty path is the root.
+    pub fn directory(&mut self, path: &[u8], attributes: Attributes) -> Result<(), BuildError> {
+        self.add(path, attributes, Body::Directory)
+    }
+
+    /// Adds a file with the given bytes.
+    pub fn file(&mut self, path: &[u8], attributes: Attributes, bytes: &[u8]) -> Result<(), BuildError> {
+        self.file_from(path, attributes, bytes.len() as u64, bytes)
+    }
+
+    /// Adds a file of `size` bytes that come from `reader`, which may have more.
+    pub fn file_from(
+        &mut self,
+        path: &[u8],
+        attributes: Attributes,
+        size: u64,
+        mut reader: impl Read,
+    ) -> Result<(), BuildError> {
+        self.sparse_file(
+            path,
+            attributes,
+            size,
+            &[Region {
+                offset: 0,
+                length: size,
+            }],
+            |buffer| {
+                reader.read_exact(buffer).map_err(|source| BuildError::Read {
+                    path: path.to_vec(),
+                    source,
+                })
+            },
+        )
+    }
+
+    /// Adds a file with data in `regions` (in order, disjoint, within `size`) that `read` delivers one after another.
+    pub(super) fn sparse_file<E: From<BuildError>>(
+        &mut self,
+        path: &[u8],
+        attributes: Attributes,
+        size: u64,
+        regions: &[Region],
+        mut read: impl FnMut(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if size > MAX_FILE {
+            return Err(refused(
+                path,
+                Refusal::Size {
+                    size,
+                    limit: MAX_FILE,
+                },
+            )
+            .into());
+        }
+        self.add(
+            path,
+            attributes,
+            Body::File(Content {
+                size,
+                data: Data::Extents(Vec::new()),
+            }),
+        )?;
+        self.files.push(path.to_vec());
+        self.packer
+            .file(size, regions, |buffer| read(buffer).map_err(FileError::Read))
+            .map_err(|error| match error {
+                FileError::Read(error) => error,
+                FileError::Pack(error) => BuildError::Pack(error).into(),
+            })
+    }
+
+    /// Adds a symbolic link.
+    pub fn symlink(&mut self, path: &[u8], attributes: Attributes, target: &[u8]) -> Result<(), BuildError> {
+        if target.is_empty() || target.len() > MAX_PATH || target.contains(&0) {
+            return Err(refused(path, Refusal::SymlinkTarget { length: target.len() }));
+        }
+        self.add(path, attributes, Body::Symlink(target.to_vec()))
+    }
+
+    /// Adds another name of the file that was added as `target`. Owner, mode, time and extended attributes are that
+    /// file's.
+    pub fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), BuildError> {
+        let target = target.to_vec();
+        if let Err(fault) = path::check(&target, MAX_PATH) {
+            return Err(refused(path, Refusal::LinkPath { target, fault }));
+        }
+        let (attributes, file) = match self.entries.get(&target) {
+            Some((attributes, Body::File(_))) => (attributes.clone(), target),
+            Some((attributes, Body::Hardlink(file))) => (attributes.clone(), file.clone()),
+            Some((_, body)) => {
+                return Err(refused(
+                    path,
+                    Refusal::LinkKind {
+                        target,
+                        what: body.what(),
+                    },
+                ));
+            }
+            None => return Err(refused(path, Refusal::LinkMissing { target })),
+        };
+        self.add(path, attributes, Body::Hardlink(file))
+    }
+
+    /// Adds a character device.
+    pub fn character_device(
+        &mut self,
+        path: &[u8],
+        attributes: Attributes,
+        device: Device,
+    ) -> Result<(), BuildError> {
+        self.add(path, attributes, Body::CharacterDevice(device))
+    }
+
+    /// Adds a block device.
+    pub fn block_device(
+        &mut self,
+        path: &[u8],
+        attributes: Attributes,
+        device: Device,
+    ) -> Result<(), BuildError> {
+        self.add(path, attributes, Body::BlockDevice(device))
+    }
+
+    /// Adds a named pipe.
+    pub fn fifo(&mut self, path: &[u8], attributes: Attributes) -> Result<(), BuildError> {
+        self.add(path, attributes, Body::Fifo)
+    }
+
+    /// Adds a socket.
+    pub fn socket(&mut self, path: &[u8], attributes: Attributes) -> Result<(), BuildError> {
+        self.add(path, attributes, Body::Socket)
+    }
+
+    /// Entries so far.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry yet.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Waits until all extents are written; the index of the layer and the sink.
+    pub fn finish(self) -> Result<(Index, W), PackError> {
+        let packed = self.packer.finish()?;
+        let mut entries = self.entries;
+        for (path, content) in self.files.iter().zip(packed.contents) {
+            if let Some((_, body)) = entries.get_mut(path) {
+                *body = Body::File(content);
+            }
+        }
+        let entries = entries
+            .into_iter()
+            .map(|(path, (attributes, body))| Entry {
+                path,
+                attributes,
+                body,
+            })
+            .collect();
+        Ok((
+            Index {
+                entries,
+                blob_length: packed.blob_length,
+            },
+            packed.blob,
+        ))
+    }
+
+    fn add(&mut self, path: &[u8], attributes: Attributes, body: Body) -> Result<(), BuildError> {
+        self.check(path, &attributes, &body)
+            .map_err(|reason| refused(path, reason))?;
+        let mut ancestor = path;
+        while let Some(parent) = path::parent(ancestor) {
+            if !self.parents.contains(parent) {
+                self.parents.insert(parent.to_vec());
+            }
+            ancestor = parent;
+        }
+        self.entries.insert(path.to_vec(), (attributes, body));
+        Ok(())
+    }
+
+    fn check(&self, path: &[u8], attributes: &Attributes, body: &Body) -> Result<(), Refusal> {
+        path::check(path, MAX_PATH).map_err(Refusal::Path)?;
+        check_attributes(attributes)?;
+        if path.is_empty() && *body != Body::Directory {
+            return Err(Refusal::Root);
+        }
+        if self.entries.contains_key(path) {
+            return Err(Refusal::Duplicate);
+        }
+        if *body != Body::Directory && self.parents.contains(path) {
+            return Err(Refusal::HasChildren);
+        }
+        let mut ancestor = path;
+        while let Some(parent) = path::parent(ancestor) {
+            match self.entries.get(parent) {
+                Some((_, Body::Directory)) | None => ancestor = parent,
+                Some((_, body)) => {
+                    return Err(Refusal::Through {
+                        ancestor: parent.to_vec(),
+                        what: body.what(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stops the packing of one file: its reader or the packer.
+enum FileError<E> {
+    Read(E),
+    Pack(PackError),
+}
+
+impl<E> From<PackError> for FileError<E> {
+    fn from(error: PackError) -> Self {
+        Self::Pack(error)
+    }
+}
+
+/// Whether an inode can carry the attributes.
+pub(super) fn check_attributes(attributes: &Attributes) -> Result<(), Refusal> {
+    if attributes.mode > 0o7777 {
+        return Err(Refusal::Mode {
+            mode: attributes.mode,
+        });
+    }
+    if attributes.mtime.nanoseconds >= 1_000_000_000 {
+        return Err(Refusal::Nanoseconds {
+            nanoseconds: attributes.mtime.nanoseconds,
+        });
+    }
+    for (name, value) in &attributes.xattrs {
+        let dot = name.iter().position(|byte| *byte == b'.');
+        let has_namespace = dot.is_some_and(|dot| dot > 0 && dot + 1 < name.len());
+        if !has_namespace || name.len() > MAX_NAME || name.contains(&0) {
+            return Err(Refusal::XattrName { name: name.clone() });
+        }
+        if value.len() > MAX_XATTR {
+            return Err(Refusal::XattrSize {
+                name: name.clone(),
+                length: value.len(),
+                limit: MAX_XATTR,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn refused(path: &[u8], reason: Refusal) -> BuildError {
+    BuildError::Refused {
+        path: path.to_vec(),
+        reason,
+    }
+}

@@ -1,0 +1,247 @@
+//! A root file system's tarball as a layer, read as a stream: nothing is unpacked to disk, and nothing that the
+//! archive says is believed before it was checked.
+
+use std::io::{Read, Write};
+
+use thiserror::Error;
+
+use super::archive::{Archive, ArchiveError, Kind, Member};
+use super::builder::{BuildError, LayerBuilder, Refusal};
+use super::index::Index;
+use super::packer::{PackError, Packing};
+use super::path::{MAX_PATH, PathFault, shown};
+use super::{Attributes, Device};
+use crate::units::Bytes;
+
+/// How a tarball is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TarOptions {
+    /// How its files are stored.
+    pub packing: Packing,
+    /// Whether it may have device nodes.
+    pub devices: Devices,
+    /// What it may not exceed.
+    pub limits: Limits,
+}
+
+/// Whether a tarball may have device nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Devices {
+    /// It may.
+    Allowed,
+    /// The first one is an error.
+    Refused,
+}
+
+/// What a tarball may not exceed. A small archive can unpack to any size; these stop it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most entries.
+    pub entries: usize,
+    /// Largest file, holes included.
+    pub file: Bytes,
+    /// Most bytes of the unpacked tar, and of all files together with their holes.
+    pub total: Bytes,
+    /// Longest path, in bytes.
+    pub path: usize,
+    /// Largest value of an extended attribute, in bytes.
+    pub xattr: usize,
+}
+
+impl Default for Limits {
+    /// Room for any root file system that goes on a card: a million entries, 16 GiB, what Linux allows in names.
+    fn default() -> Self {
+        Self {
+            entries: 1 << 20,
+            file: Bytes::gib(8),
+            total: Bytes::gib(16),
+            path: MAX_PATH,
+            xattr: super::builder::MAX_XATTR,
+        }
+    }
+}
+
+/// Why a tarball did not become a layer.
+#[derive(Debug, Error)]
+pub enum TarError {
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// An entry is not accepted.
+    #[error("entry {} is refused: {reason}", shown(name))]
+    Refused {
+        /// The name as the archive gives it.
+        name: Vec<u8>,
+        /// Why.
+        reason: Refusal,
+    },
+    /// There are too many entries.
+    #[error("entry {} is one more than the limit of {limit} entries", shown(name))]
+    Entries {
+        /// The first that is too many.
+        name: Vec<u8>,
+        /// Most entries allowed.
+        limit: usize,
+    },
+    /// The files are too large together.
+    #[error(
+        "with entry {} the files have more than the limit of {limit} together",
+        shown(name)
+    )]
+    Total {
+        /// The first that is too much.
+        name: Vec<u8>,
+        /// Most bytes allowed.
+        limit: Bytes,
+    },
+    /// Compressing or writing failed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+}
+
+/// Reads the tarball `tar` (plain, gzip, xz or zstd, told by its first bytes) and writes its extents to `blob` as they
+/// come. The result depends on the tar and on `options` without `jobs`, on nothing else; with the blob it makes a
+/// layer ([`Index::with_blob`]). After an error the blob is worth nothing.
+pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Result<Index, TarError> {
+    let limits = &options.limits;
+    let mut archive = Archive::open(tar, limits.total.0)?;
+    let mut layer = LayerBuilder::new(options.packing, blob)?;
+    let mut total: u64 = 0;
+    while let Some(mut member) = archive.next()? {
+        let name = std::mem::take(&mut member.name);
+        if layer.len() >= limits.entries {
+            return Err(TarError::Entries {
+                name,
+                limit: limits.entries,
+            });
+        }
+        if member.kind == Kind::File {
+            total = total.saturating_add(member.size);
+        }
+        if total > limits.total.0 && member.size <= limits.file.0 {
+            return Err(TarError::Total {
+                name,
+                limit: limits.total,
+            });
+        }
+        add(&mut layer, &mut archive, &name, member, options).map_err(|error| match error {
+            AddError::Refused(reason) | AddError::Build(BuildError::Refused { reason, .. }) => {
+                TarError::Refused { name, reason }
+            }
+            AddError::Build(BuildError::Pack(error)) => error.into(),
+            // Files are read through `AddError::Archive`, never through a `Read`.
+            AddError::Build(BuildError::Read { source, .. }) => PackError::Write(source).into(),
+            AddError::Archive(error) => error.into(),
+        })?;
+    }
+    Ok(layer.finish()?.0)
+}
+
+enum AddError {
+    Refused(Refusal),
+    Build(BuildError),
+    Archive(ArchiveError),
+}
+
+impl From<Refusal> for AddError {
+    fn from(reason: Refusal) -> Self {
+        Self::Refused(reason)
+    }
+}
+
+impl From<BuildError> for AddError {
+    fn from(error: BuildError) -> Self {
+        Self::Build(error)
+    }
+}
+
+fn add<W: Write>(
+    layer: &mut LayerBuilder<W>,
+    archive: &mut Archive<'_>,
+    name: &[u8],
+    member: Member,
+    options: &TarOptions,
+) -> Result<(), AddError> {
+    let limits = &options.limits;
+    let path = normal(name, member.kind, limits)?;
+    let attributes = Attributes {
+        mode: member.mode,
+        uid: member.uid,
+        gid: member.gid,
+        mtime: member.mtime,
+        xattrs: member.xattrs,
+    };
+    if let Some((name, value)) = attributes
+        .xattrs
+        .iter()
+        .find(|(_, value)| value.len() > limits.xattr)
+    {
+        let (name, length) = (name.clone(), value.len());
+        return Err(Refusal::XattrSize {
+            name,
+            length,
+            limit: limits.xattr,
+        }
+        .into());
+    }
+    let device = Device {
+        major: member.devmajor,
+        minor: member.devminor,
+    };
+    match member.kind {
+        Kind::Directory => layer.directory(path, attributes)?,
+        Kind::Symlink => layer.symlink(path, attributes, &member.target)?,
+        Kind::Hardlink => {
+            let target = member.target.strip_prefix(b"./").unwrap_or(&member.target);
+            layer.hardlink(path, target)?;
+        }
+        Kind::CharacterDevice | Kind::BlockDevice if options.devices == Devices::Refused => {
+            return Err(Refusal::Device.into());
+        }
+        Kind::CharacterDevice => layer.character_device(path, attributes, device)?,
+        Kind::BlockDevice => layer.block_device(path, attributes, device)?,
+        Kind::Fifo => layer.fifo(path, attributes)?,
+        Kind::File => {
+            if member.size > limits.file.0 {
+                return Err(Refusal::Size {
+                    size: member.size,
+                    limit: limits.file.0,
+                }
+                .into());
+            }
+            layer.sparse_file(path, attributes, member.size, &member.regions, |buffer| {
+                archive.read_data(buffer).map_err(AddError::Archive)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The path of an entry in the layer: without the `./` in front and, for a directory, the `/` behind.
+fn normal<'a>(name: &'a [u8], kind: Kind, limits: &Limits) -> Result<&'a [u8], Refusal> {
+    if name.len() > limits.path {
+        return Err(Refusal::Path(PathFault::Long {
+            length: name.len(),
+            limit: limits.path,
+        }));
+    }
+    if name.is_empty() {
+        return Err(Refusal::Path(PathFault::EmptyComponent));
+    }
+    let mut path = name;
+    if kind == Kind::Directory {
+        if path == b"." || path == b"./" {
+            return Ok(b"");
+        }
+        path = path.strip_suffix(b"/").unwrap_or(path);
+    }
+    path = path.strip_prefix(b"./").unwrap_or(path);
+    if path.is_empty() {
+        return Err(Refusal::Path(if name.starts_with(b"/") {
+            PathFault::Absolute
+        } else {
+            PathFault::EmptyComponent
+        }));
+    }
+    Ok(path)
+}

@@ -1,0 +1,205 @@
+//! What a booted node must be, compared with what it is.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use formats::units::Bytes;
+use model::layout::Btrfs;
+use serde::Serialize;
+
+use super::ssh::{Answer, Ssh};
+
+/// What the node must be.
+#[derive(Debug)]
+pub struct Expected<'a> {
+    /// Host name.
+    pub hostname: &'a str,
+    /// Content of `/etc/machine-id`.
+    pub machine_id: &'a str,
+    /// Address with prefix length on `eth0`: `172.16.1.7/16`.
+    pub address: String,
+    /// `uname -r`.
+    pub kernel_release: &'a str,
+    /// The root file system: compression and subvolumes.
+    pub root: &'a Btrfs,
+    /// The card that the image was tried on: the root file system must have grown to its end.
+    pub card: Bytes,
+}
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// What.
+    pub check: String,
+    /// What it must be.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+    /// Whether that is right.
+    pub passed: bool,
+}
+
+/// Asks the node for everything at once; each line is `name=value`. `is-system-running --wait` returns when the boot
+/// is over, whatever came of it.
+const QUESTIONS: &str = r#"
+state=$(systemctl is-system-running --wait 2>/dev/null)
+echo "hostname=$(cat /proc/sys/kernel/hostname)"
+echo "machine-id=$(cat /etc/machine-id)"
+echo "address=$(ip -4 -o address show dev eth0 scope global | awk '{ print $4 }' | paste -sd,)"
+echo "state=$state"
+echo "failed=$(systemctl --failed --plain --no-legend | awk '{ print $1 }' | paste -sd,)"
+echo "kernel=$(uname -r)"
+findmnt -rn -t btrfs -o TARGET,OPTIONS | while read -r target options; do echo "mount $target=$options"; done
+device=$(findmnt -no SOURCE --nofsroot /)
+disk=/sys/class/block/$(basename "$device")
+echo "device-end=$((($(cat "$disk/start") + $(cat "$disk/size")) * 512))"
+echo "device-size=$(($(cat "$disk/size") * 512))"
+echo "root-size=$(btrfs filesystem usage -b / | awk '$1 == "Device" && $2 == "size:" { print $3 }')"
+echo "passwords=$(awk -F: '$2 !~ /^[!*]/ { print $1 }' /etc/shadow | paste -sd,)"
+"#;
+
+/// Space at the end of a card that no partition covers: GPT's second table, and rounding to a MiB.
+const CARD_TAIL: u64 = 2 << 20;
+
+/// Compares the node with what it must be.
+pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
+    let text = match ssh.run(QUESTIONS)? {
+        Answer::Output(text) => text,
+        Answer::Refused(reason) | Answer::Unreachable(reason) | Answer::WrongHostKey(reason) => {
+            bail!("the node stopped answering: {reason}")
+        }
+    };
+    let methods = ssh.offered_methods()?;
+    Ok(compare(&parse_answers(&text), &methods, expected))
+}
+
+/// `name=value` lines by name.
+fn parse_answers(text: &str) -> BTreeMap<&str, &str> {
+    text.lines().filter_map(|line| line.split_once('=')).collect()
+}
+
+/// Every outcome, passed or not.
+fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -> Vec<Outcome> {
+    let answer = |name: &str| answers.get(name).copied().unwrap_or("no answer").to_owned();
+    let number = |name: &str| answers.get(name).and_then(|text| text.parse::<u64>().ok());
+    let equal = |check: &str, expected: &str, found: String| Outcome {
+        check: check.to_owned(),
+        passed: expected == found,
+        expected: expected.to_owned(),
+        found,
+    };
+    let mut outcomes = vec![
+        equal("host name", expected.hostname, answer("hostname")),
+        equal("machine id", expected.machine_id, answer("machine-id")),
+        equal("address", &expected.address, answer("address")),
+        equal("system state", "running", answer("state")),
+        equal("failed units", "", answer("failed")),
+        equal("kernel", expected.kernel_release, answer("kernel")),
+        equal("accounts with a password", "", answer("passwords")),
+        equal("login methods", "publickey", methods.to_owned()),
+    ];
+    for subvolume in &expected.root.subvolumes {
+        let found = answer(&format!("mount {}", subvolume.mount));
+        let options: Vec<_> = found.split(',').collect();
+        let wanted = match expected.root.zstd {
+            0 => vec![format!("subvol=/{}", subvolume.name)],
+            level => vec![
+                format!("subvol=/{}", subvolume.name),
+                format!("compress=zstd:{level}"),
+            ],
+        };
+        outcomes.push(Outcome {
+            check: format!("btrfs on {}", subvolume.mount),
+            passed: wanted.iter().all(|option| options.contains(&option.as_str())),
+            expected: wanted.join(","),
+            found,
+        });
+    }
+    let (end, device, root) = (number("device-end"), number("device-size"), number("root-size"));
+    outcomes.push(Outcome {
+        check: "root partition grown".into(),
+        expected: format!("up to the card's {} bytes", expected.card.0),
+        passed: end.is_some_and(|end| end <= expected.card.0 && end + CARD_TAIL >= expected.card.0),
+        found: answer("device-end"),
+    });
+    outcomes.push(Outcome {
+        check: "root file system grown".into(),
+        expected: format!("as large as its partition, {} bytes", answer("device-size")),
+        // btrfs counts whole sectors of 4 KiB.
+        passed: device
+            .zip(root)
+            .is_some_and(|(device, root)| root <= device && root + 4096 > device),
+        found: answer("root-size"),
+    });
+    outcomes
+}
+
+#[cfg(test)]
+mod tests {
+    use model::layout::Subvolume;
+
+    use super::*;
+
+    const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\nkernel=6.12.1\n\
+        mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,compress=zstd:3,subvol=/@srv\n\
+        device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\npasswords=\n";
+
+    fn failed_checks(answers: &str, methods: &str) -> Vec<String> {
+        let subvolume = |name: &str, mount: &str| Subvolume {
+            name: name.into(),
+            mount: mount.into(),
+        };
+        let root = Btrfs {
+            zstd: 3,
+            subvolumes: vec![subvolume("@", "/"), subvolume("@srv", "/srv")],
+        };
+        let expected = Expected {
+            hostname: "red-07",
+            machine_id: "0123",
+            address: "172.16.1.7/16".into(),
+            kernel_release: "6.12.1",
+            root: &root,
+            card: Bytes::gib(4),
+        };
+        let outcomes = compare(&parse_answers(answers), methods, &expected);
+        outcomes
+            .into_iter()
+            .filter(|outcome| !outcome.passed)
+            .map(|outcome| outcome.check)
+            .collect()
+    }
+
+    #[test]
+    fn a_healthy_node_passes() {
+        assert_eq!(failed_checks(GOOD, "publickey"), [""; 0]);
+    }
+
+    #[test]
+    fn each_deviation_is_found() {
+        for (from, to, check) in [
+            ("red-07", "red-08", "host name"),
+            ("=0123", "=4567", "machine id"),
+            ("1.7/16", "1.7/16,10.0.2.15/24", "address"),
+            ("=running", "=degraded", "system state"),
+            ("failed=", "failed=a.service", "failed units"),
+            ("6.12.1", "6.12.2", "kernel"),
+            ("subvol=/@srv", "subvol=/@", "btrfs on /srv"),
+            ("noatime,compress=zstd:3", "noatime", "btrfs on /"),
+            (
+                "device-end=4293918720",
+                "device-end=900000000",
+                "root partition grown",
+            ),
+            (
+                "root-size=4199997440",
+                "root-size=300000000",
+                "root file system grown",
+            ),
+            ("passwords=", "passwords=root", "accounts with a password"),
+        ] {
+            assert_eq!(failed_checks(&GOOD.replacen(from, to, 1), "publickey"), [check]);
+        }
+        assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
+        assert_eq!(failed_checks("", "publickey").len(), 11);
+    }
+}

@@ -1,0 +1,140 @@
+//! The virtual machine: QEMU's `virt` board, U-Boot, the card on virtio, the node's network without a way out.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::BootRequest;
+
+/// U-Boot's build for this machine, as Debian installs it.
+pub const FIRMWARE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
+
+/// How the machine treats its disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// What it writes goes to a snapshot that ends with it.
+    Snapshot,
+    /// It writes to the file, which nobody needs afterwards.
+    Throwaway,
+}
+
+/// Where the serial line goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Console<'a> {
+    /// The terminal that portadc runs on.
+    Terminal,
+    /// A file.
+    Log(&'a Path),
+}
+
+/// A running machine. It ends when this value goes.
+#[derive(Debug)]
+pub struct Machine {
+    child: Child,
+    ssh_port: u16,
+}
+
+impl Machine {
+    /// Starts the machine with `card` as its disk.
+    pub fn start(request: &BootRequest, card: &Path, disk: Disk, console: Console) -> Result<Self> {
+        ensure!(
+            Path::new(FIRMWARE).exists(),
+            "{FIRMWARE} is missing: install the Debian package `u-boot-qemu`"
+        );
+        let path = card
+            .to_str()
+            .with_context(|| format!("{} is not UTF-8", card.display()))?;
+        let ssh_port = free_port()?;
+        let network = request.network;
+        // QEMU itself has to be someone on the network: the gateway if there is one.
+        let host = network
+            .gateway
+            .unwrap_or(Ipv4Addr::from(u32::from(network.base) + 1));
+        let snapshot = match disk {
+            Disk::Snapshot => "on",
+            Disk::Throwaway => "off",
+        };
+        let mut command = Command::new("qemu-system-aarch64");
+        command
+            .args([
+                "-M",
+                "virt",
+                "-cpu",
+                "cortex-a53",
+                "-smp",
+                "2",
+                "-no-reboot",
+                "-bios",
+                FIRMWARE,
+            ])
+            .args(["-m", &format!("{}M", request.memory.0 >> 20)])
+            // A comma in the path would start another option: QEMU wants it doubled.
+            .arg("-drive")
+            .arg(format!(
+                "if=none,id=card,format=raw,discard=unmap,cache=unsafe,snapshot={snapshot},file={}",
+                path.replace(',', ",,")
+            ))
+            .args(["-device", "virtio-blk-pci,drive=card"])
+            .arg("-netdev")
+            .arg(format!(
+                "user,id=lan,net={}/{},host={host},restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-{}:22",
+                network.base, network.prefix, request.node.address
+            ))
+            .args(["-device", "virtio-net-pci,netdev=lan"]);
+        match console {
+            Console::Terminal => {
+                command.arg("-nographic");
+            }
+            Console::Log(log) => {
+                let log = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+                command
+                    .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
+                    .stdin(Stdio::null())
+                    .stdout(log.try_clone()?)
+                    .stderr(log);
+            }
+        }
+        let child = command.spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                anyhow!("the program `qemu-system-aarch64` is missing: install the Debian package `qemu-system-arm`")
+            }
+            _ => anyhow!(error).context("cannot start qemu-system-aarch64"),
+        })?;
+        Ok(Self { child, ssh_port })
+    }
+
+    /// The port on 127.0.0.1 that leads to the node's ssh.
+    pub fn ssh_port(&self) -> u16 {
+        self.ssh_port
+    }
+
+    /// How the machine ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().context("cannot ask for the state of QEMU")
+    }
+
+    /// Waits until the machine stops.
+    pub fn wait(&mut self) -> Result<()> {
+        let status = self.child.wait().context("cannot wait for QEMU")?;
+        ensure!(status.success(), "QEMU failed ({status})");
+        Ok(())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // It may have ended already; either way nothing is left to do about an error.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A port of 127.0.0.1 that nobody listens on.
+fn free_port() -> Result<u16> {
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port on 127.0.0.1")?;
+    Ok(listener.local_addr()?.port())
+}

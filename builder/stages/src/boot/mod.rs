@@ -1,0 +1,127 @@
+//! A node's image in QEMU, through U-Boot, as a card would start: to look at it, or to check its health over ssh.
+//!
+//! The image is never written to: a session on the console works on a throw-away snapshot, a check on an unlinked copy
+//! that is larger, as a real card is, so that growing to the card's size is part of what is checked.
+
+mod disk;
+mod health;
+mod machine;
+mod ssh;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use formats::units::Bytes;
+use model::fleet::{Network, Node};
+
+use crate::engine::{Engine, Requirement};
+
+pub use health::{Expected, Outcome};
+use machine::{Console, Machine};
+use ssh::Ssh;
+
+/// Which image, for which node.
+#[derive(Debug)]
+pub struct BootRequest<'a> {
+    /// The node the image was made for.
+    pub node: &'a Node,
+    /// The network the node is on; QEMU's user network takes its place.
+    pub network: &'a Network,
+    /// The image.
+    pub image: &'a Path,
+    /// Memory of the virtual machine.
+    pub memory: Bytes,
+}
+
+/// How a check reaches the node.
+#[derive(Debug)]
+pub struct Access {
+    /// The host keys of the whole fleet, as `ssh` reads them.
+    pub known_hosts: PathBuf,
+    /// The private key of the operator.
+    pub operator_key: PathBuf,
+    /// How long the node may take until ssh answers.
+    pub patience: Duration,
+    /// The size of the card that the image is tried on; larger than the image.
+    pub card: Bytes,
+}
+
+/// The programs that booting needs.
+pub fn requirements() -> [Requirement; 3] {
+    [
+        Requirement::new("qemu-system-aarch64", "qemu-system-arm", "runs the image"),
+        Requirement::new(
+            machine::FIRMWARE,
+            "u-boot-qemu",
+            "loads the kernel as the board's U-Boot would",
+        ),
+        Requirement::new("ssh", "openssh-client", "checks the booted node"),
+    ]
+}
+
+/// Boots with the console on this terminal, until the machine stops or the user ends it (Ctrl-A X).
+pub fn on_console(request: &BootRequest) -> Result<()> {
+    let mut machine = Machine::start(request, request.image, machine::Disk::Snapshot, Console::Terminal)?;
+    machine.wait()
+}
+
+/// Boots on a larger card and compares the running node with what it should be. The first element of the result is
+/// how long ssh took to answer.
+pub fn check(
+    engine: &Engine,
+    request: &BootRequest,
+    access: &Access,
+    expected: &Expected,
+) -> Result<(Duration, Vec<Outcome>)> {
+    let name = &request.node.name;
+    let card = disk::enlarged_copy(request.image, access.card)
+        .with_context(|| format!("cannot copy {} onto a larger card", request.image.display()))?;
+    let console = engine.logs.join(format!("boot-{name}.log"));
+    std::fs::create_dir_all(&engine.logs)
+        .with_context(|| format!("cannot make {}", engine.logs.display()))?;
+    let task = engine.progress.steps(&format!("boot {name}"), 0);
+    task.message("waiting for ssh");
+    let started = Instant::now();
+    let mut machine = Machine::start(
+        request,
+        &disk::path_of(&card),
+        machine::Disk::Throwaway,
+        Console::Log(&console),
+    )?;
+    let ssh = Ssh {
+        port: machine.ssh_port(),
+        host_key_alias: request.node.address.to_string(),
+        known_hosts: &access.known_hosts,
+        operator_key: &access.operator_key,
+    };
+    loop {
+        if let Some(status) = machine.ended()? {
+            bail!(
+                "QEMU ended ({status}) before ssh answered; the console: {}",
+                console.display()
+            );
+        }
+        match ssh.run("true")? {
+            ssh::Answer::Output(_) => break,
+            ssh::Answer::WrongHostKey(message) => {
+                bail!("{name} answers with a host key that is not in known_hosts: {message}")
+            }
+            ssh::Answer::Refused(reason) | ssh::Answer::Unreachable(reason) => {
+                if started.elapsed() > access.patience {
+                    bail!(
+                        "{name} did not answer over ssh within {} s ({reason}); the console: {}",
+                        access.patience.as_secs(),
+                        console.display()
+                    );
+                }
+                std::thread::sleep(Duration::from_millis(500));
+            }
+        }
+    }
+    let answered = started.elapsed();
+    task.message("checking");
+    let outcomes = health::examine(&ssh, expected)?;
+    task.done(format!("ssh answered after {:.0} s", answered.as_secs_f64()));
+    Ok((answered, outcomes))
+}

@@ -1,0 +1,75 @@
+# Shared by the scripts of this folder: say what happens, install what is missing, register foreign binaries.
+# shellcheck shell=bash
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# What `portadc build` needs on Debian 12 and 13.
+build_packages=(
+    bc bison ca-certificates cpio debian-archive-keyring flex gcc gcc-aarch64-linux-gnu kmod
+    libc6-dev libelf-dev libssl-dev make mmdebstrap patch qemu-user-static arch-test
+)
+# What `portadc boot` needs.
+boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
+# The oracles: programs we did not write that judge what we write.
+test_packages=(
+    attr bmap-tools btrfs-progs device-tree-compiler dosfstools e2fsprogs fdisk gpg gpg-agent mount mtools openssh-client openssh-server
+    rsync systemd tar util-linux xz-utils zstd
+)
+
+say() { printf '\n==> %s\n' "$*"; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Runs a command with the rights of root, which installing packages and mounting need.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install PACKAGE...: installs those that are not installed yet; asks the mirror only if there are any.
+install() {
+    local package missing=()
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"
+}
+
+# The maintainer scripts of the arm64 base run through qemu-user: the kernel has to know it.
+register_arm64() {
+    local registry=/proc/sys/fs/binfmt_misc
+    [ -e $registry/register ] || as_root mount -t binfmt_misc binfmt_misc $registry
+    [ -e $registry/qemu-aarch64 ] ||
+        as_root sh -c "cat /usr/lib/binfmt.d/qemu-aarch64.conf > $registry/register"
+}
+
+# The compiler: Debian's is older than this project needs, so it comes from rustup.
+need_rust() {
+    command -v cargo >/dev/null || {
+        [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
+    }
+    if ! command -v cargo >/dev/null; then
+        if apt-cache show rustup >/dev/null 2>&1; then
+            install rustup
+            rustup default stable
+        else
+            die "no Rust: install it from https://rustup.rs (1.88 or newer), then run this again"
+        fi
+    fi
+    local version
+    version=$(rustc --version | cut -d' ' -f2)
+    [ "$(printf '%s\n1.88\n' "$version" | sort -V | head -n1)" = 1.88 ] ||
+        die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
+}
+
+build_portadc() {
+    say "building portadc"
+    cargo build --release --locked --bin portadc
+    portadc=${CARGO_TARGET_DIR:-target}/release/portadc
+}
