@@ -61,7 +61,10 @@ impl Tool {
     /// Keeps the caller's environment from it, but for `PATH`, `HOME` and `TMPDIR`: for programs that a stray
     /// variable makes behave otherwise.
     pub fn clean_environment(self) -> Self {
-        Self { inherits: false, ..self }
+        Self {
+            inherits: false,
+            ..self
+        }
     }
 
     /// Starts it in `folder`.
@@ -239,9 +242,14 @@ mod tests {
 
     #[test]
     fn a_clean_environment_keeps_little_and_takes_what_it_is_given() {
-        let tool = Tool::new("env", "coreutils").clean_environment().env("GIVEN", "1");
+        let tool = Tool::new("env", "coreutils")
+            .clean_environment()
+            .env("GIVEN", "1");
         let output = tool.output().unwrap();
-        let mut names: Vec<_> = output.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        let mut names: Vec<_> = output
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .collect();
         names.retain(|name| !["HOME", "TMPDIR"].contains(name));
         names.sort_unstable();
         assert_eq!(names, ["GIVEN", "LC_ALL", "PATH", "TZ"]);
