@@ -4,3 +4,4 @@
 pub mod boot;
 pub mod engine;
 pub mod fetch;
+pub mod kernel;
