@@ -3,7 +3,7 @@
 use formats::units::{Bytes, Lba};
 
 pub use check::check_layout;
-pub use fit::check_fit;
+pub use fit::Card;
 pub use toml::LayoutToml;
 
 mod check;

@@ -11,7 +11,7 @@ use crate::board::{Board, BoardToml, check_board};
 use crate::document;
 use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
-use crate::layout::{Layout, LayoutToml, check_fit, check_layout};
+use crate::layout::{Card, Layout, LayoutToml, check_layout};
 use crate::names::{name_fault, quoted, suggest};
 
 /// Everything that a project describes, checked.
@@ -37,6 +37,13 @@ struct Loaded<T> {
     written: T,
 }
 
+/// The partitions of a layout as written.
+struct Partitions {
+    places: Vec<Place>,
+    /// Whether the layout has no faults of its own; one that has would only repeat them on each board.
+    sound: bool,
+}
+
 impl Project {
     /// Reads the project at `root`. Everything that is wrong with it comes back at once, by file and line.
     pub fn load(root: &Path) -> Result<Self, Findings> {
@@ -57,12 +64,16 @@ impl Project {
             board_origins: BTreeMap::new(),
             layout_origins: BTreeMap::new(),
         };
-        let mut partitions = BTreeMap::new();
+        let mut partitions_of = BTreeMap::new();
         for (name, loaded) in boards {
             let Some(Loaded { file, written }) = loaded else {
                 continue;
             };
+            let before = findings.0.len();
             let board = check_board(&name, &file, &written, &mut findings);
+            if findings.0.len() == before {
+                check_device_tree(root, &file, &written, &board, &mut findings);
+            }
             project.board_origins.insert(name.clone(), written.origins(&file));
             project.boards.insert(name, board);
         }
@@ -72,14 +83,15 @@ impl Project {
             };
             let before = findings.0.len();
             let layout = check_layout(&name, &file, &written, &mut findings);
-            // A layout with faults of its own would only repeat them on each board.
-            if findings.0.len() == before {
-                let places = written
-                    .partitions
-                    .iter()
-                    .map(|partition| file.place(partition.label.span.clone()));
-                partitions.insert(name.clone(), places.collect::<Vec<_>>());
-            }
+            let places = written
+                .partitions
+                .iter()
+                .map(|partition| file.place(partition.label.span.clone()));
+            let partitions = Partitions {
+                places: places.collect(),
+                sound: findings.0.len() == before,
+            };
+            partitions_of.insert(name.clone(), partitions);
             project
                 .layout_origins
                 .insert(name.clone(), written.origins(&file));
@@ -88,25 +100,35 @@ impl Project {
         if let Some(fleet) = fleet {
             project.fleet = fleet;
         }
-        project.check_cards(&partitions, &mut findings);
+        project.check_cards(&partitions_of, &mut findings);
         findings.sort();
         findings.or_value(project)
     }
 
     /// Holds each layout against each board that some node brings it together with.
-    fn check_cards(&self, partitions: &BTreeMap<String, Vec<Place>>, findings: &mut Findings) {
+    fn check_cards(&self, partitions_of: &BTreeMap<String, Partitions>, findings: &mut Findings) {
         let mut seen = BTreeSet::new();
         for node in &self.fleet.nodes {
-            let pair = (
+            let (Some(layout), Some(partitions), Some(board), Some(origin)) = (
                 self.layouts.get(&node.layout),
-                partitions.get(&node.layout),
+                partitions_of.get(&node.layout),
                 self.boards.get(&node.board),
                 node.origins.iter().find(|origin| origin.name == "board"),
-            );
-            if let (Some(layout), Some(places), Some(board), Some(origin)) = pair
-                && seen.insert((&node.layout, &node.board))
-            {
-                check_fit(layout, places, board, &origin.place, findings);
+            ) else {
+                continue;
+            };
+            if !seen.insert((&node.layout, &node.board)) {
+                continue;
+            }
+            let card = Card {
+                layout,
+                places: &partitions.places,
+                board,
+                chosen: &origin.place,
+            };
+            card.check_count(findings);
+            if partitions.sound {
+                card.check_room(findings);
             }
         }
     }
@@ -121,6 +143,25 @@ impl Project {
                 let names = self.fleet.nodes.iter().map(|node| node.name.as_str());
                 Finding::new(format!("there is no node {}", quoted(name))).hint(suggest(name, names))
             })
+    }
+}
+
+/// The source of a board's device tree is there.
+fn check_device_tree(
+    root: &Path,
+    file: &Arc<SourceFile>,
+    written: &BoardToml,
+    board: &Board,
+    findings: &mut Findings,
+) {
+    if let (Some(written), Some(tree)) = (&written.device_tree, &board.device_tree)
+        && !root.join(&tree.source).is_file()
+    {
+        findings.push(
+            Finding::new(format!("there is no file `{}`", tree.source.display()))
+                .at(file.place(written.source.span.clone()))
+                .hint("`source` is a file in the board's folder"),
+        );
     }
 }
 
