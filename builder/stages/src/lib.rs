@@ -3,3 +3,5 @@
 
 pub mod boot;
 pub mod engine;
+pub mod fetch;
+pub mod kernel;
