@@ -185,6 +185,8 @@ refused! {
         => "entry `file` is refused: extended attribute `user.a` of 65537 bytes is above the limit of 65536";
     xattr_unreadable: pax(&[("LIBARCHIVE.xattr.user.a", b"dmFsdWU=")])
         => "entry `PaxHeaders/x` with its header at byte 0 is refused: it has extended attributes as LIBARCHIVE.xattr without SCHILY.xattr, which is not supported";
+    acl_as_text: pax(&[("SCHILY.acl.access", b"user::rw-,user:daemon:r--,group::r--,mask::r--,other::r--")])
+        => "entry `PaxHeaders/x` with its header at byte 0 is refused: it has an ACL as text (`tar --xattrs --xattrs-include='*'` keeps ACLs as they are stored), which is not supported";
     large_extension: tar().member(&RawMember { size: Some(1 << 40), ..member(b'x', "h") }).end()
         => "entry `h` with its header at byte 0 is refused: its extended header of 1099511627776 bytes is above the limit of 1048576";
     large_long_name: tar().member(&RawMember { size: Some(1 << 32), ..member(b'L', "h") }).end()

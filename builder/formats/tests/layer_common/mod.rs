@@ -76,7 +76,7 @@ pub fn content_bytes(layer: &Layer, content: &Content) -> Vec<u8> {
             .blob
             .read_exact_at(&mut stored, extent.blob_offset)
             .expect("extents lie in the blob");
-        let checksums: Vec<u32> = stored.chunks(4096).map(bitwise_crc32c).collect();
+        let checksums: Vec<u32> = stored.chunks(4096).map(plain_crc32c).collect();
         assert_eq!(checksums, extent.checksums);
         let length = usize::try_from(extent.length).expect("extents are small");
         let data = match extent.encoding {
@@ -110,11 +110,24 @@ fn unzstd(stored: &[u8], length: usize) -> Vec<u8> {
     data
 }
 
-/// CRC-32C bit by bit, from its definition: reflected polynomial 0x82f63b78, all ones before and after.
-fn bitwise_crc32c(bytes: &[u8]) -> u32 {
+/// CRC-32C from its definition: reflected polynomial 0x82f63b78, all ones before and after.
+fn plain_crc32c(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut index = 0;
+        while index < 256 {
+            let mut crc = index as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+                bit += 1;
+            }
+            table[index] = crc;
+            index += 1;
+        }
+        table
+    };
     !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc: u32, _| {
-            (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg())
-        })
+        (crc >> 8) ^ TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)]
     })
 }
