@@ -25,11 +25,11 @@ pub enum ArchiveError {
         source: io::Error,
     },
     /// The archive ends within a member.
-    #[error("the archive is cut short: it ends at byte {offset}, within {}", shown(name))]
+    #[error("the archive is cut short: it ends at byte {offset}, within {}", if name.is_empty() { "a header".to_owned() } else { shown(name) })]
     Truncated {
         /// Where the tar ends.
         offset: u64,
-        /// The member.
+        /// The member; empty while its header is read.
         name: Vec<u8>,
     },
     /// The archive ends without its end mark, so members may be missing.

@@ -297,44 +297,51 @@ impl<'a> Archive<'a> {
     }
 
     fn skip(&mut self, count: u64) -> Result<(), ArchiveError> {
-        let mut left = count;
-        while left > 0 {
-            let step = left.min(self.available()? as u64);
+        self.allow(count)?;
+        let end = self.offset + count;
+        while self.offset < end {
+            let step = (end - self.offset).min(self.available()? as u64);
             if step == 0 {
                 return Err(self.truncated());
             }
-            self.advance(step)?;
             self.input.consume(step as usize);
-            left -= step;
+            self.offset += step;
         }
         Ok(())
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.advance(buffer.len() as u64)?;
-        self.input
-            .read_exact(buffer)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::UnexpectedEof => self.truncated(),
-                _ => self.read_error(source),
-            })
+    fn read(&mut self, mut buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        self.allow(buffer.len() as u64)?;
+        while !buffer.is_empty() {
+            match self.input.read(buffer) {
+                Ok(0) => return Err(self.truncated()),
+                Ok(count) => {
+                    self.offset += count as u64;
+                    buffer = &mut buffer[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
+        }
+        Ok(())
     }
 
-    /// Counts bytes that are about to be read: what makes a decompression bomb stop.
-    fn advance(&mut self, count: u64) -> Result<(), ArchiveError> {
-        self.offset = self.offset.saturating_add(count);
-        if self.offset > self.limit {
-            Err(ArchiveError::Long { limit: self.limit })
-        } else {
-            Ok(())
+    /// Refuses to read `count` more bytes than allowed: what makes a decompression bomb stop.
+    fn allow(&self, count: u64) -> Result<(), ArchiveError> {
+        match self.offset.checked_add(count) {
+            Some(end) if end <= self.limit => Ok(()),
+            _ => Err(ArchiveError::Long { limit: self.limit }),
         }
     }
 
     /// Bytes that can be read without waiting; 0 at the end of the file.
     fn available(&mut self) -> Result<usize, ArchiveError> {
-        match self.input.fill_buf() {
-            Ok(available) => Ok(available.len()),
-            Err(source) => Err(self.read_error(source)),
+        loop {
+            match self.input.fill_buf() {
+                Ok(available) => return Ok(available.len()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
         }
     }
 
