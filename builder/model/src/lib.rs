@@ -9,6 +9,7 @@
 //! | [`board`] | `boards/*/board.toml` | device tree, consoles, boot area, partition table |
 //! | [`kernel`] | `kernel/` | the kernel's configuration and patches |
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
+//! | [`placement`] | | where the partitions of a card lie |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
 //! | [`finding`] | | what is wrong, where, and what to do |
@@ -24,6 +25,7 @@ pub mod finding;
 pub mod fleet;
 pub mod kernel;
 pub mod layout;
+pub mod placement;
 pub mod names;
 pub mod project;
 pub mod schema;
