@@ -10,6 +10,7 @@
 //! | [`kernel`] | `kernel/` | the kernel's configuration and patches |
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
 //! | [`placement`] | | where the partitions of a card lie |
+//! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
 //! | [`finding`] | | what is wrong, where, and what to do |
@@ -27,6 +28,7 @@ pub mod kernel;
 pub mod layout;
 pub mod placement;
 pub mod names;
+pub mod overlay;
 pub mod project;
 pub mod schema;
 pub mod show;
