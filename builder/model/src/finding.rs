@@ -250,6 +250,11 @@ impl Findings {
         });
     }
 
+    /// The value, or `None` with all its findings kept.
+    pub fn keep_all<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+        result.map_err(|findings| self.0.extend(findings.0)).ok()
+    }
+
     /// All findings as text, with colours if `renderer` has them.
     pub fn render(&self, renderer: &Renderer) -> String {
         let rendered: Vec<_> = self.0.iter().map(|finding| finding.render(renderer)).collect();
