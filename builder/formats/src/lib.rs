@@ -12,6 +12,7 @@
 //! | [`btrfs`] | a tree as a btrfs volume |
 //! | [`fat`] | a list of files as a FAT volume |
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
+//! | [`manifest`] | what an image is and what it was made of, as data |
 
 pub mod blob;
 pub mod btrfs;
@@ -19,6 +20,7 @@ pub mod fat;
 pub mod gpt;
 pub mod ids;
 pub mod layer;
+pub mod manifest;
 pub mod mbr;
 pub mod partition;
 mod scratch;

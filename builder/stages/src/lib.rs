@@ -2,6 +2,7 @@
 //! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
 pub mod boot;
+pub mod card;
 pub mod engine;
 pub mod fetch;
 pub mod kernel;
