@@ -2,4 +2,6 @@
 //! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
 pub mod boot;
+pub mod emit;
 pub mod engine;
+pub mod volume;
