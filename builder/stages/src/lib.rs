@@ -6,3 +6,6 @@ pub mod card;
 pub mod engine;
 pub mod fetch;
 pub mod kernel;
+pub mod emit;
+pub mod engine;
+pub mod volume;

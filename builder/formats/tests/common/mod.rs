@@ -144,8 +144,9 @@ pub fn judge(spec: &VolumeSpec, tree: &Tree) -> Written {
 pub fn colliding_names(prefix: &str, count: usize) -> Vec<(String, String)> {
     let mut seen = std::collections::HashMap::new();
     let mut pairs = Vec::new();
-    for number in 100_000_000_u32.. {
-        let name = format!("{prefix}{number}");
+    for number in 1_u64.. {
+        // Names that differ in four bytes at most never collide.
+        let name = format!("{prefix}{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         if let Some(other) = seen.insert(crc32c::crc32c(name.as_bytes()), name.clone()) {
             pairs.push((other, name));
             if pairs.len() == count {
