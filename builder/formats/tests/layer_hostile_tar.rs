@@ -12,7 +12,8 @@ macro_rules! refused {
     ($($name:ident: $tar:expr => $message:expr;)*) => {$(
         #[test]
         fn $name() {
-            let error = read(&$tar, &options()).expect_err("this tar has to be refused");
+            let tar: Vec<u8> = $tar;
+            let error = read(&tar, &options()).expect_err("this tar has to be refused");
             assert_eq!(error.to_string(), $message);
         }
     )*};
@@ -82,6 +83,9 @@ refused! {
         => format!("entry `{}…` is refused: the path has a component of 256 bytes, above the limit of 255", "n".repeat(160));
     long_path: pax(&[("path", &b"p/".repeat(2048))])
         => format!("entry `{}…` is refused: the path of 4096 bytes is above the limit of 4095", "p/".repeat(80));
+
+    deep_path: tar().pax(b'x', &[("path", b"d/".repeat(257).as_slice())]).directory("d").end()
+        => format!("entry `{}…` is refused: the path has 257 components, above the limit of 256", "d/".repeat(80));
 
     through_symlink: tar().symlink("lib", "/etc").file("lib/passwd", "x").end()
         => "entry `lib/passwd` is refused: it passes through `lib`, which is a symbolic link";
@@ -188,9 +192,14 @@ refused! {
     acl_as_text: pax(&[("SCHILY.acl.access", b"user::rw-,user:daemon:r--,group::r--,mask::r--,other::r--")])
         => "entry `PaxHeaders/x` with its header at byte 0 is refused: it has an ACL as text (`tar --xattrs --xattrs-include='*'` keeps ACLs as they are stored), which is not supported";
     large_extension: tar().member(&RawMember { size: Some(1 << 40), ..member(b'x', "h") }).end()
-        => "entry `h` with its header at byte 0 is refused: its extended header of 1099511627776 bytes is above the limit of 1048576";
+        => "entry `h` with its header at byte 0 is refused: its extended header of 1099511627776 bytes brings it above the limit of 1048576";
+    many_extensions: (0..12)
+        .fold(tar(), |tar, _| tar.pax(b'x', &[("SCHILY.xattr.user.a", &[1; 100_000])]))
+        .file("file", "")
+        .end()
+        => "entry `PaxHeaders/x` with its header at byte 1008640 is refused: its extended header of 100028 bytes brings it above the limit of 1048576";
     large_long_name: tar().member(&RawMember { size: Some(1 << 32), ..member(b'L', "h") }).end()
-        => "entry `h` with its header at byte 0 is refused: its extended header of 4294967296 bytes is above the limit of 1048576";
+        => "entry `h` with its header at byte 0 is refused: its extended header of 4294967296 bytes brings it above the limit of 1048576";
 
     sparse_overlap: pax(&[("GNU.sparse.size", b"10000"), ("GNU.sparse.map", b"0,2,1,2")])
         => "entry `file` with its header at byte 1024 is refused: its map of a sparse file is wrong: its regions overlap or lie behind the end of the file";
@@ -245,6 +254,12 @@ fn limits_stop_what_they_say() {
     assert_eq!(
         limited(&path, |limits| limits.path = 6),
         "entry `a/b/c/d` is refused: the path of 7 bytes is above the limit of 6"
+    );
+    assert_eq!(
+        limited(&pax(&[("SCHILY.xattr.user.a", &[1; 2000])]), |limits| limits
+            .metadata =
+            Bytes::kib(2)),
+        "with entry `file` names, attributes and maps take more than the limit of 2 KiB"
     );
     let xattr = pax(&[("SCHILY.xattr.user.a", b"value")]);
     assert_eq!(

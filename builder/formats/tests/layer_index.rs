@@ -174,3 +174,18 @@ fn entries_that_break_a_rule_are_refused() {
         of("b/c", "its inline data has the wrong length")
     );
 }
+
+/// Changes only with the format of the index (then its version goes up too) or with the zstd that is built in.
+#[test]
+fn bytes_stay_the_same() {
+    use sha2::{Digest, Sha256};
+    let (index, blob) = finished();
+    let digest = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
+    assert_eq!(
+        [digest(&index.to_bytes()), digest(&blob)],
+        [
+            "5ea7e9a7955aeccf826e3c49be626bb580892159c21387dbb35f62b23d279d63",
+            "57bde5cdddb6fa4513643ae9b85d44dbd714cf26d28b7c40569f804b4a55dc3b"
+        ]
+    );
+}

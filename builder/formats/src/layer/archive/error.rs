@@ -97,10 +97,10 @@ pub enum Fault {
         /// Bytes of data.
         size: u64,
     },
-    /// An extended header or long name is too large.
-    #[error("its extended header of {size} bytes is above the limit of {MAX_EXTENSION}")]
+    /// Extended headers and long names are too large together.
+    #[error("its extended header of {size} bytes brings it above the limit of {MAX_EXTENSION}")]
     ExtensionSize {
-        /// Bytes in it.
+        /// Bytes in the last of them.
         size: u64,
     },
     /// An extended header cannot be read.
