@@ -1,10 +1,10 @@
-//! SHA-256 digests as values.
+//! Digests as values.
 
 use std::fmt;
 use std::io::{self, Read};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 /// A SHA-256, 32 bytes; 64 lower-case hexadecimal digits as text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -18,31 +18,74 @@ impl Sha256Sum {
     }
 
     /// The digest of everything that `reader` gives.
-    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            match reader.read(&mut buffer)? {
-                0 => return Ok(Self(hash.finalize().into())),
-                count => hash.update(&buffer[..count]),
-            }
-        }
+    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
+        Ok(Self(hash::<Sha256>(reader)?.into()))
     }
 
     /// 64 hexadecimal digits of either case.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 {
-            return None;
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            *byte = (high << 4 | low) as u8;
-        }
-        Some(Self(bytes))
+        parse_hex(text).map(Self)
     }
+}
+
+/// The digest by which a file is known before it is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sum {
+    /// What locks keep.
+    Sha256(Sha256Sum),
+    /// What Gentoo signs.
+    Sha512(Box<[u8; 64]>),
+}
+
+impl Sum {
+    /// A SHA-512: 128 hexadecimal digits.
+    pub(super) fn parse_sha512(text: &str) -> Option<Self> {
+        parse_hex(text).map(|bytes| Self::Sha512(Box::new(bytes)))
+    }
+
+    /// The digest of the same kind of everything that `reader` gives.
+    pub(super) fn same_of(&self, reader: impl Read) -> io::Result<Self> {
+        Ok(match self {
+            Self::Sha256(_) => Self::Sha256(Sha256Sum::of_reader(reader)?),
+            Self::Sha512(_) => Self::Sha512(Box::new(hash::<Sha512>(reader)?.into())),
+        })
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(sum) => fmt::Display::fmt(sum, f),
+            Self::Sha512(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+/// Hashes everything that `reader` gives.
+fn hash<H: Digest>(mut reader: impl Read) -> io::Result<sha2::digest::Output<H>> {
+    let mut hash = H::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hash.finalize()),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Exactly `N` bytes in hexadecimal digits of either case.
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high << 4 | low) as u8;
+    }
+    Some(bytes)
 }
 
 impl TryFrom<String> for Sha256Sum {

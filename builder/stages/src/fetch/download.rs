@@ -1,11 +1,11 @@
 //! Files of known hash, from mirrors into the cache.
 //!
 //! ```text
-//! <cache>/sources/<sha256>/<file>        complete, hash checked
-//! <cache>/sources/<sha256>/<file>.part   the beginning of it; whoever writes it holds a lock on it
+//! <cache>/sources/<hash>/<file>        complete, hash checked
+//! <cache>/sources/<hash>/<file>.part   the beginning of it; whoever writes it holds a lock on it
 //! ```
 //!
-//! The folder's name is the hash that the file must have. So a partial file can only be the beginning of that very file,
+//! The folder's name is the hash that the file must have (SHA-256 for everything that is locked). So a partial file can only be the beginning of that very file,
 //! whichever mirror and run it came from; and if it is not, the hash of the whole tells.
 
 use std::fs::{self, File, OpenOptions};
@@ -22,7 +22,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::VerificationFailed;
-use super::digest::Sha256Sum;
+use super::digest::Sum;
 use super::http::{Http, Trouble, content_length, cut};
 use super::mirror::{Mirrors, shown};
 use super::{Mode, Network};
@@ -37,8 +37,8 @@ pub(super) struct Wanted {
     pub(super) paths: Vec<String>,
     /// Its size.
     pub(super) size: Bytes,
-    /// Its SHA-256.
-    pub(super) sha256: Sha256Sum,
+    /// Its digest.
+    pub(super) sum: Sum,
 }
 
 /// The file in the cache: found there, or fetched from the first mirror that has it.
@@ -49,11 +49,7 @@ pub(super) fn fetch(
     network: &Network,
 ) -> Result<PathBuf> {
     let name = &wanted.name;
-    let folder = engine
-        .cache
-        .root()
-        .join("sources")
-        .join(wanted.sha256.to_string());
+    let folder = engine.cache.root().join("sources").join(wanted.sum.to_string());
     let done = folder.join(name);
     match wanted.check(&done) {
         Ok(()) => return Ok(done),
@@ -195,6 +191,9 @@ impl Part {
 
     /// Drops everything after the first `length` bytes.
     fn cut(&mut self, length: u64) -> Result<()> {
+        if self.length == length {
+            return Ok(());
+        }
         self.file.set_len(length).with_context(|| self.cannot())?;
         self.length = length;
         Ok(())

@@ -12,8 +12,8 @@ use crate::engine::Tool;
 /// Mirrors of a source. Which ones the host has is only looked up when something is really fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mirrors {
-    /// Folders, first to last; each ends in `/`.
-    Listed(Vec<String>),
+    /// These.
+    Known(Route),
     /// The Debian mirrors of the host's apt.
     Host,
 }
@@ -30,12 +30,20 @@ pub struct Route {
 }
 
 impl Mirrors {
+    /// These folders; each ends in `/`.
+    pub fn listed(mirrors: Vec<String>) -> Self {
+        Self::Known(Route {
+            mirrors,
+            ..Route::default()
+        })
+    }
+
     /// The mirrors of a source tarball; `debian` is the Debian mirror that the user named, if any.
     pub fn of(source: &Source, debian: Option<&str>) -> Result<Self> {
         match source {
             Source::Archive { .. } => Self::debian(debian),
             Source::KernelOrg { mirrors, .. } | Source::Release { mirrors, .. } => {
-                Ok(Self::Listed(mirrors.clone()))
+                Ok(Self::listed(mirrors.clone()))
             }
         }
     }
@@ -44,7 +52,7 @@ impl Mirrors {
     pub fn of_base(source: &BaseSource, debian: Option<&str>) -> Result<Self> {
         match source {
             BaseSource::Archive { .. } => Self::debian(debian),
-            BaseSource::Stage3 { mirrors, .. } => Ok(Self::Listed(mirrors.clone())),
+            BaseSource::Stage3 { mirrors, .. } => Ok(Self::listed(mirrors.clone())),
         }
     }
 
@@ -53,7 +61,7 @@ impl Mirrors {
         match named {
             None => Ok(Self::Host),
             Some(url) => match normal_mirror(url) {
-                Some(url) => Ok(Self::Listed(vec![url])),
+                Some(url) => Ok(Self::listed(vec![url])),
                 None => bail!(
                     "`{url}` is no mirror: give the http:// or https:// URL of the folder that holds dists/ and pool/"
                 ),
@@ -64,10 +72,7 @@ impl Mirrors {
     /// Looks them up.
     pub fn route(&self) -> Result<Route> {
         match self {
-            Self::Listed(mirrors) => Ok(Route {
-                mirrors: mirrors.clone(),
-                ..Route::default()
-            }),
+            Self::Known(route) => Ok(route.clone()),
             Self::Host => {
                 let (http_proxy, https_proxy) = apt_proxies()?;
                 Ok(Route {
@@ -77,6 +82,15 @@ impl Mirrors {
                 })
             }
         }
+    }
+}
+
+impl Route {
+    /// The same with `first` as the first to be asked.
+    pub(super) fn starting_with(mut self, first: &str) -> Self {
+        self.mirrors.retain(|mirror| mirror != first);
+        self.mirrors.insert(0, first.to_owned());
+        self
     }
 }
 

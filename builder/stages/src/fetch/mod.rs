@@ -1,4 +1,4 @@
-//! Sources: resolved into `sources.lock` by `update`, fetched by [`obtain`], used only after their hash is verified.
+//! Sources: resolved into `sources.lock` by [`update()`], fetched by [`obtain`], used only after their hash is verified.
 //!
 //! | module | owns |
 //! |---|---|
@@ -6,24 +6,38 @@
 //! | `mirror` | which servers are asked, apt's configuration |
 //! | `http` | requests with limits, troubles in words |
 //! | `download` | files of known hash, into the cache, resumed after a cut |
-//! | `digest`, `moment` | SHA-256 and dates as values |
+//! | `openpgp` | which signatures count |
+//! | `index` | signed indexes, from the first mirror that has a valid one |
+//! | `debian`, `kernel_org`, `gentoo`, `release` | what each kind of origin signs, and the newest version in it |
+//! | `update` | all of a set, old against new |
+//! | `digest`, `moment` | digests and dates as values |
 
+mod debian;
 mod digest;
 mod download;
+mod gentoo;
 mod http;
+mod index;
+mod kernel_org;
 mod lock;
 mod mirror;
 mod moment;
+mod openpgp;
+mod release;
+mod update;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 
+pub use debian::check_base;
 pub use digest::Sha256Sum;
 pub use http::Limits;
 pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
+pub use openpgp::{Keyring, SignatureError, Signed};
+pub use update::{Change, Extent, Update, locked_set, update};
 
 use crate::engine::Engine;
 
@@ -72,7 +86,7 @@ pub fn obtain(engine: &Engine, file: &LockedFile, mirrors: &Mirrors, network: &N
         name: file.file.clone(),
         paths: vec![file.path.clone()],
         size: file.size,
-        sha256: file.sha256,
+        sum: digest::Sum::Sha256(file.sha256),
     };
     download::fetch(engine, &wanted, mirrors, network)
 }
