@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
+use formats::tree::Tree;
 use formats::units::{Bytes, Time};
 use model::fleet::Node;
 use model::project::Project;
@@ -31,7 +32,7 @@ use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{RoleInputs, debian_requirements, role_layers};
 use crate::kernel;
 
-pub use inputs::kernel_source;
+pub use inputs::{KERNEL, kernel_source};
 pub use state::{ImageFiles, ImageState};
 
 use card::CardMaker;
@@ -88,9 +89,63 @@ pub struct BuiltImage {
 
 /// Builds the images of `request`, or finds them built.
 pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
-    let project = request.project;
+    let fleet = &request.project.fleet;
     let folder = ImageFolder::open(&request.images)?;
     preflight(engine, request)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(engine.jobs)
+        .build()
+        .context("cannot start the threads that write images")?;
+    let mut images = Vec::new();
+    for_each_kind(engine, request, |maker, nodes| {
+        let task = engine.progress.steps("images", nodes.len() as u64);
+        let failed = AtomicBool::new(false);
+        let made: Vec<Result<Option<BuiltImage>>> = pool.install(|| {
+            nodes
+                .par_iter()
+                .map(|node| {
+                    // One failure is likely to be everyone's, as a full disk is.
+                    if failed.load(Ordering::Relaxed) {
+                        return Ok(None);
+                    }
+                    let image = maker.image(node, &folder.files(&node.name));
+                    failed.fetch_or(image.is_err(), Ordering::Relaxed);
+                    task.advance(1);
+                    image.map(Some)
+                })
+                .collect()
+        });
+        let made: Vec<_> = made.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
+        let written = made.iter().filter(|image| image.written).count();
+        task.done(format!("{written} written, {} unchanged", made.len() - written));
+        images.extend(made);
+        Ok(())
+    })?;
+    folder.write_sums(fleet)?;
+    let place = |name: &str| fleet.nodes.iter().position(|node| node.name == name);
+    images.sort_by_key(|image| place(&image.node));
+    Ok(BuildReport { folder: request.images.clone(), images, warnings: warnings(request) })
+}
+
+/// The root file system of each node of `request` as the tree that its image was made of: for whoever compares images
+/// with what went in.
+pub fn trees(engine: &Engine, request: &BuildRequest, mut visit: impl FnMut(&Node, Tree)) -> Result<()> {
+    for_each_kind(engine, request, |maker, nodes| {
+        for node in nodes {
+            visit(node, maker.tree(&maker.own_layer(node)?)?);
+        }
+        Ok(())
+    })
+}
+
+/// Nodes that have role, board and layout in common have everything in common but what is rendered for them: what they
+/// share is made once, then they are visited together.
+fn for_each_kind(
+    engine: &Engine,
+    request: &BuildRequest,
+    mut visit: impl FnMut(&CardMaker, &[&Node]) -> Result<()>,
+) -> Result<()> {
+    let project = request.project;
     let locked = fetch::locked_set(
         engine,
         &project.root,
@@ -102,20 +157,13 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     let time = Time::from_seconds(epoch(locked.epoch())?);
     let store = IdentityStore::open(&project.root.join("identity"))?;
     let operator = store.operator()?;
+    store.write_known_hosts(&project.fleet)?;
     let inputs = Inputs::make(engine, request, &locked, time)?;
 
-    // Nodes that have role, board and layout in common have everything in common but what is rendered for them.
     let mut kinds: BTreeMap<_, Vec<&Node>> = BTreeMap::new();
     for node in &request.nodes {
         kinds.entry((&node.role, &node.board, &node.layout)).or_default().push(*node);
     }
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(engine.jobs)
-        .build()
-        .context("cannot start the threads that write images")?;
-    let task = engine.progress.steps("images", request.nodes.len() as u64);
-    let failed = AtomicBool::new(false);
-    let mut images = Vec::new();
     for ((role, board, layout), nodes) in kinds {
         let overlays: Vec<_> = overlays_of(project, role).collect();
         let board = &project.boards[board];
@@ -144,32 +192,9 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
             operator: &operator,
             time,
         };
-        let made: Vec<Result<Option<BuiltImage>>> = pool.install(|| {
-            nodes
-                .par_iter()
-                .map(|node| {
-                    // One failure is likely to be everyone's, as a full disk is.
-                    if failed.load(Ordering::Relaxed) {
-                        return Ok(None);
-                    }
-                    let image = maker.image(node, &folder.files(&node.name));
-                    failed.fetch_or(image.is_err(), Ordering::Relaxed);
-                    task.advance(1);
-                    image.map(Some)
-                })
-                .collect()
-        });
-        for image in made {
-            images.extend(image?);
-        }
+        visit(&maker, &nodes)?;
     }
-    let written = images.iter().filter(|image| image.written).count();
-    task.done(format!("{written} written, {} unchanged", images.len() - written));
-    store.write_known_hosts(&project.fleet)?;
-    folder.write_sums(&project.fleet)?;
-    let place = |name: &str| project.fleet.nodes.iter().position(|node| node.name == name);
-    images.sort_by_key(|image| place(&image.node));
-    Ok(BuildReport { folder: request.images.clone(), images, warnings: warnings(request) })
+    Ok(())
 }
 
 /// Everything that the machine lacks for this build, at once.
