@@ -10,8 +10,9 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use crate::finding::{Finding, Findings, SourceFile};
+use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::names::{nearest, quoted, suggest};
+use crate::schema::schema_of;
 
 /// Findings of one file that are shown; a file with more is not of the kind it is taken for.
 const MOST: usize = 50;
@@ -24,7 +25,7 @@ pub fn parse<T: DeserializeOwned + JsonSchema>(file: &Arc<SourceFile>, findings:
         findings.0.extend(syntax_findings(file, &errors));
         return None;
     }
-    let schema = schemars::schema_for!(T).to_value();
+    let schema = schema_of::<T>();
     let mut walk = Walk {
         file,
         schema: &schema,
@@ -50,10 +51,12 @@ pub fn parse<T: DeserializeOwned + JsonSchema>(file: &Arc<SourceFile>, findings:
     findings.keep(parsed)
 }
 
-/// The syntax errors of a file, one per line: what follows the first on its line is only its echo.
+/// The syntax errors of a file without their echoes: what follows the first on its line, and the keys of a table that
+/// stands there twice.
 fn syntax_findings(file: &Arc<SourceFile>, errors: &[toml::de::Error]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     let mut last_line = 0;
+    let mut repeated_table = None;
     for error in errors {
         let place = file.place(error.span().unwrap_or(0..0));
         let (line, _) = place.line_column();
@@ -61,18 +64,60 @@ fn syntax_findings(file: &Arc<SourceFile>, errors: &[toml::de::Error]) -> Vec<Fi
             continue;
         }
         last_line = line;
-        let message = error.message().lines().collect::<Vec<_>>().join(", ");
-        let finding = Finding::new(message).at(place);
-        findings.push(if error.message() == "duplicate key" {
-            finding.hint("every name of a table is written once; merge the two or rename one")
+        let finding = if error.message() == "duplicate key" {
+            let table = table_start(&file.text, place.span.start);
+            if repeated_table == Some(table) {
+                continue;
+            }
+            if line_at(&file.text, place.span.start).starts_with('[') {
+                repeated_table = Some(table);
+            }
+            duplicate(file, place)
         } else {
-            finding
-        });
+            Finding::new(error.message().lines().collect::<Vec<_>>().join(", ")).at(place)
+        };
+        findings.push(finding);
         if findings.len() == MOST {
             break;
         }
     }
     findings
+}
+
+/// A key or a table that was written before.
+fn duplicate(file: &Arc<SourceFile>, place: Place) -> Finding {
+    let key = quoted(file.text.get(place.span.clone()).unwrap_or_default());
+    let line = line_at(&file.text, place.span.start);
+    let here = place.span.start;
+    let finding = Finding::new(format!("{key} is written twice")).at(place);
+    if !line.starts_with('[') {
+        return finding.hint("remove one of the two, or rename it");
+    }
+    let header = |line: &str| line.split('#').next().unwrap_or_default().trim_end().to_owned();
+    let first = file
+        .text
+        .match_indices(&header(line))
+        .map(|(start, _)| start)
+        .find(|start| *start < here && header(line_at(&file.text, *start)) == header(line));
+    match first {
+        Some(start) => finding.related(file.place(start..start + header(line).len()), "first here"),
+        None => finding,
+    }
+    .hint("merge the two tables, or rename one")
+}
+
+/// The line that holds byte `at`, without leading space.
+fn line_at(text: &str, at: usize) -> &str {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = &text[start..];
+    line[..line.find('\n').unwrap_or(line.len())].trim()
+}
+
+/// Where the table that holds byte `at` starts: its header's line.
+fn table_start(text: &str, at: usize) -> usize {
+    let lines = text[..at].match_indices('\n').map(|(newline, _)| newline + 1);
+    let mut headers = lines.filter(|start| text[*start..].trim_start_matches([' ', '\t']).starts_with('['));
+    headers.next_back().unwrap_or(0)
 }
 
 /// A walk through a document and its schema side by side.
@@ -85,20 +130,21 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// The schema that `schema` refers to: behind `$ref`, and without the "or null" of an optional value.
+    /// The schema that `schema` refers to: behind `$ref`, without the `allOf` that a description puts around it, and
+    /// without the "or null" of an optional value.
     fn resolve(&self, mut schema: &'a Value) -> &'a Value {
         loop {
-            if let Some(pointer) = schema["$ref"].as_str().and_then(|name| name.strip_prefix('#'))
-                && let Some(target) = self.schema.pointer(pointer)
+            let some =
+                |choices: &'a Value| choices.as_array()?.iter().find(|choice| choice["type"] != "null");
+            let target = schema["$ref"]
+                .as_str()
+                .and_then(|name| self.schema.pointer(name.strip_prefix('#')?));
+            match target
+                .or_else(|| some(&schema["allOf"]))
+                .or_else(|| some(&schema["anyOf"]))
             {
-                schema = target;
-            } else if let Some(some) = schema["anyOf"]
-                .as_array()
-                .and_then(|choices| choices.iter().find(|choice| choice["type"] != "null"))
-            {
-                schema = some;
-            } else {
-                return schema;
+                Some(inner) => schema = inner,
+                None => return schema,
             }
         }
     }

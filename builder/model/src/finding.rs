@@ -87,10 +87,21 @@ impl SourceFile {
         }
         let bytes = std::fs::read(&whole).map_err(unreadable)?;
         match String::from_utf8(bytes) {
-            Ok(text) => Ok(Arc::new(Self {
-                path: path.to_owned(),
-                text,
-            })),
+            Ok(text) => {
+                let zero = text.find('\0');
+                let file = Arc::new(Self {
+                    path: path.to_owned(),
+                    text,
+                });
+                match zero {
+                    None => Ok(file),
+                    Some(at) => Err(Finding::new(format!("`{shown}` is no text: it has a zero byte"))
+                        .at(file.place(at..at + 1))
+                        .hint(
+                            "save it as UTF-8; a file of nothing but zeros is what a crash leaves of a file",
+                        )),
+                }
+            }
             Err(error) => {
                 // Up to the fault the bytes are the text's, so the place is right; there stands a replacement character.
                 let start = error.utf8_error().valid_up_to();
@@ -237,6 +248,11 @@ impl Findings {
             };
             key(a).cmp(&key(b))
         });
+    }
+
+    /// The value, or `None` with all its findings kept.
+    pub fn keep_all<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+        result.map_err(|findings| self.0.extend(findings.0)).ok()
     }
 
     /// All findings as text, with colours if `renderer` has them.

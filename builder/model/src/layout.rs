@@ -3,7 +3,7 @@
 use formats::units::{Bytes, Lba};
 
 pub use check::check_layout;
-pub use fit::check_fit;
+pub use fit::Card;
 pub use toml::LayoutToml;
 
 mod check;
@@ -19,6 +19,16 @@ pub struct Layout {
     /// Partitions in the order of the card. Exactly one is [`FileSystem::Fat`] (boot) and one [`FileSystem::Btrfs`] (root), and
     /// root is the last: the node grows it to the card's size.
     pub partitions: Vec<Partition>,
+}
+
+impl Layout {
+    /// The root file system; `None` only in a layout that no check has seen.
+    pub fn root(&self) -> Option<&Btrfs> {
+        self.partitions.iter().find_map(|partition| match &partition.file_system {
+            FileSystem::Btrfs(btrfs) => Some(btrfs),
+            FileSystem::Fat => None,
+        })
+    }
 }
 
 /// One partition.

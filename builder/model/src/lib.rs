@@ -7,7 +7,9 @@
 //! | [`project`] | | all files of a project, read and held against each other |
 //! | [`fleet`] | `images/fleet.toml` | networks, clusters, nodes, roles, admins |
 //! | [`board`] | `boards/*/board.toml` | device tree, consoles, boot area, partition table |
+//! | [`kernel`] | `kernel/` | the kernel's configuration and patches |
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
+//! | [`placement`] | | where the partitions of a card lie |
 //! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
@@ -22,10 +24,13 @@ pub mod board;
 pub mod document;
 pub mod finding;
 pub mod fleet;
+pub mod kernel;
 pub mod layout;
+pub mod placement;
 pub mod names;
 pub mod overlay;
 pub mod project;
 pub mod schema;
 pub mod show;
+pub mod sources;
 pub mod written;

@@ -53,9 +53,9 @@ pub fn domain_fault(name: &str) -> Option<String> {
         .find_map(|label| name_fault(&label.to_ascii_lowercase()))
 }
 
-/// The candidate that `word` is probably a slip of: at most one edit in three characters away.
+/// The candidate that `word` is probably a slip of: at most one edit in three characters away, four in all.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (word.chars().count() / 3).clamp(1, 4);
+    let most = (word.chars().count() / 3).min(4);
     candidates
         .into_iter()
         .map(|candidate| (strsim::osa_distance(word, candidate), candidate))

@@ -11,8 +11,11 @@ use crate::board::{Board, BoardToml, check_board};
 use crate::document;
 use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
-use crate::layout::{Layout, LayoutToml, check_fit, check_layout};
+use crate::kernel::Kernel;
+use crate::layout::{Card, Layout, LayoutToml, check_layout};
 use crate::names::{name_fault, quoted, suggest};
+use crate::overlay::Overlay;
+use crate::sources::Sources;
 
 /// Everything that a project describes, checked.
 #[derive(Debug, Clone)]
@@ -25,6 +28,12 @@ pub struct Project {
     pub boards: BTreeMap<String, Board>,
     /// `images/layouts/*.toml` by name.
     pub layouts: BTreeMap<String, Layout>,
+    /// `overlays/*/` by name.
+    pub overlays: BTreeMap<String, Overlay>,
+    /// `kernel/`.
+    pub kernel: Kernel,
+    /// `sources.toml`.
+    pub sources: Sources,
     /// Where each value of a board was written, by board.
     pub board_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
     /// Where each value of a layout was written, by layout.
@@ -37,78 +46,70 @@ struct Loaded<T> {
     written: T,
 }
 
+/// The partitions of a layout as written.
+struct Partitions {
+    places: Vec<Place>,
+    /// Whether the layout has no faults of its own; one that has would only repeat them on each board.
+    sound: bool,
+}
+
 impl Project {
     /// Reads the project at `root`. Everything that is wrong with it comes back at once, by file and line.
     pub fn load(root: &Path) -> Result<Self, Findings> {
         let mut findings = Findings::default();
         let boards = load_boards(root, &mut findings);
         let layouts = load_layouts(root, &mut findings);
+        let overlays = load_overlays(root, &mut findings);
+        let kernel = findings.keep_all(Kernel::load(root));
+        let sources = findings.keep_all(Sources::load(root));
         let known = Known {
             boards: boards.keys().cloned().collect(),
             layouts: layouts.keys().cloned().collect(),
+            overlays: overlays.keys().cloned().collect(),
         };
         let fleet = load::<FleetToml>(root, Path::new("images/fleet.toml"), &mut findings)
-            .map(|fleet| check_fleet(&fleet.file, &fleet.written, &known, &mut findings));
-        let mut project = Self {
-            root: root.to_owned(),
-            fleet: Fleet::default(),
-            boards: BTreeMap::new(),
-            layouts: BTreeMap::new(),
-            board_origins: BTreeMap::new(),
-            layout_origins: BTreeMap::new(),
-        };
-        let mut partitions = BTreeMap::new();
-        for (name, loaded) in boards {
-            let Some(Loaded { file, written }) = loaded else {
-                continue;
-            };
+            .map(|fleet| check_fleet(&fleet.file, &fleet.written, &known, &mut findings))
+            .unwrap_or_default();
+
+        let mut board_origins = BTreeMap::new();
+        let mut checked_boards = BTreeMap::new();
+        for (name, Loaded { file, written }) in only_loaded(boards) {
+            let before = findings.0.len();
             let board = check_board(&name, &file, &written, &mut findings);
-            project.board_origins.insert(name.clone(), written.origins(&file));
-            project.boards.insert(name, board);
+            if findings.0.len() == before {
+                check_device_tree(root, &file, &written, &board, &mut findings);
+            }
+            board_origins.insert(name.clone(), written.origins(&file));
+            checked_boards.insert(name, board);
         }
-        for (name, loaded) in layouts {
-            let Some(Loaded { file, written }) = loaded else {
-                continue;
-            };
+        let mut layout_origins = BTreeMap::new();
+        let mut checked_layouts = BTreeMap::new();
+        let mut partitions_of = BTreeMap::new();
+        for (name, Loaded { file, written }) in only_loaded(layouts) {
             let before = findings.0.len();
             let layout = check_layout(&name, &file, &written, &mut findings);
-            // A layout with faults of its own would only repeat them on each board.
-            if findings.0.len() == before {
-                let places = written
-                    .partitions
-                    .iter()
-                    .map(|partition| file.place(partition.label.span.clone()));
-                partitions.insert(name.clone(), places.collect::<Vec<_>>());
-            }
-            project
-                .layout_origins
-                .insert(name.clone(), written.origins(&file));
-            project.layouts.insert(name, layout);
+            let places = written.partitions.iter().map(|partition| file.place(partition.label.span.clone()));
+            let partitions = Partitions { places: places.collect(), sound: findings.0.len() == before };
+            partitions_of.insert(name.clone(), partitions);
+            layout_origins.insert(name.clone(), written.origins(&file));
+            checked_layouts.insert(name, layout);
         }
-        if let Some(fleet) = fleet {
-            project.fleet = fleet;
-        }
-        project.check_cards(&partitions, &mut findings);
+        check_cards(&fleet, &checked_boards, &checked_layouts, &partitions_of, &mut findings);
         findings.sort();
-        findings.or_value(project)
-    }
-
-    /// Holds each layout against each board that some node brings it together with.
-    fn check_cards(&self, partitions: &BTreeMap<String, Vec<Place>>, findings: &mut Findings) {
-        let mut seen = BTreeSet::new();
-        for node in &self.fleet.nodes {
-            let pair = (
-                self.layouts.get(&node.layout),
-                partitions.get(&node.layout),
-                self.boards.get(&node.board),
-                node.origins.iter().find(|origin| origin.name == "board"),
-            );
-            if let (Some(layout), Some(places), Some(board), Some(origin)) = pair
-                && seen.insert((&node.layout, &node.board))
-            {
-                check_fit(layout, places, board, &origin.place, findings);
-            }
-        }
+        let (Some(kernel), Some(sources)) = (kernel, sources) else {
+            return Err(findings);
+        };
+        findings.or_value(Self {
+            root: root.to_owned(),
+            fleet,
+            boards: checked_boards,
+            layouts: checked_layouts,
+            overlays: overlays.into_iter().filter_map(|(name, overlay)| Some((name, overlay?))).collect(),
+            kernel,
+            sources,
+            board_origins,
+            layout_origins,
+        })
     }
 
     /// The node called `name`; the finding about an unknown one says which was probably meant.
@@ -122,6 +123,59 @@ impl Project {
                 Finding::new(format!("there is no node {}", quoted(name))).hint(suggest(name, names))
             })
     }
+}
+
+/// The source of a board's device tree is there.
+fn check_device_tree(
+    root: &Path,
+    file: &Arc<SourceFile>,
+    written: &BoardToml,
+    board: &Board,
+    findings: &mut Findings,
+) {
+    if let (Some(written), Some(tree)) = (&written.device_tree, &board.device_tree)
+        && !root.join(&tree.source).is_file()
+    {
+        findings.push(
+            Finding::new(format!("there is no file `{}`", tree.source.display()))
+                .at(file.place(written.source.span.clone()))
+                .hint("`source` is a file in the board's folder"),
+        );
+    }
+}
+
+/// Holds each layout against each board that some node brings it together with.
+fn check_cards(
+    fleet: &Fleet,
+    boards: &BTreeMap<String, Board>,
+    layouts: &BTreeMap<String, Layout>,
+    partitions_of: &BTreeMap<String, Partitions>,
+    findings: &mut Findings,
+) {
+    let mut seen = BTreeSet::new();
+    for node in &fleet.nodes {
+        let (Some(layout), Some(partitions), Some(board), Some(origin)) = (
+            layouts.get(&node.layout),
+            partitions_of.get(&node.layout),
+            boards.get(&node.board),
+            node.origins.iter().find(|origin| origin.name == "board"),
+        ) else {
+            continue;
+        };
+        if !seen.insert((&node.layout, &node.board)) {
+            continue;
+        }
+        let card = Card { layout, places: &partitions.places, board, chosen: &origin.place };
+        card.check_count(findings);
+        if partitions.sound {
+            card.check_room(findings);
+        }
+    }
+}
+
+/// What could be read of `files`.
+fn only_loaded<T>(files: BTreeMap<String, Option<Loaded<T>>>) -> impl Iterator<Item = (String, Loaded<T>)> {
+    files.into_iter().filter_map(|(name, loaded)| Some((name, loaded?)))
 }
 
 /// `path` below `root` as `T`, or `None` with what is wrong.
@@ -160,6 +214,18 @@ fn load_layouts(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option
     layouts
 }
 
+/// `overlays/*/` by the folder's name. An overlay that has faults is still known by its name.
+fn load_overlays(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option<Overlay>> {
+    let mut overlays = BTreeMap::new();
+    for (name, path) in entries(root, Path::new("overlays"), findings) {
+        if root.join(&path).is_dir() {
+            let overlay = findings.keep_all(Overlay::load(root, &name));
+            overlays.insert(name, overlay);
+        }
+    }
+    overlays
+}
+
 /// A name that is taken from a path obeys the rules of names.
 fn check_entry_name(name: &str, path: &Path, what: &str, findings: &mut Findings) {
     if let Some(fault) = name_fault(name) {
@@ -183,7 +249,7 @@ fn entries(root: &Path, folder: &Path, findings: &mut Findings) -> Vec<(String, 
     });
     let names = read.map_err(|error| {
         Finding::new(format!("cannot read folder `{}`: {error}", folder.display()))
-            .hint("a project has `boards/`, `images/fleet.toml` and `images/layouts/`; is this its root?")
+            .hint("a project has `boards/`, `kernel/`, `overlays/`, `images/` and `sources.toml`; is this its root?")
     });
     let mut entries = Vec::new();
     for name in findings.keep(names).unwrap_or_default() {

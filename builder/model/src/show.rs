@@ -74,7 +74,7 @@ pub fn text(values: &[Shown]) -> String {
 }
 
 /// Widest column of values, in characters.
-const WIDEST: usize = 40;
+const WIDEST: usize = 48;
 
 /// The values as a JSON array of name, value, file, line and note.
 pub fn json(values: &[Shown]) -> serde_json::Value {

@@ -2,7 +2,6 @@
 //! that a run of a blob stays one run of the volume.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use super::chunks::{Chunk, DataArea, Device};
 use super::error::VolumeError;
@@ -80,7 +79,7 @@ impl<'a> Blobs<'a> {
     /// The number of a blob. Clones of a blob are the same blob.
     fn number(&mut self, blob: &'a Blob) -> usize {
         let next = self.blobs.len();
-        let number = *self.numbers.entry(identity(blob)).or_insert(next);
+        let number = *self.numbers.entry(blob.address()).or_insert(next);
         if number == next {
             self.blobs.push(blob);
         }
@@ -89,15 +88,7 @@ impl<'a> Blobs<'a> {
 
     /// The number of a blob that has one.
     fn find(&self, blob: &Blob) -> Option<usize> {
-        self.numbers.get(&identity(blob)).copied()
-    }
-}
-
-/// The address of what a blob shares with its clones; only ever compared.
-fn identity(blob: &Blob) -> usize {
-    match blob {
-        Blob::Memory(bytes) => Arc::as_ptr(bytes).cast::<u8>() as usize,
-        Blob::File(file) => Arc::as_ptr(file) as usize,
+        self.numbers.get(&blob.address()).copied()
     }
 }
 

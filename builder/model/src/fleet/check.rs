@@ -21,6 +21,8 @@ pub struct Known {
     pub boards: BTreeSet<String>,
     /// Files of `images/layouts/` without `.toml`.
     pub layouts: BTreeSet<String>,
+    /// Folders of `overlays/`.
+    pub overlays: BTreeSet<String>,
 }
 
 /// Holds `written` against every rule. The fleet that comes back holds what could be made of it; it is true only if
@@ -85,11 +87,22 @@ fn check_references(check: &mut Check<'_>, written: &FleetToml, known: &Known) {
     let clusters: BTreeSet<&str> = written.clusters.names().collect();
     let boards: BTreeSet<&str> = known.boards.iter().map(String::as_str).collect();
     let layouts: BTreeSet<&str> = known.layouts.iter().map(String::as_str).collect();
-    let mut refer = |reference: &Option<At<String>>, what: &str, known: &BTreeSet<&str>| {
-        if let Some(name) = reference.as_ref().filter(|name| !known.contains(name.as_str())) {
+    let overlays: BTreeSet<&str> = known.overlays.iter().map(String::as_str).collect();
+    let mut refer_to = |name: &At<String>, what: &str, known: &BTreeSet<&str>| {
+        if !known.contains(name.as_str()) {
             check
                 .found(&name.span, format!("there is no {what} {}", quoted(name)))
                 .hint(suggest(name, known.iter().copied()));
+        }
+    };
+    for (_, role) in &written.roles {
+        for overlay in &role.overlays {
+            refer_to(overlay, "overlay", &overlays);
+        }
+    }
+    let mut refer = |reference: &Option<At<String>>, what: &str, known: &BTreeSet<&str>| {
+        if let Some(name) = reference {
+            refer_to(name, what, known);
         }
     };
     let defaults = &written.defaults;

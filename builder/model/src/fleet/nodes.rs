@@ -81,10 +81,13 @@ impl<'a> Drafts<'a> {
         let names = shared.names.as_ref().map_or(NAMES, |names| names.as_str());
         let pattern = Pattern::parse(names)
             .map_err(|(part, fault)| (shared.names.as_ref().unwrap_or(cluster), part, fault));
-        for (written, part, fault) in [slots.as_ref().err(), pattern.as_ref().err()]
-            .into_iter()
-            .flatten()
-        {
+        let address = Pattern::parse(&shared.address).map_err(|(part, fault)| (&shared.address, part, fault));
+        let faults = [
+            slots.as_ref().err(),
+            pattern.as_ref().err(),
+            address.as_ref().err(),
+        ];
+        for (written, part, fault) in faults.into_iter().flatten() {
             let span = check.part(written, part.clone());
             check.found(&span, fault.clone());
         }
@@ -236,9 +239,11 @@ impl<'a> Drafts<'a> {
                 .filter(|node| node.cluster.value == name.value)
                 .count();
             if nodes + usize::from(switch.uplinks) > usize::from(switch.ports.value) {
+                let uplinks = switch.uplinks;
+                let plural = if uplinks == 1 { "" } else { "s" };
                 let message = format!(
-                    "cluster `{}` has {nodes} nodes and {} uplinks, but its switch has {} ports",
-                    name.value, switch.uplinks, switch.ports.value
+                    "cluster `{}` has {nodes} nodes and {uplinks} uplink{plural}, but its switch has {} ports",
+                    name.value, switch.ports.value
                 );
                 check
                     .found(&switch.ports.span, message)

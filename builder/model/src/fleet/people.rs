@@ -49,7 +49,7 @@ fn key_fault(line: &str) -> Option<(String, &'static str)> {
         .parse::<Algorithm>()
         .map_or(true, |algorithm| matches!(algorithm, Algorithm::Other(_)))
     {
-        return Some((format!("`{}` is no key type", kind.escape_debug()), HINT));
+        return Some((format!("{} is no key type", quoted(kind)), HINT));
     }
     match PublicKey::from_openssh(line) {
         Ok(key) if matches!(key.algorithm(), Algorithm::Dsa) => Some((
@@ -59,7 +59,7 @@ fn key_fault(line: &str) -> Option<(String, &'static str)> {
         Ok(_) => None,
         Err(error) => Some((
             error.to_string(),
-            "it was probably cut when copied; the whole line is needed",
+            "it was cut or edited; copy the whole line of the `.pub` file",
         )),
     }
 }

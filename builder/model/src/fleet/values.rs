@@ -125,14 +125,8 @@ impl Drafts<'_> {
     /// The address pattern of a node's cluster, or `None` with a finding.
     fn address_pattern(&self, check: &mut Check<'_>, draft: &Draft<'_>) -> Option<Pattern> {
         let written = &draft.shared.address;
-        let pattern = match Pattern::parse(written) {
-            Ok(pattern) => pattern,
-            Err((part, fault)) => {
-                let span = check.part(written, part);
-                check.found(&span, fault);
-                return None;
-            }
-        };
+        // What is wrong with the pattern itself was found with its cluster.
+        let pattern = Pattern::parse(written).ok()?;
         let users = self.nodes.iter().filter(|other| {
             other.cluster.value == draft.cluster.value && other.own.is_none_or(|own| own.address.is_none())
         });

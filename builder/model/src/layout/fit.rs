@@ -1,9 +1,9 @@
 //! A layout on a board: whether the firmware's sectors and the partition table leave it room.
 
-use formats::units::SECTOR;
+use formats::units::{Lba, SECTOR};
 
 use super::check::ALIGNMENT;
-use super::{Layout, PartitionSize};
+use super::{Layout, Partition, PartitionSize};
 use crate::board::{Board, GPT_LAST, PartitionTable};
 use crate::finding::{Finding, Findings, Place};
 
@@ -13,87 +13,109 @@ const MBR_PARTITIONS: usize = 4;
 /// Sectors that the 32-bit fields of an MBR can address.
 const MBR_SECTORS: u64 = 1 << 32;
 
-/// Finds what keeps `layout` from a card of `board`. `places` are those of the partitions, `user` is where the two
-/// were brought together.
-pub fn check_fit(layout: &Layout, places: &[Place], board: &Board, user: &Place, findings: &mut Findings) {
-    let pair = format!("layout `{}` does not fit board `{}`", layout.name, board.name);
-    let mut found = |place: &Place, fault: String, hint: &str| {
-        let finding = Finding::new(format!("{pair}: {fault}"))
-            .at(place.clone())
-            .related(user.clone(), "the two meet here")
-            .hint(hint);
-        findings.push(finding);
-    };
-    if board.partition_table == PartitionTable::Mbr
-        && let Some(place) = places.get(MBR_PARTITIONS)
-    {
-        let fault = format!(
-            "it has {} partitions, an MBR holds {MBR_PARTITIONS}",
-            layout.partitions.len()
-        );
-        found(
-            place,
-            fault,
-            "merge partitions; subvolumes of the root often do the same job",
-        );
-    }
-    // What the partition's start must lie behind, as far as sizes are known before anything is built.
-    let mut end = match board.partition_table {
-        PartitionTable::Mbr => 1,
-        PartitionTable::Gpt => GPT_LAST + 1,
-    };
-    let mut before = "the partition table".to_owned();
-    for (partition, place) in layout.partitions.iter().zip(places) {
-        let (PartitionSize::Exact(size) | PartitionSize::Free(size)) = partition.size;
-        let sectors = size.0 / SECTOR;
-        let Some(start) = partition.start.map(|start| start.0) else {
-            let area = board
-                .boot_area
-                .iter()
-                .map(|region| region.first.0 + region.sectors)
-                .max();
-            end = end.max(area.unwrap_or(0)).next_multiple_of(ALIGNMENT) + sectors;
-            before = format!("`{}`", partition.label);
-            continue;
-        };
-        if start < end {
-            let fault = format!(
-                "`{}` starts at sector {start}, but {before} ends at {}",
-                partition.label,
-                end - 1
-            );
-            found(
-                place,
-                fault,
-                "leave `start` out: the partition then follows what precedes it",
-            );
+/// A layout and the board that some node brings it together with.
+#[derive(Debug)]
+pub struct Card<'a> {
+    /// The layout.
+    pub layout: &'a Layout,
+    /// Where its partitions were written, in the same order.
+    pub places: &'a [Place],
+    /// The board.
+    pub board: &'a Board,
+    /// Where the node chose the board.
+    pub chosen: &'a Place,
+}
+
+impl Card<'_> {
+    /// Finds a partition too many for the board's partition table. Holds for layouts with other faults as well.
+    pub fn check_count(&self, findings: &mut Findings) {
+        if self.board.partition_table == PartitionTable::Mbr
+            && let Some(place) = self.places.get(MBR_PARTITIONS)
+        {
+            let count = self.places.len();
+            let fault = format!("it has {count} partitions, an MBR holds {MBR_PARTITIONS}");
+            let hint = "merge partitions; subvolumes of the root often do the same job";
+            findings.push(self.finding(place, fault, hint));
         }
-        let region = board.boot_area.iter().find(|region| {
-            start < region.first.0 + region.sectors && start + sectors.max(1) > region.first.0
-        });
-        if let Some(region) = region {
+    }
+
+    /// Finds partitions that cover the board's boot area, its partition table or each other, as far as sizes are known
+    /// before anything is built. For layouts without faults of their own.
+    pub fn check_room(&self, findings: &mut Findings) {
+        let area = self
+            .board
+            .boot_area
+            .iter()
+            .map(|region| region.first.0 + region.sectors)
+            .max()
+            .unwrap_or(0);
+        let mut end = match self.board.partition_table {
+            PartitionTable::Mbr => 1,
+            PartitionTable::Gpt => GPT_LAST + 1,
+        };
+        let mut before = "the partition table".to_owned();
+        for (partition, place) in self.layout.partitions.iter().zip(self.places) {
+            let label = &partition.label;
+            let start = match partition.start {
+                Some(Lba(start)) => start,
+                None => end.max(area).next_multiple_of(ALIGNMENT),
+            };
+            if start < end {
+                let fault = format!(
+                    "`{label}` starts at sector {start}, but {before} ends at {}",
+                    end - 1
+                );
+                let hint = "leave `start` out: the partition then follows what precedes it";
+                findings.push(self.finding(place, fault, hint));
+            }
+            end = start + least_sectors(partition);
+            self.check_boot_area(label, start..end, place, findings);
+            before = format!("`{label}`");
+            if self.board.partition_table == PartitionTable::Mbr && end > MBR_SECTORS {
+                let fault = format!("`{label}` ends behind sector {MBR_SECTORS}");
+                findings.push(self.finding(place, fault, "an MBR describes the first 2 TiB of a card"));
+                break;
+            }
+        }
+    }
+
+    /// Finds the boot region that `sectors` of a partition cover.
+    fn check_boot_area(
+        &self,
+        label: &str,
+        sectors: std::ops::Range<u64>,
+        place: &Place,
+        findings: &mut Findings,
+    ) {
+        let covered =
+            self.board.boot_area.iter().find(|region| {
+                sectors.start < region.first.0 + region.sectors && sectors.end > region.first.0
+            });
+        if let Some(region) = covered {
             let fault = format!(
-                "`{}` from sector {start} covers `{}`, sectors {} to {}: {}",
-                partition.label,
+                "`{label}` from sector {} covers `{}`, sectors {} to {}: {}",
+                sectors.start,
                 region.name,
                 region.first.0,
                 region.first.0 + region.sectors - 1,
                 region.reason
             );
-            found(
-                place,
-                fault,
-                "leave `start` out: the partition then follows the boot area",
-            );
-        }
-        end = start + sectors;
-        before = format!("`{}`", partition.label);
-        if board.partition_table == PartitionTable::Mbr && end > MBR_SECTORS {
-            let fault = format!(
-                "`{}` ends at sector {end}, an MBR counts to {MBR_SECTORS}",
-                partition.label
-            );
-            found(place, fault, "an MBR describes the first 2 TiB of a card");
+            let hint = "leave `start` out: the partition then follows the boot area";
+            findings.push(self.finding(place, fault, hint));
         }
     }
+
+    fn finding(&self, place: &Place, fault: String, hint: &str) -> Finding {
+        let (layout, board) = (&self.layout.name, &self.board.name);
+        Finding::new(format!("layout `{layout}` does not fit board `{board}`: {fault}"))
+            .at(place.clone())
+            .related(self.chosen.clone(), "the two meet here")
+            .hint(hint)
+    }
+}
+
+/// Sectors that a partition has at least.
+fn least_sectors(partition: &Partition) -> u64 {
+    let (PartitionSize::Exact(size) | PartitionSize::Free(size)) = partition.size;
+    size.0.div_ceil(SECTOR).max(1)
 }

@@ -25,11 +25,11 @@ pub enum ArchiveError {
         source: io::Error,
     },
     /// The archive ends within a member.
-    #[error("the archive is cut short: it ends at byte {offset}, within {}", shown(name))]
+    #[error("the archive is cut short: it ends at byte {offset}, within {}", if name.is_empty() { "a header".to_owned() } else { shown(name) })]
     Truncated {
         /// Where the tar ends.
         offset: u64,
-        /// The member.
+        /// The member; empty while its header is read.
         name: Vec<u8>,
     },
     /// The archive ends without its end mark, so members may be missing.
@@ -97,10 +97,10 @@ pub enum Fault {
         /// Bytes of data.
         size: u64,
     },
-    /// An extended header or long name is too large.
-    #[error("its extended header of {size} bytes is above the limit of {MAX_EXTENSION}")]
+    /// Extended headers and long names are too large together.
+    #[error("its extended header of {size} bytes brings it above the limit of {MAX_EXTENSION}")]
     ExtensionSize {
-        /// Bytes in it.
+        /// Bytes in the last of them.
         size: u64,
     },
     /// An extended header cannot be read.

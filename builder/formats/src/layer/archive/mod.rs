@@ -27,7 +27,7 @@ use super::builder::MAX_FILE;
 use super::packer::Region;
 use crate::units::Time;
 
-/// Largest extended header or long name, in bytes: it has to be in memory as a whole.
+/// Most bytes of extended headers and long names of one member: they are in memory as a whole.
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// What a member is.
@@ -105,7 +105,7 @@ impl<'a> Archive<'a> {
             let offset = self.offset;
             self.name.clear();
             let Some(header) = self.header()? else {
-                if extensions.any {
+                if extensions.size > 0 {
                     return Err(ArchiveError::Member {
                         name: Vec::new(),
                         offset,
@@ -172,21 +172,20 @@ impl<'a> Archive<'a> {
     fn member(&mut self, header: Header, extensions: &mut Extensions) -> Result<Option<Member>, Failure> {
         let size: u64 = integer(&header.size, "size")?;
         match header.typeflag {
-            b'L' => extensions.name = Some(self.long_name(size)?),
-            b'K' => extensions.target = Some(self.long_name(size)?),
+            b'L' => extensions.name = Some(self.long_name(size, extensions)?),
+            b'K' => extensions.target = Some(self.long_name(size, extensions)?),
             b'x' => {
-                let records = self.extension(size)?;
+                let records = self.extension(size, extensions)?;
                 extensions.pax.apply(&records, Scope::Member)?;
             }
             b'g' => {
-                let records = self.extension(size)?;
+                let records = self.extension(size, &mut Extensions::default())?;
                 self.global.apply(&records, Scope::Global)?;
                 extensions.pax.apply(&records, Scope::Global)?;
                 return Ok(None);
             }
             _ => return self.entry(header, size, std::mem::take(extensions)).map(Some),
         }
-        extensions.any = true;
         Ok(None)
     }
 
@@ -277,17 +276,19 @@ impl<'a> Archive<'a> {
     }
 
     /// The data of a GNU long name, which ends with a NUL.
-    fn long_name(&mut self, size: u64) -> Result<Vec<u8>, Failure> {
-        let mut name = self.extension(size)?;
+    fn long_name(&mut self, size: u64, extensions: &mut Extensions) -> Result<Vec<u8>, Failure> {
+        let mut name = self.extension(size, extensions)?;
         if name.last() == Some(&0) {
             name.pop();
         }
         Ok(name)
     }
 
-    /// The data of a header that is about the next member.
-    fn extension(&mut self, size: u64) -> Result<Vec<u8>, Failure> {
-        if size > MAX_EXTENSION {
+    /// The data of a header that is about the next member, which may have several.
+    fn extension(&mut self, size: u64, extensions: &mut Extensions) -> Result<Vec<u8>, Failure> {
+        // One more for the header, so that empty ones count too.
+        extensions.size = extensions.size.saturating_add(size).saturating_add(1);
+        if extensions.size > MAX_EXTENSION {
             return Err(Fault::ExtensionSize { size }.into());
         }
         let mut bytes = vec![0; (size as usize).next_multiple_of(BLOCK)];
@@ -297,44 +298,51 @@ impl<'a> Archive<'a> {
     }
 
     fn skip(&mut self, count: u64) -> Result<(), ArchiveError> {
-        let mut left = count;
-        while left > 0 {
-            let step = left.min(self.available()? as u64);
+        self.allow(count)?;
+        let end = self.offset + count;
+        while self.offset < end {
+            let step = (end - self.offset).min(self.available()? as u64);
             if step == 0 {
                 return Err(self.truncated());
             }
-            self.advance(step)?;
             self.input.consume(step as usize);
-            left -= step;
+            self.offset += step;
         }
         Ok(())
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.advance(buffer.len() as u64)?;
-        self.input
-            .read_exact(buffer)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::UnexpectedEof => self.truncated(),
-                _ => self.read_error(source),
-            })
+    fn read(&mut self, mut buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        self.allow(buffer.len() as u64)?;
+        while !buffer.is_empty() {
+            match self.input.read(buffer) {
+                Ok(0) => return Err(self.truncated()),
+                Ok(count) => {
+                    self.offset += count as u64;
+                    buffer = &mut buffer[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
+        }
+        Ok(())
     }
 
-    /// Counts bytes that are about to be read: what makes a decompression bomb stop.
-    fn advance(&mut self, count: u64) -> Result<(), ArchiveError> {
-        self.offset = self.offset.saturating_add(count);
-        if self.offset > self.limit {
-            Err(ArchiveError::Long { limit: self.limit })
-        } else {
-            Ok(())
+    /// Refuses to read `count` more bytes than allowed: what makes a decompression bomb stop.
+    fn allow(&self, count: u64) -> Result<(), ArchiveError> {
+        match self.offset.checked_add(count) {
+            Some(end) if end <= self.limit => Ok(()),
+            _ => Err(ArchiveError::Long { limit: self.limit }),
         }
     }
 
     /// Bytes that can be read without waiting; 0 at the end of the file.
     fn available(&mut self) -> Result<usize, ArchiveError> {
-        match self.input.fill_buf() {
-            Ok(available) => Ok(available.len()),
-            Err(source) => Err(self.read_error(source)),
+        loop {
+            match self.input.fill_buf() {
+                Ok(available) => return Ok(available.len()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
         }
     }
 
@@ -352,7 +360,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    fn read_error(&self, source: io::Error) -> ArchiveError {
+    pub(super) fn read_error(&self, source: io::Error) -> ArchiveError {
         ArchiveError::Read {
             offset: self.offset,
             source,
@@ -373,8 +381,8 @@ struct Extensions {
     name: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     pax: Pax,
-    /// Whether there is one that needs a member.
-    any: bool,
+    /// Bytes in them, with one for each.
+    size: u64,
 }
 
 /// Why a member could not be read: for its header, or for the whole archive.

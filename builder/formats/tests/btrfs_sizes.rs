@@ -1,0 +1,169 @@
+//! Volumes of any size, with more data and metadata than one chunk holds.
+
+mod common;
+
+use common::*;
+use formats::blob::Blob;
+use formats::btrfs::{MIN_SIZE, Profile, VolumeError, VolumeSize, VolumeSpec, lay_out};
+use formats::layer::{Content, Data, Encoding, Extent, SECTOR};
+use formats::tree::{Inode, InodeId, InodeKind, Share, Tree};
+use formats::units::Bytes;
+use testkit::compare::assert_same;
+use testkit::volume::{Access, LoopMount, btrfs_check};
+
+/// A tree with one file whose extents of `length` bytes fill a blob of zeros.
+fn zeros(extents: u64, length: u64) -> Tree {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(extents * length).unwrap();
+    let checksum = crc32c::crc32c(&[0; SECTOR as usize]);
+    let extents: Vec<Extent> = (0..extents)
+        .map(|number| Extent {
+            file_offset: number * length,
+            length,
+            encoding: Encoding::Raw,
+            blob_offset: number * length,
+            stored_length: length,
+            checksums: vec![checksum; (length / SECTOR) as usize],
+        })
+        .collect();
+    let mut tree = tree(builder());
+    let content = Content {
+        size: extents.len() as u64 * length,
+        data: Data::Extents(extents),
+    };
+    let kind = InodeKind::File(content, Blob::from(file));
+    tree.inodes.push(Inode {
+        attributes: mode(0o644),
+        kind,
+        share: Share::Role,
+    });
+    let InodeKind::Directory(entries) = &mut tree.inodes[0].kind else {
+        panic!("a root that is no directory")
+    };
+    entries.insert(b"zeros".to_vec(), InodeId(1));
+    tree
+}
+
+/// A few files of every kind of storage.
+fn few() -> Tree {
+    let mut layer = builder();
+    layer.file(b"inline", mode(0o644), b"short").unwrap();
+    layer.file(b"text", mode(0o644), &text(1 << 20, 1)).unwrap();
+    layer.file(b"noise", mode(0o644), &noise(1 << 20, 1)).unwrap();
+    tree(layer)
+}
+
+#[test]
+fn volumes_from_small_to_large() {
+    let tree = few();
+    let sizes = [
+        MIN_SIZE,
+        Bytes::mib(128),
+        Bytes::mib(129),
+        Bytes::gib(1),
+        Bytes::gib(8),
+        Bytes::gib(64),
+        Bytes::gib(300),
+    ];
+    for size in sizes {
+        for metadata in [Profile::Dup, Profile::Single] {
+            let spec = VolumeSpec {
+                size: VolumeSize::Exact(size),
+                metadata,
+                ..spec("sizes")
+            };
+            let written = judge(&spec, &tree);
+            assert_eq!(written.volume.image.size, size);
+        }
+    }
+}
+
+#[test]
+fn a_size_that_is_no_multiple_of_a_sector() {
+    let size = Bytes(Bytes::mib(200).0 + 1234);
+    judge(
+        &VolumeSpec {
+            size: VolumeSize::Exact(size),
+            ..spec("odd size")
+        },
+        &few(),
+    );
+}
+
+#[test]
+fn data_of_several_chunks() {
+    // Extents of 128 MiB do not fill the room before the second superblock, nor a chunk of 1 GiB less a bit.
+    let tree = zeros(20, 128 << 20);
+    let written = judge(&spec("2.5 GiB"), &tree);
+    let dump = testkit::volume::dump_tree(&written.path);
+    assert!(dump.matches("type DATA|single").count() >= 3, "{dump}");
+}
+
+#[test]
+fn data_behind_the_third_superblock() {
+    // 257 GiB are too much to be read; the trees alone are checked, and the volume is mounted.
+    let tree = zeros(257 * 8, 128 << 20);
+    let spec = VolumeSpec {
+        size: VolumeSize::Minimal { free: Bytes::gib(1) },
+        ..spec("257 GiB")
+    };
+    let mut volume = lay_out(&spec, &tree).unwrap();
+    volume.image.sort().unwrap();
+    let data = volume.image.pieces.len();
+    volume.image.pieces.retain(|piece| piece.length < 64 << 20);
+    assert!(volume.image.pieces.len() < data);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume");
+    testkit::image::write(&volume.image, &path);
+    testkit::volume::btrfs(&["check", "--readonly", path.to_str().unwrap()]);
+    let mount = LoopMount::new(&path, 0, Access::ReadWrite, &[]);
+    assert_eq!(mount.path().join("zeros").metadata().unwrap().len(), 257 << 30);
+}
+
+#[test]
+fn metadata_of_several_chunks() {
+    // Inline files fill leaves: 300 MiB of them need a second metadata chunk.
+    let mut layer = raw_builder();
+    for number in 0..140_000_u64 {
+        let name = format!("{}/{number}", number % 100);
+        layer
+            .file(name.as_bytes(), mode(0o644), &noise(2048, number))
+            .unwrap();
+    }
+    let written = judge(&spec("metadata"), &tree(layer));
+    let dump = testkit::volume::dump_superblock(&written.path);
+    assert!(
+        written.volume.figures.metadata > Bytes::mib(256),
+        "{:?}\n{dump}",
+        written.volume.figures
+    );
+}
+
+#[test]
+fn the_smallest_size_is_told_and_suffices() {
+    let tree = zeros(3, 100 << 20);
+    let with = |size| VolumeSpec {
+        size: VolumeSize::Exact(size),
+        ..spec("smallest")
+    };
+    let Err(VolumeError::TooSmall { needed, given }) = lay_out(&with(Bytes::mib(256)), &tree) else {
+        panic!("300 MiB fit into 256 MiB")
+    };
+    assert_eq!(given, Bytes::mib(256));
+    let written = write(&with(needed), &tree);
+    assert_eq!(written.volume.figures.minimum, needed);
+    btrfs_check(&written.path);
+    let mount = LoopMount::new(&written.path, 0, Access::ReadWrite, &[]);
+    assert_same(mount.path(), &tree);
+    std::fs::write(mount.path().join("written"), noise(100_000, 1)).unwrap();
+    drop(mount);
+    btrfs_check(&written.path);
+    let less = lay_out(&with(Bytes(needed.0 - 1)), &tree).unwrap_err();
+    assert_eq!(
+        less,
+        VolumeError::TooSmall {
+            needed,
+            given: Bytes(needed.0 - 1)
+        }
+    );
+}

@@ -1,0 +1,158 @@
+//! What the tests of volumes share: trees from few words, and both judges on what became of them.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use formats::btrfs::{Profile, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
+use formats::ids;
+use formats::layer::{Attributes, Compression, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
+use formats::tree::{Share, Tree};
+use formats::units::{Bytes, Time};
+use tempfile::TempDir;
+use testkit::compare::assert_same;
+use testkit::volume::{Access, LoopMount, btrfs_check};
+
+/// The time of everything that is given no other.
+pub const TIME: Time = Time::from_seconds(1_700_000_000);
+
+/// Attributes with permissions `mode`.
+pub fn mode(mode: u32) -> Attributes {
+    Attributes {
+        mode,
+        mtime: TIME,
+        ..Attributes::default()
+    }
+}
+
+/// Attributes with one extended attribute.
+pub fn with_xattr(name: &[u8], value: &[u8]) -> Attributes {
+    let mut attributes = mode(0o644);
+    attributes.xattrs.insert(name.to_vec(), value.to_vec());
+    attributes
+}
+
+pub fn packing(compression: Compression) -> Packing {
+    Packing {
+        compression,
+        inline: Inline::Smallest,
+        jobs: NonZeroUsize::MIN,
+    }
+}
+
+/// A layer in the making that is compressed with zstd where that helps.
+pub fn builder() -> LayerBuilder<Vec<u8>> {
+    LayerBuilder::in_memory(packing(Compression::Zstd(ZstdLevel::DEFAULT))).unwrap()
+}
+
+/// A layer in the making that is stored as it is.
+pub fn raw_builder() -> LayerBuilder<Vec<u8>> {
+    LayerBuilder::in_memory(packing(Compression::None)).unwrap()
+}
+
+/// The tree of one layer, all of it the role's.
+pub fn tree(builder: LayerBuilder<Vec<u8>>) -> Tree {
+    tree_of(&builder.finish_layer().unwrap())
+}
+
+pub fn tree_of(layer: &Layer) -> Tree {
+    Tree::stack(&[(layer, Share::Role)], TIME).unwrap()
+}
+
+/// Bytes that zstd cannot make shorter, other ones for each `seed`.
+pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// Bytes that zstd makes much shorter.
+pub fn text(length: usize, seed: u64) -> Vec<u8> {
+    let line = format!("line {seed} of a file that repeats itself\n");
+    line.bytes().cycle().take(length).collect()
+}
+
+/// A volume without subvolumes, as small as its content allows, with room for the kernel to work.
+pub fn spec(name: &str) -> VolumeSpec {
+    VolumeSpec {
+        label: name.to_owned(),
+        fsid: ids::uuid("test volume", &[name]),
+        metadata_uuid: None,
+        time: TIME,
+        size: VolumeSize::Minimal {
+            free: Bytes::mib(256),
+        },
+        metadata: Profile::Dup,
+        subvolumes: Vec::new(),
+    }
+}
+
+pub fn subvolume(name: &str, mount: Option<&str>) -> SubvolumeSpec {
+    SubvolumeSpec {
+        name: name.to_owned(),
+        mount: mount.map(|path| path.as_bytes().to_vec()),
+        default: mount == Some("/"),
+        read_only: false,
+        uuid: ids::uuid("test subvolume", &[name]),
+    }
+}
+
+/// The subvolumes of a node's card.
+pub fn card_subvolumes() -> Vec<SubvolumeSpec> {
+    vec![
+        subvolume("@", Some("/")),
+        subvolume("@lxc", Some("/var/lib/lxc")),
+        subvolume("@srv", Some("/srv")),
+        subvolume("@snapshots", Some("/.snapshots")),
+        subvolume("@log", Some("/var/log")),
+    ]
+}
+
+/// A volume in a file.
+pub struct Written {
+    pub volume: Volume,
+    pub path: PathBuf,
+    pub folder: TempDir,
+}
+
+/// Lays a tree out, checks the pieces against each other, and writes the file.
+pub fn write(spec: &VolumeSpec, tree: &Tree) -> Written {
+    let mut volume = lay_out(spec, tree).unwrap();
+    volume.image.sort().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume");
+    testkit::image::write(&volume.image, &path);
+    Written { volume, path, folder }
+}
+
+/// Lays a tree out and has it judged: btrfs-progs checks trees and data, the kernel shows exactly the tree.
+pub fn judge(spec: &VolumeSpec, tree: &Tree) -> Written {
+    let written = write(spec, tree);
+    btrfs_check(&written.path);
+    let mount = LoopMount::new(&written.path, 0, Access::ReadOnly, &[]);
+    assert_same(mount.path(), tree);
+    drop(mount);
+    written
+}
+
+/// `count` pairs of names whose CRC-32C is the same, whatever it is seeded with.
+pub fn colliding_names(prefix: &str, count: usize) -> Vec<(String, String)> {
+    let mut seen = std::collections::HashMap::new();
+    let mut pairs = Vec::new();
+    for number in 1_u64.. {
+        // Names that differ in four bytes at most never collide.
+        let name = format!("{prefix}{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        if let Some(other) = seen.insert(crc32c::crc32c(name.as_bytes()), name.clone()) {
+            pairs.push((other, name));
+            if pairs.len() == count {
+                break;
+            }
+        }
+    }
+    pairs
+}

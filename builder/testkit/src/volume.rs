@@ -1,0 +1,175 @@
+//! btrfs-progs and the kernel as judges of a volume.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::oracle::{output, run};
+
+/// Debian package of `btrfs`.
+const BTRFS_PROGS: &str = "btrfs-progs";
+
+/// Debian package of `mount` and `losetup`.
+const MOUNT: &str = "mount";
+
+/// Checks all trees and all data of the volume in the file `image`.
+///
+/// # Panics
+/// When `btrfs check` finds anything, or is missing.
+pub fn btrfs_check(image: &Path) {
+    for mode in ["original", "lowmem"] {
+        let arguments = ["check", "--mode", mode, "--check-data-csum", "--readonly"].map(Path::new);
+        let output = output(BTRFS_PROGS, "btrfs", arguments.into_iter().chain([image]));
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        // Some findings are only printed.
+        let found =
+            ["error", "mismatch", "invalid", "no error found"].map(|word| text.to_lowercase().contains(word));
+        assert!(
+            output.status.success()
+                && found == [true, false, false, true]
+                && text.matches("error").count() == 1,
+            "btrfs check --mode {mode} of {}:\n{text}",
+            image.display()
+        );
+    }
+}
+
+/// All items of all trees as text.
+///
+/// # Panics
+/// When `btrfs` cannot read the volume, or is missing.
+pub fn dump_tree(image: &Path) -> String {
+    run(
+        BTRFS_PROGS,
+        "btrfs",
+        ["inspect-internal", "dump-tree"]
+            .map(Path::new)
+            .into_iter()
+            .chain([image]),
+    )
+}
+
+/// The superblock as text.
+///
+/// # Panics
+/// When `btrfs` cannot read the volume, or is missing.
+pub fn dump_superblock(image: &Path) -> String {
+    run(
+        BTRFS_PROGS,
+        "btrfs",
+        ["inspect-internal", "dump-super", "-f"]
+            .map(Path::new)
+            .into_iter()
+            .chain([image]),
+    )
+}
+
+/// Runs `btrfs` with arguments of any kind.
+///
+/// # Panics
+/// When it does not succeed, or is missing.
+pub fn btrfs(arguments: &[&str]) -> String {
+    run(BTRFS_PROGS, "btrfs", arguments)
+}
+
+/// Whether a mount can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It cannot.
+    ReadOnly,
+    /// It can.
+    ReadWrite,
+}
+
+/// A volume of a file, mounted by the kernel until dropped. Needs the rights of root.
+#[derive(Debug)]
+pub struct LoopMount {
+    device: String,
+    folder: TempDir,
+    /// Where something is mounted, in the order of mounting.
+    mounted: Vec<PathBuf>,
+}
+
+impl LoopMount {
+    /// Mounts the btrfs volume that starts at byte `offset` of `image`, with `options` beside those of `access`.
+    ///
+    /// # Panics
+    /// When the kernel refuses, or the rights or programs are missing.
+    pub fn new(image: &Path, offset: u64, access: Access, options: &[&str]) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "mounting {} needs the rights of root",
+            image.display()
+        );
+        let offset = format!("--offset={offset}");
+        let mut arguments = vec!["--find", "--show", &offset];
+        if access == Access::ReadOnly {
+            arguments.push("--read-only");
+        }
+        let image = image.to_str().expect("test images have plain names");
+        arguments.push(image);
+        let device = run(MOUNT, "losetup", arguments).trim().to_owned();
+        let folder = tempfile::tempdir().expect("a folder to mount at");
+        let mut mount = Self {
+            device,
+            folder,
+            mounted: Vec::new(),
+        };
+        let mut all = vec![if access == Access::ReadOnly { "ro" } else { "rw" }];
+        all.extend(options);
+        mount.mount(&all, mount.path().to_owned());
+        mount
+    }
+
+    /// Where the volume is mounted.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The loop device.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// Mounts a further subvolume of the volume at `path` below the first mount.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn add(&mut self, subvolume: &str, path: &str) {
+        let at = self.path().join(path);
+        self.mount(&[&format!("subvol={subvolume}")], at);
+    }
+
+    fn mount(&mut self, options: &[&str], at: PathBuf) {
+        let options = options.join(",");
+        let at_text = at.to_str().expect("mount points have plain names");
+        run(
+            MOUNT,
+            "mount",
+            ["-t", "btrfs", "-o", &options, &self.device, at_text],
+        );
+        self.mounted.push(at);
+    }
+}
+
+impl Drop for LoopMount {
+    fn drop(&mut self) {
+        let mut failed = Vec::new();
+        for at in self.mounted.iter().rev() {
+            let result = output(MOUNT, "umount", [at]);
+            if !result.status.success() {
+                failed.push(String::from_utf8_lossy(&result.stderr).into_owned());
+            }
+        }
+        let result = output(MOUNT, "losetup", ["--detach", &self.device]);
+        if !result.status.success() {
+            failed.push(String::from_utf8_lossy(&result.stderr).into_owned());
+        }
+        assert!(
+            failed.is_empty() || std::thread::panicking(),
+            "cannot unmount {}: {failed:?}",
+            self.device
+        );
+    }
+}
