@@ -15,6 +15,7 @@
 //! | `archive` | tar and its extensions as members, from any compression |
 //! | `tarball` | members as entries, within limits |
 //! | `index` | the entries as bytes, to be kept beside the blob |
+//! | `read` | the bytes of a file |
 //! | `path` | which paths are legal, and how they are shown |
 
 mod archive;
@@ -23,6 +24,7 @@ mod extents;
 mod index;
 mod packer;
 mod path;
+mod read;
 mod tarball;
 
 pub use archive::{ArchiveError, Fault};

@@ -1,0 +1,28 @@
+//! The root file system of a node as layers: a base, the kernel's modules, what the role's overlays lay over them,
+//! and what is the node's own.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `debian` | a base made by mmdebstrap |
+//! | `tarball` | tarballs as layers, kept in the cache |
+//! | `role` | the layers of a role and of a node |
+//! | `merge` | overlays over each other, removals |
+//! | `accounts` | owners by name, locked passwords |
+//! | [`units`] | what `systemctl enable` would link |
+//! | `context`, `render` | what templates can use, and their rendering |
+//! | [`identity`] | machine ids and keys, made once and kept |
+
+mod accounts;
+mod context;
+mod debian;
+pub mod identity;
+mod merge;
+mod render;
+mod role;
+mod tarball;
+pub mod units;
+
+pub use context::{CardIds, NodeInputs};
+pub use debian::{AptSource, DebianBase, debian_base, debian_requirements};
+pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
+pub use tarball::Tarball;

@@ -1,0 +1,283 @@
+//! What a template can use: the node and everything around it.
+//!
+//! | name | is |
+//! |---|---|
+//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout` |
+//! | `nodes` | all nodes of the fleet, each like `node` |
+//! | `fleet` | `name`, `time_servers` |
+//! | `networks` | by name: `name`, `base`, `prefix`, `gateways`, `name_servers` |
+//! | `board` | `name`, `consoles` (device names) |
+//! | `mounts` | the lines of fstab: `device`, `path`, `type`, `options` |
+//! | `identity` | `machine_id`, `host_key`, `host_key_public` |
+//! | `authorized_keys` | public keys that may log in as root |
+//!
+//! What a node may lack is a list of none or one (`gateways`, `macs`), so that a template says what happens without:
+//! a variable never renders as nothing.
+
+use std::collections::BTreeMap;
+
+use model::board::Board;
+use model::fleet::{Fleet, Network, Node};
+use model::layout::{FileSystem, Layout};
+use serde::Serialize;
+
+use super::identity::{Identity, Operator};
+
+/// Names that a template can start with, for the hint of an error.
+pub(super) const NAMES: [&str; 8] = [
+    "node",
+    "nodes",
+    "fleet",
+    "networks",
+    "board",
+    "mounts",
+    "identity",
+    "authorized_keys",
+];
+
+/// How the partitions of a node's card are found: values of `PARTUUID=`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardIds {
+    /// Of the boot partition (`1f3a5c7e-01` on MBR, a UUID on GPT).
+    pub boot_partuuid: String,
+    /// Of the root partition.
+    pub root_partuuid: String,
+}
+
+/// One node with what its files are rendered from.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeInputs<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Its keys and machine id.
+    pub identity: &'a Identity,
+    /// Whose key may log in beside the fleet's admin keys.
+    pub operator: &'a Operator,
+    /// Where its file systems are.
+    pub card: &'a CardIds,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Context<'a> {
+    node: NodeContext<'a>,
+    nodes: &'a [NodeContext<'a>],
+    fleet: FleetContext<'a>,
+    networks: &'a BTreeMap<&'a str, NetworkContext<'a>>,
+    board: BoardContext<'a>,
+    mounts: Vec<Mount>,
+    identity: IdentityContext<'a>,
+    authorized_keys: Vec<&'a str>,
+}
+
+/// What all nodes of a role have in common: made once.
+#[derive(Debug)]
+pub(super) struct Shared<'a> {
+    fleet: &'a Fleet,
+    board: &'a Board,
+    layout: &'a Layout,
+    nodes: Vec<NodeContext<'a>>,
+    networks: BTreeMap<&'a str, NetworkContext<'a>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct NodeContext<'a> {
+    name: &'a str,
+    cluster: &'a str,
+    slot: u16,
+    address: String,
+    prefix: u8,
+    network: &'a str,
+    gateways: Vec<String>,
+    name_servers: Vec<String>,
+    macs: Vec<String>,
+    role: &'a str,
+    board: &'a str,
+    layout: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct NetworkContext<'a> {
+    name: &'a str,
+    base: String,
+    prefix: u8,
+    gateways: Vec<String>,
+    name_servers: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct FleetContext<'a> {
+    name: &'a str,
+    time_servers: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+struct BoardContext<'a> {
+    name: &'a str,
+    consoles: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct IdentityContext<'a> {
+    machine_id: &'a str,
+    host_key: &'a str,
+    host_key_public: &'a str,
+}
+
+/// A line of fstab(5).
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Mount {
+    device: String,
+    path: String,
+    r#type: &'static str,
+    options: String,
+}
+
+impl<'a> Shared<'a> {
+    pub fn new(fleet: &'a Fleet, board: &'a Board, layout: &'a Layout) -> Self {
+        let networks = fleet.networks.values().map(|network| {
+            let context = NetworkContext {
+                name: &network.name,
+                base: network.base.to_string(),
+                prefix: network.prefix,
+                gateways: gateways(network),
+                name_servers: name_servers(network),
+            };
+            (network.name.as_str(), context)
+        });
+        Self {
+            fleet,
+            board,
+            layout,
+            networks: networks.collect(),
+            nodes: fleet.nodes.iter().map(|node| node_context(fleet, node)).collect(),
+        }
+    }
+
+    /// What the templates of one node are rendered from.
+    pub fn context(&'a self, inputs: &NodeInputs<'a>) -> Context<'a> {
+        let NodeInputs {
+            node,
+            identity,
+            operator,
+            card,
+        } = *inputs;
+        let mut authorized_keys: Vec<&str> = Vec::new();
+        for key in self.fleet.admin_keys.iter().chain([&operator.public_key]) {
+            if !authorized_keys.contains(&key.as_str()) {
+                authorized_keys.push(key);
+            }
+        }
+        Context {
+            node: node_context(self.fleet, node),
+            nodes: &self.nodes,
+            fleet: FleetContext {
+                name: &self.fleet.name,
+                time_servers: &self.fleet.time_servers,
+            },
+            networks: &self.networks,
+            board: BoardContext {
+                name: &self.board.name,
+                // `ttyAML0,115200n8` is the device and how it is set.
+                consoles: self
+                    .board
+                    .consoles
+                    .iter()
+                    .map(|console| console.split(',').next().unwrap_or_default())
+                    .collect(),
+            },
+            mounts: mounts(self.layout, card),
+            identity: IdentityContext {
+                machine_id: &identity.machine_id,
+                host_key: &identity.host_key,
+                host_key_public: &identity.host_key_public,
+            },
+            authorized_keys,
+        }
+    }
+}
+
+/// Where a node mounts the file systems of its card: absolute paths, a directory before what lies in it.
+pub(super) fn mount_points(layout: &Layout) -> Vec<String> {
+    let mut paths = Vec::new();
+    for partition in &layout.partitions {
+        match &partition.file_system {
+            FileSystem::Fat => paths.push("/boot".to_owned()),
+            FileSystem::Btrfs(btrfs) => {
+                paths.extend(btrfs.subvolumes.iter().map(|subvolume| subvolume.mount.clone()))
+            }
+        }
+    }
+    paths.sort();
+    paths
+}
+
+fn mounts(layout: &Layout, card: &CardIds) -> Vec<Mount> {
+    let mut mounts = Vec::new();
+    for partition in &layout.partitions {
+        match &partition.file_system {
+            // Read-only: a power cut cannot damage what starts the node. A boot partition that is damaged all the same
+            // keeps no node from starting.
+            FileSystem::Fat => mounts.push(Mount {
+                device: format!("PARTUUID={}", card.boot_partuuid),
+                path: "/boot".to_owned(),
+                r#type: "vfat",
+                options: "ro,noatime,umask=0077,nofail".to_owned(),
+            }),
+            FileSystem::Btrfs(btrfs) => {
+                let compress = match btrfs.zstd {
+                    0 => String::new(),
+                    level => format!(",compress=zstd:{level}"),
+                };
+                mounts.extend(btrfs.subvolumes.iter().map(|subvolume| Mount {
+                    device: format!("PARTUUID={}", card.root_partuuid),
+                    path: fstab_field(&subvolume.mount),
+                    r#type: "btrfs",
+                    options: format!("noatime{compress},subvol={}", fstab_field(&subvolume.name)),
+                }));
+            }
+        }
+    }
+    mounts.sort_by(|one, other| one.path.cmp(&other.path));
+    mounts
+}
+
+/// A text as fstab(5) has it: white space in octal.
+fn fstab_field(text: &str) -> String {
+    text.replace('\\', "\\134")
+        .replace(' ', "\\040")
+        .replace('\t', "\\011")
+}
+
+fn node_context<'a>(fleet: &Fleet, node: &'a Node) -> NodeContext<'a> {
+    let network = fleet.networks.get(&node.network);
+    NodeContext {
+        name: &node.name,
+        cluster: &node.cluster,
+        slot: node.slot,
+        address: node.address.to_string(),
+        prefix: network.map_or(32, |network| network.prefix),
+        network: &node.network,
+        gateways: network.map(gateways).unwrap_or_default(),
+        name_servers: network.map(name_servers).unwrap_or_default(),
+        macs: node.mac.iter().map(|mac| mac.to_string()).collect(),
+        role: &node.role,
+        board: &node.board,
+        layout: &node.layout,
+    }
+}
+
+fn gateways(network: &Network) -> Vec<String> {
+    network
+        .gateway
+        .iter()
+        .map(|gateway| gateway.to_string())
+        .collect()
+}
+
+fn name_servers(network: &Network) -> Vec<String> {
+    network
+        .name_servers
+        .iter()
+        .map(|server| server.to_string())
+        .collect()
+}

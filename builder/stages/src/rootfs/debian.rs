@@ -1,0 +1,235 @@
+//! A Debian base: an arm64 userland made by mmdebstrap from a mirror, kept in the cache as a tarball.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use formats::units::Time;
+use rustix::process::geteuid;
+
+use super::tarball::Tarball;
+use crate::engine::{Engine, Key, Preflight, Requirement, Tool};
+
+/// Goes up with every change of what the tarball holds.
+const REVISION: u32 = 1;
+
+/// The stage's name in the cache.
+const STAGE: &str = "debian-base";
+
+/// Where the kernel lists the programs that run foreign binaries.
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
+
+/// What is left out of every package: a node has no pager of its own. Licences stay, for images are given away.
+const EXCLUDED: [&str; 5] = [
+    "/usr/share/doc/*",
+    "/usr/share/info/*",
+    "/usr/share/lintian/*",
+    "/usr/share/locale/*",
+    "/usr/share/man/*",
+];
+const INCLUDED: [&str; 2] = ["/usr/share/doc/*/copyright", "/usr/share/locale/locale.alias"];
+
+/// Takes away what belongs to one machine, or to the one that builds, or differs from run to run: host keys and ids,
+/// names and addresses of the builder, its mirror, logs, backups of what the installation changed.
+const CLEAN: &str = "cd \"$1\" && \
+    rm -rf etc/ssh/ssh_host_*_key etc/ssh/ssh_host_*_key.pub etc/hostname etc/resolv.conf etc/apt/sources.list \
+        etc/apt/sources.list.d/* var/lib/dbus/machine-id var/lib/systemd/random-seed var/cache/ldconfig/aux-cache \
+        var/cache/debconf/*-old var/lib/dpkg/*-old etc/group- etc/gshadow- etc/passwd- etc/shadow- etc/subgid- \
+        etc/subuid- var/log/apt && \
+    : > etc/machine-id && \
+    find var/log -type f -exec truncate --size=0 {} + && \
+    find usr -name __pycache__ -prune -exec rm -rf {} +";
+
+/// A suite of a mirror, with the release that is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AptSource {
+    /// The mirror, as in sources.list(5).
+    pub uri: String,
+    /// `trixie`, `trixie-security`.
+    pub suite: String,
+    /// SHA-256 of the suite's `InRelease` in hexadecimal, from the lock: another one is an error.
+    pub in_release_sha256: String,
+}
+
+/// What a base is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct DebianBase<'a> {
+    /// The suites, the main one first; updates of it may follow.
+    pub sources: &'a [AptSource],
+    /// Packages beside the essential ones and apt; what they depend on comes along, what they recommend does not.
+    pub packages: &'a BTreeSet<String>,
+    /// The latest time of a file: the build's, so that the tarball does not depend on the day.
+    pub time: Time,
+}
+
+/// Asks for what [`debian_base`] needs from this machine.
+pub fn debian_requirements(preflight: &mut Preflight) {
+    let purpose = "makes the Debian base";
+    preflight.programs([
+        Requirement::new("mmdebstrap", "mmdebstrap", purpose),
+        Requirement::new("apt-get", "apt", purpose),
+        Requirement::new(
+            "/usr/share/keyrings/debian-archive-keyring.gpg",
+            "debian-archive-keyring",
+            "says who signs Debian's packages",
+        ),
+    ]);
+    if !geteuid().is_root() {
+        preflight.programs([Requirement::new(
+            "newuidmap",
+            "uidmap",
+            "lets mmdebstrap work without root",
+        )]);
+    }
+    if std::env::consts::ARCH != "aarch64" {
+        preflight.programs([
+            Requirement::new(
+                "arch-test",
+                "arch-test",
+                "tells mmdebstrap that arm64 programs run",
+            ),
+            Requirement::new(
+                "qemu-aarch64-static",
+                "qemu-user-static",
+                "runs arm64 programs while the base is made",
+            ),
+        ]);
+        if let Some(problem) = binfmt_problem(Path::new(BINFMT)) {
+            preflight.problem(problem);
+        }
+    }
+}
+
+/// Why the kernel would not run arm64 programs, with what to do; `None` if it would.
+fn binfmt_problem(folder: &Path) -> Option<String> {
+    if !folder.join("register").exists() {
+        return Some(format!(
+            "the kernel's binfmt_misc is not mounted, so it cannot run arm64 programs: \
+             mount -t binfmt_misc binfmt_misc {}",
+            folder.display()
+        ));
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let has_arm64 = entries.into_iter().any(|entry| {
+        let text = fs::read_to_string(entry.path()).unwrap_or_default();
+        let has = |line: &str| text.lines().any(|other| other == line);
+        // An ELF file of 64 bits, little-endian, for machine 183; F opens the interpreter outside of the new root.
+        let is_arm64 = text.lines().any(|line| {
+            line.strip_prefix("magic ")
+                .is_some_and(|magic| magic.starts_with("7f454c460201") && magic.contains("0200b700"))
+        });
+        let is_fixed = text.lines().any(|line| {
+            line.strip_prefix("flags:")
+                .is_some_and(|flags| flags.contains('F'))
+        });
+        has("enabled") && is_arm64 && is_fixed
+    });
+    (!has_arm64).then(|| {
+        "the kernel does not know how to run arm64 programs (no enabled entry with flag F in \
+         /proc/sys/fs/binfmt_misc): as root, apt-get install qemu-user-static, then \
+         /usr/lib/systemd/systemd-binfmt or update-binfmts --enable qemu-aarch64"
+            .to_owned()
+    })
+}
+
+/// The base as a tarball, made now if the cache does not have it: some minutes.
+pub fn debian_base(engine: &Engine, base: &DebianBase<'_>) -> Result<Tarball> {
+    let Some(suite) = base.sources.first().map(|source| &source.suite) else {
+        bail!("a Debian base needs a suite to come from")
+    };
+    let version = Tool::new("mmdebstrap", "mmdebstrap").arg("--version").output()?;
+    let arguments = arguments(base)?;
+    let mut key = Key::builder(STAGE, REVISION).text("mmdebstrap", version.trim());
+    // The mirror is not part of it: any mirror of one release has the same packages.
+    for source in base.sources {
+        key = key
+            .text("suite", &source.suite)
+            .text("release", &source.in_release_sha256);
+    }
+    for argument in &arguments {
+        key = key.text("argument", argument);
+    }
+    let key = key.text("time", &base.time.seconds.to_string()).finish();
+    let folder = engine.cache.obtain(STAGE, &key, |part| {
+        let task = engine.progress.steps("rootfs", 0);
+        let mut log = engine.log("rootfs")?;
+        let tarball = part.join("base.tar");
+        let mut tool = Tool::new("mmdebstrap", "mmdebstrap")
+            .env("SOURCE_DATE_EPOCH", base.time.seconds.max(0).to_string())
+            .args(&arguments)
+            .arg(suite)
+            .arg(&tarball);
+        for source in base.sources {
+            tool = tool.arg(format!("deb {} {} main", source.uri, source.suite));
+        }
+        tool.run(&mut log, |line| {
+            if let Some(step) = line.strip_prefix("I: ") {
+                task.message(step.to_owned());
+            }
+        })
+        .with_context(|| format!("cannot make a Debian base of {suite}"))?;
+        let size = fs::metadata(&tarball)
+            .context("mmdebstrap wrote no tarball")?
+            .len();
+        task.done(format!(
+            "Debian {suite} for arm64, {} packages asked for, {}",
+            base.packages.len(),
+            formats::units::Bytes(size)
+        ));
+        Ok(())
+    })?;
+    Ok(Tarball {
+        path: folder.join("base.tar"),
+        key,
+    })
+}
+
+/// Everything on mmdebstrap's command line that can change the tarball.
+fn arguments(base: &DebianBase<'_>) -> Result<Vec<String>> {
+    let mut releases: Vec<&str> = Vec::new();
+    for source in base.sources {
+        let sha256 = source.in_release_sha256.as_str();
+        ensure!(
+            sha256.len() == 64
+                && sha256
+                    .bytes()
+                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+            "`{sha256}` is not the SHA-256 of a release"
+        );
+        // It becomes a word of sources.list.
+        for word in [&source.uri, &source.suite] {
+            let is_word =
+                !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !"[]#".contains(c));
+            ensure!(
+                is_word,
+                "`{}` cannot be part of a package source",
+                word.escape_debug()
+            );
+        }
+        releases.push(sha256);
+    }
+    releases.sort_unstable();
+    let mut arguments = vec![
+        "--architectures=arm64".to_owned(),
+        "--variant=apt".to_owned(),
+        "--format=tar".to_owned(),
+        "--skip=output/dev".to_owned(),
+        "--aptopt=Acquire::Languages \"none\"".to_owned(),
+        "--aptopt=APT::Install-Recommends \"false\"".to_owned(),
+    ];
+    arguments.extend(EXCLUDED.map(|path| format!("--dpkgopt=path-exclude={path}")));
+    arguments.extend(INCLUDED.map(|path| format!("--dpkgopt=path-include={path}")));
+    if !base.packages.is_empty() {
+        let packages: Vec<_> = base.packages.iter().map(String::as_str).collect();
+        arguments.push(format!("--include={}", packages.join(",")));
+    }
+    arguments.push(format!(
+        "--extract-hook=found=$(cd \"$1/var/lib/apt/lists\" && sha256sum -- *_InRelease | cut -c-64 | sort -u | xargs); \
+         [ \"$found\" = \"{}\" ] || {{ echo \"the mirror has another release ($found) than sources.lock: run portadc \
+         update\" >&2; exit 1; }}",
+        releases.join(" ")
+    ));
+    arguments.push(format!("--customize-hook={CLEAN}"));
+    Ok(arguments)
+}

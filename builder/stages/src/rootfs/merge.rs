@@ -1,0 +1,120 @@
+//! Overlays over each other, and what they take away from the layers below.
+
+use std::collections::{BTreeMap, HashMap};
+
+use formats::layer::{Body, Content, Entry, Layer};
+use formats::tree::{InodeId, Tree};
+use model::finding::{Finding, Findings};
+use model::overlay::{Overlay, OverlayEntry, Source, TargetPath};
+
+/// What the overlays of a role come to.
+#[derive(Debug, Default)]
+pub(super) struct Merged<'a> {
+    /// What is at each path: of two overlays the later's.
+    pub entries: BTreeMap<TargetPath, &'a OverlayEntry>,
+    /// What goes away from the layers below.
+    pub removals: Vec<&'a TargetPath>,
+}
+
+/// Lays overlays over each other, first to last.
+pub(super) fn merge<'a>(overlays: &[&'a Overlay]) -> Result<Merged<'a>, Findings> {
+    let mut merged = Merged::default();
+    for overlay in overlays {
+        for removal in &overlay.removals {
+            let path = &removal.value;
+            merged
+                .entries
+                .retain(|target, _| target != path && target.parents().all(|parent| parent != *path));
+            merged.removals.push(path);
+        }
+        for (path, entry) in &overlay.entries {
+            merged.entries.insert(path.clone(), entry);
+        }
+    }
+    let mut findings = Findings::default();
+    for (path, entry) in &merged.entries {
+        for parent in path.parents() {
+            if let Some(above) = merged.entries.get(&parent)
+                && !matches!(above.source, Source::Directory)
+            {
+                findings.push(Finding::new(format!(
+                    "`{path}` ({}) lies in `{parent}`, which {} makes something else than a directory",
+                    entry.origin, above.origin
+                )));
+            }
+        }
+    }
+    findings.or_value(merged)
+}
+
+/// The paths that `removals` mean in the layers of `tree`: symbolic links above the last component are followed. What
+/// is not there needs no removal.
+pub(super) fn real_paths(tree: &Tree, removals: &[&TargetPath]) -> Vec<Vec<u8>> {
+    if removals.is_empty() {
+        return Vec::new();
+    }
+    let folders: HashMap<InodeId, Vec<u8>> = tree
+        .walk()
+        .filter(|(_, id)| tree.names(*id).is_some())
+        .map(|(path, id)| (id, path))
+        .collect();
+    removals
+        .iter()
+        .filter_map(|removal| {
+            let relative = removal.relative().as_bytes();
+            let Some(slash) = relative.iter().rposition(|byte| *byte == b'/') else {
+                return Some(relative.to_vec());
+            };
+            // With `/.` behind it the last link of the folder is followed too.
+            let folder = tree.lookup(&[&relative[..slash], b"/."].concat())?;
+            let mut path = folders.get(&folder)?.clone();
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&relative[slash + 1..]);
+            Some(path)
+        })
+        .collect()
+}
+
+/// `layer` without `removed` and what lies below. A file whose first name goes lives on under its next.
+pub(super) fn without(layer: Layer, removed: &[Vec<u8>]) -> Layer {
+    if removed.is_empty() {
+        return layer;
+    }
+    let is_gone = |path: &[u8]| {
+        removed.iter().any(|gone| {
+            path.strip_prefix(&gone[..])
+                .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        })
+    };
+    let (gone, mut kept): (Vec<Entry>, Vec<Entry>) =
+        layer.entries.into_iter().partition(|entry| is_gone(&entry.path));
+    let contents: HashMap<&[u8], &Content> = gone
+        .iter()
+        .filter_map(|entry| match &entry.body {
+            Body::File(content) => Some((&entry.path[..], content)),
+            _ => None,
+        })
+        .collect();
+    let mut moved: HashMap<&[u8], Vec<u8>> = HashMap::new();
+    for entry in &mut kept {
+        let Body::Hardlink(target) = &entry.body else {
+            continue;
+        };
+        let Some((first, content)) = contents.get_key_value(&target[..]) else {
+            continue;
+        };
+        entry.body = match moved.get(first) {
+            Some(new) => Body::Hardlink(new.clone()),
+            None => {
+                moved.insert(first, entry.path.clone());
+                Body::File((*content).clone())
+            }
+        };
+    }
+    Layer {
+        entries: kept,
+        blob: layer.blob,
+    }
+}

@@ -1,0 +1,154 @@
+//! Templates of overlays, rendered strictly: a variable that is not there is an error at its line, also in the
+//! condition of an `#if`, and nothing is escaped.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use handlebars::{
+    Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, RenderContext, RenderError,
+    RenderErrorReason, Renderable,
+};
+use model::finding::{Finding, Findings, SourceFile};
+use model::names::quoted;
+use model::overlay::TargetPath;
+
+use super::context::{Context, NAMES};
+
+/// The compiled templates of a role.
+pub(super) struct Renderer {
+    registry: Handlebars<'static>,
+    files: BTreeMap<TargetPath, Arc<SourceFile>>,
+}
+
+impl Renderer {
+    /// Compiles templates by the path that each is rendered to; all that do not compile are found at once.
+    pub fn new(templates: impl IntoIterator<Item = (TargetPath, Arc<SourceFile>)>) -> Result<Self, Findings> {
+        let mut registry = Handlebars::new();
+        registry.set_strict_mode(true);
+        registry.register_escape_fn(handlebars::no_escape);
+        registry.register_helper("if", Box::new(Condition { wanted: true }));
+        registry.register_helper("unless", Box::new(Condition { wanted: false }));
+        // It prints to the builder's terminal.
+        registry.unregister_helper("log");
+        let mut findings = Findings::default();
+        let mut files = BTreeMap::new();
+        for (path, file) in templates {
+            if let Err(error) = registry.register_template_string(path.relative(), &file.text) {
+                let finding = Finding::new(format!(
+                    "the template of `{path}` is not valid: {}",
+                    first_line(&error.reason().to_string())
+                ));
+                let (line, column) = error.pos().unwrap_or((1, 1));
+                findings.push(finding.at(file.place(position(&file.text, line, column))));
+            }
+            files.insert(path, file);
+        }
+        findings.or_value(Self { registry, files })
+    }
+
+    /// The paths that templates are rendered to.
+    pub fn paths(&self) -> impl Iterator<Item = &TargetPath> {
+        self.files.keys()
+    }
+
+    /// The text of `path` for the node called `node`.
+    pub fn render(&self, path: &TargetPath, node: &str, context: &Context<'_>) -> Result<String, Finding> {
+        self.registry.render(path.relative(), context).map_err(|error| {
+            let finding = Finding::new(format!("cannot render `{path}` for {node}: {}", reason(&error)));
+            let finding = match self.files.get(path) {
+                Some(file) => {
+                    let span = position(
+                        &file.text,
+                        error.line_no.unwrap_or(1),
+                        error.column_no.unwrap_or(1),
+                    );
+                    finding.at(file.place(span))
+                }
+                None => finding,
+            };
+            match error.reason() {
+                RenderErrorReason::MissingVariable(_) => finding.hint(format!(
+                    "a template can use {}; what a node may lack is a list: {{{{#each node.gateways}}}}",
+                    NAMES.map(quoted).join(", ")
+                )),
+                _ => finding,
+            }
+        })
+    }
+}
+
+/// What went wrong, in our words where they are clearer.
+fn reason(error: &RenderError) -> String {
+    match error.reason() {
+        RenderErrorReason::MissingVariable(Some(name)) => format!("there is no variable {}", quoted(name)),
+        RenderErrorReason::MissingVariable(None) => "there is no such variable".to_owned(),
+        RenderErrorReason::HelperNotFound(name) => format!("there is no helper {}", quoted(name)),
+        RenderErrorReason::PartialNotFound(name) => {
+            format!(
+                "there is no partial {}: templates do not include each other",
+                quoted(name)
+            )
+        }
+        other => first_line(&other.to_string()),
+    }
+}
+
+/// The first line of another crate's message, in the style of ours.
+fn first_line(message: &str) -> String {
+    let line = message
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or("unknown");
+    let mut characters = line.trim_end_matches('.').chars();
+    let first = characters.next().map(char::to_lowercase);
+    first.into_iter().flatten().chain(characters).collect()
+}
+
+/// The bytes of the character at a line and column, both from 1.
+fn position(text: &str, line: usize, column: usize) -> std::ops::Range<usize> {
+    let start: usize = text
+        .split_inclusive('\n')
+        .take(line.saturating_sub(1))
+        .map(str::len)
+        .sum();
+    let line = text[start..].split('\n').next().unwrap_or_default();
+    let at = line
+        .char_indices()
+        .nth(column.saturating_sub(1))
+        .map_or(line.len(), |(at, _)| at);
+    let length = line[at..].chars().next().map_or(0, char::len_utf8);
+    start + at..start + at + length
+}
+
+/// `#if` and `#unless` that do not take a variable which is not there for one that is false.
+struct Condition {
+    wanted: bool,
+}
+
+impl HelperDef for Condition {
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        registry: &'reg Handlebars<'reg>,
+        context: &'rc handlebars::Context,
+        render: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        let condition = helper
+            .param(0)
+            .ok_or(RenderErrorReason::ParamNotFoundForIndex("if", 0))?;
+        if condition.is_value_missing() {
+            return Err(RenderErrorReason::MissingVariable(condition.relative_path().cloned()).into());
+        }
+        let template = if condition.value().is_truthy(false) == self.wanted {
+            helper.template()
+        } else {
+            helper.inverse()
+        };
+        match template {
+            Some(template) => template.render(registry, context, render, out),
+            None => Ok(()),
+        }
+    }
+}

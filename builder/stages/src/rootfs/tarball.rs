@@ -1,0 +1,129 @@
+//! Tarballs as layers, made once: the cache keeps the index and the blob of each.
+
+use std::fs::{self, File};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use formats::blob::Blob;
+use formats::layer::{
+    Compression, Devices, Index, Inline, Layer, Limits, Packing, TarOptions, ZstdLevel, from_tar,
+};
+
+use crate::engine::{Engine, Key};
+
+/// Goes up with every change of what a layer of the same tarball holds.
+const REVISION: u32 = 1;
+
+/// The stage's name in the cache.
+const STAGE: &str = "rootfs";
+
+/// A tarball of a root file system, or of a part of one: plain or compressed with gzip, xz or zstd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tarball {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Stands for what is in it.
+    pub key: Key,
+}
+
+impl Tarball {
+    /// Any tarball; its key is its content.
+    pub fn from_file(path: &Path) -> Result<Self> {
+        let key = Key::builder("tarball", 1).file("content", path)?.finish();
+        Ok(Self {
+            path: path.to_owned(),
+            key,
+        })
+    }
+}
+
+/// How a role's files are stored at a zstd level of 0 (not at all) to 15.
+pub(super) fn packing(engine: &Engine, zstd: u8) -> Result<Packing> {
+    let compression = match zstd {
+        0 => Compression::None,
+        level => match ZstdLevel::new(level) {
+            Some(level) => Compression::Zstd(level),
+            None => bail!("zstd level {level} is above the limit of 15"),
+        },
+    };
+    Ok(Packing {
+        compression,
+        inline: Inline::Smallest,
+        jobs: NonZeroUsize::new(engine.jobs).unwrap_or(NonZeroUsize::MIN),
+    })
+}
+
+/// The layer of `tarball` with its files stored at zstd level `zstd`, and the layer's key; made now if the cache does
+/// not have it.
+pub(super) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<(Layer, Key)> {
+    let key = Key::builder(STAGE, REVISION)
+        .key("tarball", &tarball.key)
+        .text("zstd", &zstd.to_string())
+        .finish();
+    let packing = packing(engine, zstd)?;
+    let folder = engine
+        .cache
+        .obtain(STAGE, &key, |part| make(engine, tarball, packing, part))?;
+    let layer = load(&folder).with_context(|| {
+        format!(
+            "the cached layer of {} is damaged: remove {}",
+            tarball.path.display(),
+            folder.display()
+        )
+    })?;
+    Ok((layer, key))
+}
+
+fn make(engine: &Engine, tarball: &Tarball, packing: Packing, part: &Path) -> Result<()> {
+    let name = tarball
+        .path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let file =
+        File::open(&tarball.path).with_context(|| format!("cannot open {}", tarball.path.display()))?;
+    let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
+    let task = engine.progress.bytes(STAGE, length);
+    task.message(name.clone());
+    let blob = File::create(part.join("blob")).context("cannot make the blob of a layer")?;
+    let options = TarOptions {
+        packing,
+        devices: Devices::Allowed,
+        limits: Limits::default(),
+    };
+    let index = from_tar(
+        Counted { file, task: &task },
+        std::io::BufWriter::new(blob),
+        &options,
+    )
+    .with_context(|| format!("cannot use the tarball {}", tarball.path.display()))?;
+    fs::write(part.join("index"), index.to_bytes()).context("cannot write the index of a layer")?;
+    task.done(format!(
+        "{name}: {} entries, {} stored",
+        index.entries.len(),
+        formats::units::Bytes(index.blob_length)
+    ));
+    Ok(())
+}
+
+fn load(folder: &Path) -> Result<Layer> {
+    let index = fs::read(folder.join("index")).context("cannot read its index")?;
+    let blob = File::open(folder.join("blob")).context("cannot open its blob")?;
+    Ok(Index::from_bytes(&index)?.with_blob(Blob::from(blob))?)
+}
+
+/// A file whose reading moves a bar.
+struct Counted<'a> {
+    file: File,
+    task: &'a crate::engine::Task,
+}
+
+impl std::io::Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        self.task.advance(length as u64);
+        Ok(length)
+    }
+}
