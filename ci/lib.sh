@@ -73,3 +73,20 @@ build_portadc() {
     cargo build --release --locked --bin portadc
     portadc=${CARGO_TARGET_DIR:-target}/release/portadc
 }
+
+# new_project FOLDER: the data of this project, its identities included, in another folder.
+new_project() {
+    mkdir -p "$1"
+    cp -r boards kernel overlays images sources.toml sources.lock identity "$1/"
+    if [ -d keys ]; then cp -r keys "$1/"; fi
+}
+
+# seed_cache FOLDER: what takes minutes to make (fetched sources, the compiled kernel, the base tarball), not what a build
+# makes of it. Hard links: nothing is copied.
+seed_cache() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/portadc stage
+    for stage in sources kernel base; do
+        [ -d "$cache/$stage" ] || die "no $stage in $cache: run ci/build first"
+        cp -al "$cache/$stage" "$1/" 2>/dev/null || cp -a "$cache/$stage" "$1/"
+    done
+}

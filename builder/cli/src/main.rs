@@ -1,3 +1,21 @@
-//! The `portadc` command.
+//! The `portadc` command: arguments in, calls out, results printed. It decides nothing.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod output;
+mod workplace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::Arguments;
+
+fn main() -> ExitCode {
+    // A reader that has seen enough (`| head`) ends this program, as it ends any other.
+    let arguments = Arguments::parse();
+    match commands::run(&arguments) {
+        Ok(code) => code,
+        Err(error) => output::report(&error, arguments.common.json),
+    }
+}

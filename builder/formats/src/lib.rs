@@ -11,12 +11,19 @@
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
 //! | [`btrfs`] | a tree as a btrfs volume |
 //! | [`fat`] | a list of files as a FAT volume |
-//! | [`mbr`], [`gpt`] | partition tables |
+//! | [`partition`], [`mbr`], [`gpt`] | partition tables |
+//! | [`manifest`] | what an image is and what it was made of, as data |
 
 pub mod blob;
 pub mod btrfs;
+pub mod fat;
+pub mod gpt;
 pub mod ids;
 pub mod layer;
+pub mod manifest;
+pub mod mbr;
+pub mod partition;
+mod scratch;
 pub mod sparse;
 pub mod tree;
 pub mod units;

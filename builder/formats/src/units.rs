@@ -19,6 +19,15 @@ pub struct Bytes(pub u64);
 #[serde(transparent)]
 pub struct Lba(pub u64);
 
+/// Neighbouring sectors of a card. Shown as `sectors 97..8191`: first and last, as partitioning tools do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sectors {
+    /// The first.
+    pub first: Lba,
+    /// How many; none at all is legal here.
+    pub count: u64,
+}
+
 /// A moment as file systems keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Time {
@@ -63,6 +72,28 @@ impl Lba {
         } else {
             None
         }
+    }
+}
+
+impl Sectors {
+    /// The first sector behind them; `u64::MAX` where there is no such number.
+    pub const fn end(self) -> Lba {
+        Lba(self.first.0.saturating_add(self.count))
+    }
+
+    /// Whether any sector is in both.
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.count > 0 && other.count > 0 && self.first.0 < other.end().0 && other.first.0 < self.end().0
+    }
+
+    /// Whether all of them are in `outer`.
+    pub const fn is_within(self, outer: Self) -> bool {
+        self.first.0 >= outer.first.0 && self.end().0 <= outer.end().0 && self.end().0 < u64::MAX
+    }
+
+    /// Bytes in them.
+    pub const fn size(self) -> Bytes {
+        Bytes(self.count * SECTOR)
     }
 }
 
@@ -123,5 +154,14 @@ impl fmt::Display for Bytes {
 impl fmt::Display for Lba {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "sector {}", self.0)
+    }
+}
+
+impl fmt::Display for Sectors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            0 => write!(f, "no sectors at {}", self.first.0),
+            _ => write!(f, "sectors {}..{}", self.first.0, self.end().0 - 1),
+        }
     }
 }

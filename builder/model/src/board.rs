@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use formats::units::Lba;
 
+pub use check::{GPT_LAST, check_board};
+pub use toml::BoardToml;
+
+mod check;
+mod toml;
+
 /// A board: `boards/<name>/board.toml`, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Board {

@@ -1,13 +1,18 @@
 //! What is wrong with what the user wrote: where it stands, what to do, and all of it at once.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+pub use annotate_snippets::Renderer;
+use annotate_snippets::{AnnotationKind, Group, Level, Snippet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+/// Bytes of the largest file that is read; what is larger was not written by a person.
+const LARGEST: u64 = 1 << 20;
 
 /// A file of the project as it was read.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,12 +62,59 @@ struct FindingJson<'a> {
 impl SourceFile {
     /// Reads `path` below `root`. A file that cannot be read is a finding that says why.
     pub fn load(root: &Path, path: &Path) -> Result<Arc<Self>, Finding> {
-        match std::fs::read_to_string(root.join(path)) {
-            Ok(text) => Ok(Arc::new(Self {
-                path: path.to_owned(),
-                text,
-            })),
-            Err(error) => Err(Finding::new(format!("cannot read `{}`: {error}", path.display()))),
+        let shown = path.display();
+        let unreadable = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound => Finding::new(format!("`{shown}` does not exist")).hint(format!(
+                "it is looked for in {}; is this the project's root?",
+                root.display()
+            )),
+            _ => Finding::new(format!("cannot read `{shown}`: {error}")),
+        };
+        let whole = root.join(path);
+        let metadata = std::fs::metadata(&whole).map_err(unreadable)?;
+        if metadata.is_dir() {
+            return Err(Finding::new(format!("`{shown}` is a folder, not a file")));
+        }
+        // A pipe or a device would block or never end.
+        if !metadata.is_file() {
+            return Err(Finding::new(format!("`{shown}` is not a regular file")));
+        }
+        if metadata.len() > LARGEST {
+            return Err(Finding::new(format!(
+                "`{shown}` has {} bytes, a file of a project has at most {LARGEST}",
+                metadata.len()
+            )));
+        }
+        let bytes = std::fs::read(&whole).map_err(unreadable)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => {
+                let zero = text.find('\0');
+                let file = Arc::new(Self {
+                    path: path.to_owned(),
+                    text,
+                });
+                match zero {
+                    None => Ok(file),
+                    Some(at) => Err(Finding::new(format!("`{shown}` is no text: it has a zero byte"))
+                        .at(file.place(at..at + 1))
+                        .hint(
+                            "save it as UTF-8; a file of nothing but zeros is what a crash leaves of a file",
+                        )),
+                }
+            }
+            Err(error) => {
+                // Up to the fault the bytes are the text's, so the place is right; there stands a replacement character.
+                let start = error.utf8_error().valid_up_to();
+                let byte = error.as_bytes()[start];
+                let file = Arc::new(Self {
+                    path: path.to_owned(),
+                    text: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                });
+                let end = start + char::REPLACEMENT_CHARACTER.len_utf8();
+                Err(Finding::new(format!("`{shown}` is not UTF-8: byte 0x{byte:02x}"))
+                    .at(file.place(start..end))
+                    .hint("save it as UTF-8, without a byte order mark"))
+            }
         }
     }
 
@@ -185,6 +237,22 @@ impl Findings {
     /// The value, or `None` with the finding kept.
     pub fn keep<T>(&mut self, result: Result<T, Finding>) -> Option<T> {
         result.map_err(|finding| self.push(finding)).ok()
+    }
+
+    /// Puts them in order of file and place; what has no place comes first.
+    pub fn sort(&mut self) {
+        self.0.sort_by(|a, b| {
+            let key = |finding: &Finding| {
+                let place = finding.place.as_ref()?;
+                Some((place.file.path.clone(), place.span.start))
+            };
+            key(a).cmp(&key(b))
+        });
+    }
+
+    /// The value, or `None` with all its findings kept.
+    pub fn keep_all<T>(&mut self, result: Result<T, Self>) -> Option<T> {
+        result.map_err(|findings| self.0.extend(findings.0)).ok()
     }
 
     /// All findings as text, with colours if `renderer` has them.

@@ -1,12 +1,39 @@
 //! The cluster: networks, clusters, nodes, roles and who administers them.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `toml` | the file as written |
+//! | `check` | the order of the rules; roles and references |
+//! | `network` | subnets, gateways, what an address may be |
+//! | `slots`, `pattern` | `1-6, 8-23` and `red-{slot:02}` |
+//! | `nodes` | which nodes there are |
+//! | `values` | what each of them has |
+//! | `origins` | where that was written |
+//! | `people` | admin keys and time servers |
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::sync::Arc;
 
-use crate::finding::Place;
+pub use check::{Known, check_fleet};
+pub use toml::FleetToml;
+
+use crate::finding::{Place, SourceFile};
+
+mod check;
+mod network;
+mod nodes;
+mod origins;
+mod pattern;
+mod people;
+mod slots;
+mod toml;
+mod values;
 
 /// `images/fleet.toml`, checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Fleet {
     /// Its name: part of every derived identifier, so that two fleets never share one.
     pub name: String,
@@ -37,6 +64,10 @@ pub struct Network {
     pub name_servers: Vec<Ipv4Addr>,
 }
 
+/// A MAC address (EUI-48) of one interface: unicast, not all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mac(pub [u8; 6]);
+
 /// What a node is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
@@ -59,6 +90,8 @@ pub struct Node {
     pub address: Ipv4Addr,
     /// The network it is on.
     pub network: String,
+    /// The MAC address to set on its port; `None` keeps the board's own.
+    pub mac: Option<Mac>,
     /// Its role.
     pub role: String,
     /// Its board.
@@ -80,4 +113,30 @@ pub struct Origin {
     pub place: Place,
     /// How it came about, where it is not written literally ("pattern of cluster red").
     pub note: Option<String>,
+}
+
+impl Origin {
+    /// A value written at `span` of `file`.
+    pub(crate) fn new(
+        file: &Arc<SourceFile>,
+        span: &Range<usize>,
+        name: impl Into<String>,
+        value: impl ToString,
+        note: Option<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            value: value.to_string(),
+            place: file.place(span.clone()),
+            note,
+        }
+    }
+}
+
+impl fmt::Display for Mac {
+    /// Lower-case hexadecimal octets with colons: `02:00:00:00:01:07`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
 }

@@ -2,6 +2,15 @@
 
 use formats::units::{Bytes, Lba};
 
+pub use check::check_layout;
+pub use fit::Card;
+pub use toml::LayoutToml;
+
+mod check;
+mod fit;
+mod size;
+mod toml;
+
 /// A layout: `images/layouts/<name>.toml`, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {

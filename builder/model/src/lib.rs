@@ -4,12 +4,33 @@
 //!
 //! | module | file | owns |
 //! |---|---|---|
-//! | [`finding`] | | what is wrong, where, and what to do |
+//! | [`project`] | | all files of a project, read and held against each other |
 //! | [`fleet`] | `images/fleet.toml` | networks, clusters, nodes, roles, admins |
-//! | [`board`] | `boards/*/board.toml` | SoC, device tree, consoles, boot area, partition table |
+//! | [`board`] | `boards/*/board.toml` | device tree, consoles, boot area, partition table |
+//! | [`kernel`] | `kernel/` | the kernel's configuration and patches |
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
+//! | [`placement`] | | where the partitions of a card lie |
+//! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
+//! | [`show`] | | each value of a node and where it was written |
+//! | [`schema`] | | a JSON Schema for each kind of file |
+//! | [`finding`] | | what is wrong, where, and what to do |
+//! | [`document`] | | a TOML file held against its schema |
+//! | [`written`] | | values together with their place |
+//! | [`names`] | | which names are allowed, and which was meant |
+
+mod check;
 
 pub mod board;
+pub mod document;
 pub mod finding;
 pub mod fleet;
+pub mod kernel;
 pub mod layout;
+pub mod placement;
+pub mod names;
+pub mod overlay;
+pub mod project;
+pub mod schema;
+pub mod show;
+pub mod sources;
+pub mod written;

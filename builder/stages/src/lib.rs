@@ -2,6 +2,11 @@
 //! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
 pub mod boot;
+pub mod build;
+pub mod card;
 pub mod emit;
 pub mod engine;
+pub mod fetch;
+pub mod kernel;
+pub mod rootfs;
 pub mod volume;

@@ -6,8 +6,10 @@
 //! | [`volume`] | btrfs-progs and the kernel as judges of a volume |
 //! | [`compare`] | a mounted folder against the tree that it should be |
 //! | [`image`] | an image as a file |
+//! | [`tars`] | tars, right and wrong |
 
 pub mod compare;
 pub mod image;
 pub mod oracle;
+pub mod tars;
 pub mod volume;

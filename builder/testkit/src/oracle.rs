@@ -30,7 +30,7 @@ pub fn output<A: AsRef<OsStr>>(
     arguments: impl IntoIterator<Item = A>,
 ) -> Output {
     let mut command = Command::new(program);
-    command.args(arguments).env("LC_ALL", "C").env("TZ", "UTC");
+    command.args(arguments).env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
     match command.output() {
         Ok(output) => output,
         Err(error) => panic!("{program} (Debian package {package}) does not run: {error}"),

@@ -1,7 +1,7 @@
 //! A layer put together entry by entry, from rendered files or from a tar. All rules about which entries can stand
 //! together are here, so that a layer is sound however it was made.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use thiserror::Error;
@@ -147,8 +147,6 @@ pub struct LayerBuilder<W> {
     entries: BTreeMap<Vec<u8>, (Attributes, Body)>,
     /// Paths of the files, in the order in which the packer got them.
     files: Vec<Vec<u8>>,
-    /// Directories that entries lie in, given as entries or not.
-    parents: HashSet<Vec<u8>>,
 }
 
 impl LayerBuilder<Vec<u8>> {
@@ -174,7 +172,6 @@ impl<W: Write> LayerBuilder<W> {
             packer: Packer::new(packing, blob)?,
             entries: BTreeMap::new(),
             files: Vec::new(),
-            parents: HashSet::new(),
         })
     }
 
@@ -350,15 +347,17 @@ impl<W: Write> LayerBuilder<W> {
     fn add(&mut self, path: &[u8], attributes: Attributes, body: Body) -> Result<(), BuildError> {
         self.check(path, &attributes, &body)
             .map_err(|reason| refused(path, reason))?;
-        let mut ancestor = path;
-        while let Some(parent) = path::parent(ancestor) {
-            if !self.parents.contains(parent) {
-                self.parents.insert(parent.to_vec());
-            }
-            ancestor = parent;
-        }
         self.entries.insert(path.to_vec(), (attributes, body));
         Ok(())
+    }
+
+    /// Whether entries lie in the directory at `path`, itself an entry or not.
+    fn has_entries_in(&self, path: &[u8]) -> bool {
+        let inside = [path, b"/"].concat();
+        self.entries
+            .range(inside.clone()..)
+            .next()
+            .is_some_and(|(first, _)| first.starts_with(&inside))
     }
 
     fn check(&self, path: &[u8], attributes: &Attributes, body: &Body) -> Result<(), Refusal> {
@@ -370,7 +369,7 @@ impl<W: Write> LayerBuilder<W> {
         if self.entries.contains_key(path) {
             return Err(Refusal::Duplicate);
         }
-        if *body != Body::Directory && self.parents.contains(path) {
+        if *body != Body::Directory && self.has_entries_in(path) {
             return Err(Refusal::HasChildren);
         }
         let mut ancestor = path;

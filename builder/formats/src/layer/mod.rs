@@ -25,11 +25,12 @@ mod packer;
 mod path;
 mod tarball;
 
+pub use archive::{ArchiveError, Fault};
 pub use builder::{BuildError, LayerBuilder, MAX_FILE, MAX_XATTR, Refusal};
 pub use extents::{Compression, Inline, ZstdLevel};
 pub use index::{Index, IndexError};
 pub use packer::{PackError, Packing};
-pub use path::{MAX_NAME, MAX_PATH, PathFault, shown};
+pub use path::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, shown};
 pub use tarball::{Devices, Limits, TarError, TarOptions, from_tar};
 
 use std::collections::BTreeMap;
@@ -160,7 +161,7 @@ pub enum Data {
 pub enum Encoding {
     /// They are the file's.
     Raw,
-    /// One zstd frame.
+    /// One zstd frame. An extent's decodes to exactly [`Extent::length`] bytes, an inline one to exactly the file.
     Zstd,
 }
 

@@ -8,6 +8,10 @@ pub const MAX_NAME: usize = 255;
 /// Longest path and longest target of a symbolic link, in bytes (Linux: `PATH_MAX` less its NUL).
 pub const MAX_PATH: usize = 4095;
 
+/// Most components of a path. Linux has no such limit; no root file system comes near this one, and it keeps the work
+/// for one entry small whatever an archive says.
+pub const MAX_DEPTH: usize = 256;
+
 /// Most bytes of a path that a message repeats.
 const SHOWN: usize = 160;
 
@@ -40,6 +44,12 @@ pub enum PathFault {
         /// Most bytes allowed.
         limit: usize,
     },
+    /// It has more than [`MAX_DEPTH`] components.
+    #[error("the path has {depth} components, above the limit of {MAX_DEPTH}")]
+    Deep {
+        /// Its components.
+        depth: usize,
+    },
 }
 
 /// Accepts components joined by single `/`, none of them `.` or `..`; the empty path is the root.
@@ -58,6 +68,10 @@ pub(crate) fn check(path: &[u8], limit: usize) -> Result<(), PathFault> {
     }
     if path.is_empty() {
         return Ok(());
+    }
+    let depth = 1 + path.iter().filter(|byte| **byte == b'/').count();
+    if depth > MAX_DEPTH {
+        return Err(PathFault::Deep { depth });
     }
     for component in path.split(|byte| *byte == b'/') {
         match component {

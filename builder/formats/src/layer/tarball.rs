@@ -10,7 +10,7 @@ use super::builder::{BuildError, LayerBuilder, Refusal};
 use super::index::Index;
 use super::packer::{PackError, Packing};
 use super::path::{MAX_PATH, PathFault, shown};
-use super::{Attributes, Device};
+use super::{Attributes, Device, Entry, Extent, MAX_INLINE};
 use crate::units::Bytes;
 
 /// How a tarball is read.
@@ -42,6 +42,8 @@ pub struct Limits {
     pub file: Bytes,
     /// Most bytes of the unpacked tar, and of all files together with their holes.
     pub total: Bytes,
+    /// Most bytes of memory for the entries themselves: names, targets, attributes, places of extents, inline files.
+    pub metadata: Bytes,
     /// Longest path, in bytes.
     pub path: usize,
     /// Largest value of an extended attribute, in bytes.
@@ -55,6 +57,7 @@ impl Default for Limits {
             entries: 1 << 20,
             file: Bytes::gib(8),
             total: Bytes::gib(16),
+            metadata: Bytes::mib(512),
             path: MAX_PATH,
             xattr: super::builder::MAX_XATTR,
         }
@@ -94,6 +97,17 @@ pub enum TarError {
         /// Most bytes allowed.
         limit: Bytes,
     },
+    /// The entries take too much memory.
+    #[error(
+        "with entry {} names, attributes and maps take more than the limit of {limit}",
+        shown(name)
+    )]
+    Metadata {
+        /// The first that is too much.
+        name: Vec<u8>,
+        /// Most bytes allowed.
+        limit: Bytes,
+    },
     /// Compressing or writing failed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -107,6 +121,7 @@ pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Resul
     let mut archive = Archive::open(tar, limits.total.0)?;
     let mut layer = LayerBuilder::new(options.packing, blob)?;
     let mut total: u64 = 0;
+    let mut metadata: u64 = 0;
     while let Some(mut member) = archive.next()? {
         let name = std::mem::take(&mut member.name);
         if layer.len() >= limits.entries {
@@ -118,10 +133,18 @@ pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Resul
         if member.kind == Kind::File {
             total = total.saturating_add(member.size);
         }
+        // A file that is too large by itself is refused for that, below.
         if total > limits.total.0 && member.size <= limits.file.0 {
             return Err(TarError::Total {
                 name,
                 limit: limits.total,
+            });
+        }
+        metadata = metadata.saturating_add(memory(&name, &member));
+        if metadata > limits.metadata.0 {
+            return Err(TarError::Metadata {
+                name,
+                limit: limits.metadata,
             });
         }
         add(&mut layer, &mut archive, &name, member, options).map_err(|error| match error {
@@ -129,12 +152,23 @@ pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Resul
                 TarError::Refused { name, reason }
             }
             AddError::Build(BuildError::Pack(error)) => error.into(),
-            // Files are read through `AddError::Archive`, never through a `Read`.
-            AddError::Build(BuildError::Read { source, .. }) => PackError::Write(source).into(),
+            AddError::Build(BuildError::Read { source, .. }) => archive.read_error(source).into(),
             AddError::Archive(error) => error.into(),
         })?;
     }
     Ok(layer.finish()?.0)
+}
+
+/// About how many bytes of memory a member's entry takes until the layer is finished.
+fn memory(name: &[u8], member: &Member) -> u64 {
+    let xattrs: usize = member
+        .xattrs
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    let fixed = size_of::<Entry>() + size_of::<Extent>() * member.regions.len();
+    let inline = if member.size <= MAX_INLINE { member.size } else { 0 };
+    (fixed + name.len() + member.target.len() + xattrs) as u64 + inline
 }
 
 enum AddError {

@@ -11,8 +11,8 @@ const MAX_LINKS: usize = 40;
 pub(super) enum Resolved {
     /// To this directory.
     Directory(InodeId),
-    /// To `name` of the path itself, which `parent` has not.
-    Missing { parent: InodeId, name: Vec<u8> },
+    /// To a component of the path itself that `parent` has not: the first of `missing`; the others come below it.
+    Missing { parent: InodeId, missing: Vec<Vec<u8>> },
     /// To a component of this symbolic link's target that is not there.
     Dangling(InodeId),
     /// To this inode, which is not a directory.
@@ -44,10 +44,14 @@ impl Tree {
             }
             let parent = above.last().copied().unwrap_or(Self::ROOT);
             let Some(id) = self.names(parent).and_then(|names| names.get(&name)).copied() else {
-                return if of_link {
-                    Resolved::Dangling(last_link)
-                } else {
-                    Resolved::Missing { parent, name }
+                if of_link {
+                    return Resolved::Dangling(last_link);
+                }
+                todo.push(name);
+                todo.reverse();
+                return Resolved::Missing {
+                    parent,
+                    missing: todo,
                 };
             };
             match &self.inodes[id.0].kind {

@@ -114,23 +114,16 @@ pub enum StackError {
 pub struct Standing {
     /// The layer it comes from; `None` for a directory that was made because entries lie in it.
     pub layer: Option<usize>,
-    /// Its path in that layer.
+    /// Its path in that layer, or in the tree.
     pub path: Vec<u8>,
     /// What it is.
     pub what: &'static str,
 }
 
-/// Where an inode came from.
-#[derive(Clone)]
-struct Origin {
-    layer: Option<usize>,
-    path: Vec<u8>,
-}
-
 struct Stack {
     tree: Tree,
-    /// Of each inode.
-    origins: Vec<Origin>,
+    /// For each inode, the layer it came from and its path there; `None` for a directory that was made.
+    origins: Vec<Option<(usize, Vec<u8>)>>,
     /// For directories that no layer gives.
     time: Time,
 }
@@ -145,7 +138,7 @@ impl Tree {
             origins: Vec::new(),
             time: made_directories,
         };
-        stack.make_directory(Vec::new());
+        stack.make_directory();
         for (number, (layer, share)) in layers.iter().enumerate() {
             stack.add_layer(number, layer, *share)?;
         }
@@ -226,10 +219,7 @@ impl Stack {
         if inode.attributes != entry.attributes {
             inode.attributes = entry.attributes.clone();
             inode.share = share;
-            self.origins[id.0] = Origin {
-                layer: Some(layer),
-                path,
-            };
+            self.origins[id.0] = Some((layer, path));
         }
         Ok(())
     }
@@ -269,52 +259,46 @@ impl Stack {
 
     /// The directory at `path`, for an entry that lies in it; made where nothing is.
     fn parent(&mut self, layer: usize, entry: &Entry, path: &[u8]) -> Result<InodeId, StackError> {
-        loop {
-            let entry_path = || entry.path.clone();
-            match self.tree.resolve(path) {
-                Resolved::Directory(id) => return Ok(id),
-                Resolved::Missing { parent, name } => {
-                    let made = [self.origins[parent.0].path.clone(), name.clone()]
-                        .into_iter()
-                        .filter(|part| !part.is_empty())
-                        .collect::<Vec<_>>()
-                        .join(&b'/');
-                    let id = self.make_directory(made);
-                    self.link(parent, &name, id);
+        let entry_path = || entry.path.clone();
+        match self.tree.resolve(path) {
+            Resolved::Directory(id) => Ok(id),
+            Resolved::Missing { mut parent, missing } => {
+                for name in missing {
+                    let made = self.make_directory();
+                    self.link(parent, &name, made);
+                    parent = made;
                 }
-                Resolved::Dangling(link) => {
-                    let standing = self.standing(link);
-                    return Err(StackError::Dangling {
-                        layer,
-                        path: entry_path(),
-                        standing,
-                    });
-                }
-                Resolved::NotDirectory(id) => {
-                    let standing = self.standing(id);
-                    return Err(StackError::Through {
-                        layer,
-                        path: entry_path(),
-                        standing,
-                    });
-                }
-                Resolved::Loop(link) => {
-                    let standing = self.standing(link);
-                    return Err(StackError::Loop {
-                        layer,
-                        path: entry_path(),
-                        standing,
-                    });
-                }
+                Ok(parent)
+            }
+            Resolved::Dangling(link) => {
+                let standing = self.standing(link);
+                Err(StackError::Dangling {
+                    layer,
+                    path: entry_path(),
+                    standing,
+                })
+            }
+            Resolved::NotDirectory(id) => {
+                let standing = self.standing(id);
+                Err(StackError::Through {
+                    layer,
+                    path: entry_path(),
+                    standing,
+                })
+            }
+            Resolved::Loop(link) => {
+                let standing = self.standing(link);
+                Err(StackError::Loop {
+                    layer,
+                    path: entry_path(),
+                    standing,
+                })
             }
         }
     }
 
     fn make(&mut self, layer: usize, entry: &Entry, kind: InodeKind, share: Share) -> InodeId {
-        self.origins.push(Origin {
-            layer: Some(layer),
-            path: entry.path.clone(),
-        });
+        self.origins.push(Some((layer, entry.path.clone())));
         self.tree.inodes.push(Inode {
             attributes: entry.attributes.clone(),
             kind,
@@ -323,8 +307,8 @@ impl Stack {
         InodeId(self.tree.inodes.len() - 1)
     }
 
-    fn make_directory(&mut self, path: Vec<u8>) -> InodeId {
-        self.origins.push(Origin { layer: None, path });
+    fn make_directory(&mut self) -> InodeId {
+        self.origins.push(None);
         let attributes = Attributes {
             mode: 0o755,
             mtime: self.time,
@@ -346,7 +330,13 @@ impl Stack {
     }
 
     fn standing(&self, id: InodeId) -> Standing {
-        let Origin { layer, path } = self.origins[id.0].clone();
+        let (layer, path) = match self.origins[id.0].clone() {
+            Some((layer, path)) => (Some(layer), path),
+            None => {
+                let found = self.tree.walk().find(|(_, other)| *other == id);
+                (None, found.map(|(path, _)| path).unwrap_or_default())
+            }
+        };
         let what = match &self.tree.inodes[id.0].kind {
             InodeKind::Directory(_) => "directory",
             InodeKind::File(..) => "file",

@@ -19,6 +19,7 @@ pub struct Tool {
     package: String,
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
+    inherits: bool,
     folder: Option<PathBuf>,
     input: Option<PathBuf>,
 }
@@ -31,6 +32,7 @@ impl Tool {
             package: package.to_owned(),
             arguments: Vec::new(),
             environment: vec![("LC_ALL".into(), "C.UTF-8".into()), ("TZ".into(), "UTC".into())],
+            inherits: true,
             folder: None,
             input: None,
         }
@@ -54,6 +56,15 @@ impl Tool {
         self.environment
             .push((name.to_owned(), value.as_ref().to_owned()));
         self
+    }
+
+    /// Keeps the caller's environment from it, but for `PATH`, `HOME` and `TMPDIR`: for programs that a stray
+    /// variable makes behave otherwise.
+    pub fn clean_environment(self) -> Self {
+        Self {
+            inherits: false,
+            ..self
+        }
     }
 
     /// Starts it in `folder`.
@@ -163,6 +174,11 @@ impl Tool {
     /// The command as the operating system starts it.
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.program);
+        if !self.inherits {
+            let kept = ["PATH", "HOME", "TMPDIR"].map(|name| (name, std::env::var_os(name)));
+            command.env_clear();
+            command.envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        }
         command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -222,6 +238,21 @@ mod tests {
             "{error}"
         );
         Ok(())
+    }
+
+    #[test]
+    fn a_clean_environment_keeps_little_and_takes_what_it_is_given() {
+        let tool = Tool::new("env", "coreutils")
+            .clean_environment()
+            .env("GIVEN", "1");
+        let output = tool.output().unwrap();
+        let mut names: Vec<_> = output
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .collect();
+        names.retain(|name| !["HOME", "TMPDIR"].contains(name));
+        names.sort_unstable();
+        assert_eq!(names, ["GIVEN", "LC_ALL", "PATH", "TZ"]);
     }
 
     #[test]

@@ -6,147 +6,29 @@
 //! | `unpack` | gzip, xz and zstd |
 //! | `header` | the 512-byte header |
 //! | `pax` | extended headers |
+//! | `sparse` | maps of sparse files |
+//! | `error` | what can be wrong |
 
+mod error;
 mod header;
 mod pax;
+mod sparse;
 mod unpack;
+
+pub use error::{ArchiveError, Fault};
 
 use std::io::{self, BufRead, Read};
 
-use thiserror::Error;
-
-use self::header::{BLOCK, Dialect, Header, SparseBlock, SparseSlot, integer, text};
-use self::pax::{Pax, Scope, decimal};
+use self::header::{BLOCK, Dialect, Header, integer, text};
+use self::pax::{Pax, Scope};
+use self::sparse::check_regions;
 use super::Xattrs;
 use super::builder::MAX_FILE;
 use super::packer::Region;
-use super::path::shown;
 use crate::units::Time;
 
-/// Largest extended header or long name, in bytes: it has to be in memory as a whole.
+/// Most bytes of extended headers and long names of one member: they are in memory as a whole.
 const MAX_EXTENSION: u64 = 1 << 20;
-
-/// Most regions of a sparse file.
-const MAX_REGIONS: usize = 1 << 18;
-
-/// Why an archive cannot be read.
-#[derive(Debug, Error)]
-pub enum ArchiveError {
-    /// The file is empty.
-    #[error("the archive is empty")]
-    Empty,
-    /// The file is compressed in a way that is not read.
-    #[error("the archive is compressed with {0}, which is not supported: gzip, xz and zstd are")]
-    Compression(&'static str),
-    /// Reading or decompressing failed.
-    #[error("cannot read the archive behind byte {offset} of the unpacked tar")]
-    Read {
-        /// Bytes of the tar that were read before.
-        offset: u64,
-        /// What failed.
-        source: io::Error,
-    },
-    /// The archive ends within a member.
-    #[error("the archive is cut short: it ends at byte {offset}, within {}", shown(name))]
-    Truncated {
-        /// Where the tar ends.
-        offset: u64,
-        /// The member.
-        name: Vec<u8>,
-    },
-    /// The archive ends without its end mark, so members may be missing.
-    #[error("the archive is cut short: it ends at byte {offset} without two blocks of zeros")]
-    NoEnd {
-        /// Where the tar ends.
-        offset: u64,
-    },
-    /// Something follows the end mark.
-    #[error("the archive goes on after its end mark, at byte {offset}")]
-    AfterEnd {
-        /// Where the first byte is that is not zero.
-        offset: u64,
-    },
-    /// A block is no header.
-    #[error("the block at byte {offset} is no tar header: its checksum is wrong")]
-    Checksum {
-        /// Where the block is in the tar.
-        offset: u64,
-    },
-    /// The archive is longer than allowed.
-    #[error("the archive unpacks to more than the limit of {limit} bytes")]
-    Long {
-        /// Most bytes allowed.
-        limit: u64,
-    },
-    /// A member's header is wrong.
-    #[error("entry {} with its header at byte {offset} is refused: {fault}", shown(name))]
-    Member {
-        /// The member, as far as its name is known.
-        name: Vec<u8>,
-        /// Where its header is in the tar.
-        offset: u64,
-        /// What is wrong.
-        fault: Fault,
-    },
-}
-
-/// What is wrong with a member's header.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Fault {
-    /// A number cannot be read.
-    #[error("its {field} is no number")]
-    Number {
-        /// Which.
-        field: &'static str,
-    },
-    /// A number is out of range.
-    #[error("its {field} is out of range")]
-    Range {
-        /// Which.
-        field: &'static str,
-    },
-    /// The type is not known.
-    #[error("its type {} is not known", char::from(*typeflag).escape_default())]
-    Type {
-        /// The type's letter.
-        typeflag: u8,
-    },
-    /// Something that is no file has data.
-    #[error("it is {what} with {size} bytes of data")]
-    Data {
-        /// What it is.
-        what: &'static str,
-        /// Bytes of data.
-        size: u64,
-    },
-    /// An extended header or long name is too large.
-    #[error("its extended header of {size} bytes is above the limit of {MAX_EXTENSION}")]
-    ExtensionSize {
-        /// Bytes in it.
-        size: u64,
-    },
-    /// An extended header cannot be read.
-    #[error("its extended header is malformed")]
-    PaxRecord,
-    /// A global extended header sets what only one member can have.
-    #[error("a global extended header sets {key}")]
-    PaxGlobal {
-        /// The record's key.
-        key: String,
-    },
-    /// Extended headers or long names without the member they belong to.
-    #[error("an extended header belongs to no entry")]
-    Dangling,
-    /// The map of a sparse file is wrong.
-    #[error("its map of a sparse file is wrong: {0}")]
-    SparseMap(&'static str),
-    /// Something this program does not read, where leaving it out would change the entry.
-    #[error("it has {0}, which is not supported")]
-    Unsupported(&'static str),
-    /// A name contains a NUL byte.
-    #[error("its name or target contains a NUL byte")]
-    Nul,
-}
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,7 +105,7 @@ impl<'a> Archive<'a> {
             let offset = self.offset;
             self.name.clear();
             let Some(header) = self.header()? else {
-                if extensions.any {
+                if extensions.size > 0 {
                     return Err(ArchiveError::Member {
                         name: Vec::new(),
                         offset,
@@ -290,21 +172,20 @@ impl<'a> Archive<'a> {
     fn member(&mut self, header: Header, extensions: &mut Extensions) -> Result<Option<Member>, Failure> {
         let size: u64 = integer(&header.size, "size")?;
         match header.typeflag {
-            b'L' => extensions.name = Some(self.long_name(size)?),
-            b'K' => extensions.target = Some(self.long_name(size)?),
+            b'L' => extensions.name = Some(self.long_name(size, extensions)?),
+            b'K' => extensions.target = Some(self.long_name(size, extensions)?),
             b'x' => {
-                let records = self.extension(size)?;
+                let records = self.extension(size, extensions)?;
                 extensions.pax.apply(&records, Scope::Member)?;
             }
             b'g' => {
-                let records = self.extension(size)?;
+                let records = self.extension(size, &mut Extensions::default())?;
                 self.global.apply(&records, Scope::Global)?;
                 extensions.pax.apply(&records, Scope::Global)?;
                 return Ok(None);
             }
             _ => return self.entry(header, size, std::mem::take(extensions)).map(Some),
         }
-        extensions.any = true;
         Ok(None)
     }
 
@@ -395,17 +276,19 @@ impl<'a> Archive<'a> {
     }
 
     /// The data of a GNU long name, which ends with a NUL.
-    fn long_name(&mut self, size: u64) -> Result<Vec<u8>, Failure> {
-        let mut name = self.extension(size)?;
+    fn long_name(&mut self, size: u64, extensions: &mut Extensions) -> Result<Vec<u8>, Failure> {
+        let mut name = self.extension(size, extensions)?;
         if name.last() == Some(&0) {
             name.pop();
         }
         Ok(name)
     }
 
-    /// The data of a header that is about the next member.
-    fn extension(&mut self, size: u64) -> Result<Vec<u8>, Failure> {
-        if size > MAX_EXTENSION {
+    /// The data of a header that is about the next member, which may have several.
+    fn extension(&mut self, size: u64, extensions: &mut Extensions) -> Result<Vec<u8>, Failure> {
+        // One more for the header, so that empty ones count too.
+        extensions.size = extensions.size.saturating_add(size).saturating_add(1);
+        if extensions.size > MAX_EXTENSION {
             return Err(Fault::ExtensionSize { size }.into());
         }
         let mut bytes = vec![0; (size as usize).next_multiple_of(BLOCK)];
@@ -414,129 +297,52 @@ impl<'a> Archive<'a> {
         Ok(bytes)
     }
 
-    /// Size and map of a sparse file in GNU's own format: in the header and in blocks behind it.
-    fn gnu_sparse(&mut self, header: &Header) -> Result<(u64, Vec<Region>), Failure> {
-        if header.dialect() != Dialect::Gnu {
-            return Err(Fault::SparseMap("the header is not GNU's").into());
-        }
-        let tail = header.gnu_tail();
-        let mut regions = Vec::new();
-        push_slots(&mut regions, &tail.sparse)?;
-        let mut is_extended = tail.is_extended;
-        while is_extended != 0 {
-            let mut bytes = [0; BLOCK];
-            self.read(&mut bytes)?;
-            let block: SparseBlock = zerocopy::transmute!(bytes);
-            push_slots(&mut regions, &block.sparse)?;
-            is_extended = block.is_extended;
-        }
-        Ok((integer(&tail.real_size, "size")?, regions))
-    }
-
-    /// Size and map of a sparse file in PAX format: in records (0.0, 0.1) or at the start of the data (1.0).
-    fn pax_sparse(&mut self, sparse: pax::PaxSparse) -> Result<(u64, Vec<Region>), Failure> {
-        let real_size = sparse
-            .real_size
-            .ok_or(Fault::SparseMap("the size of the file is missing"))?;
-        let numbers = match (sparse.major, sparse.minor, sparse.map) {
-            (None | Some(0), _, Some(map)) => map,
-            (Some(1), Some(0), None) => self.leading_map()?,
-            _ => return Err(Fault::Unsupported("a sparse file of an unknown version").into()),
-        };
-        let (pairs, odd) = numbers.as_chunks::<2>();
-        if !odd.is_empty() || pairs.len() > MAX_REGIONS {
-            return Err(Fault::SparseMap("it has half a region, or too many").into());
-        }
-        let regions = pairs
-            .iter()
-            .map(|[offset, length]| Region {
-                offset: *offset,
-                length: *length,
-            })
-            .collect();
-        Ok((real_size, regions))
-    }
-
-    /// The map at the start of the data: decimal lines, their number first, padded to a block.
-    fn leading_map(&mut self) -> Result<Vec<u64>, Failure> {
-        let mut numbers: Vec<u64> = Vec::new();
-        let mut line = Vec::new();
-        let mut wanted = None;
-        while wanted.is_none_or(|wanted| numbers.len() < wanted) {
-            let mut block = [0; BLOCK];
-            if self.data < BLOCK as u64 {
-                return Err(Fault::SparseMap("it is longer than the data").into());
-            }
-            self.read_data(&mut block)?;
-            for byte in block {
-                if wanted.is_some_and(|wanted| numbers.len() == wanted) {
-                    break;
-                }
-                if byte != b'\n' {
-                    line.push(byte);
-                    continue;
-                }
-                let number: u64 = decimal(&line).ok_or(Fault::Number {
-                    field: "map of a sparse file",
-                })?;
-                line.clear();
-                match wanted {
-                    None if number > MAX_REGIONS as u64 => {
-                        return Err(Fault::SparseMap("it has too many regions").into());
-                    }
-                    None => wanted = Some(2 * number as usize),
-                    Some(_) => numbers.push(number),
-                }
-            }
-            if line.len() > 20 {
-                return Err(Fault::Number {
-                    field: "map of a sparse file",
-                }
-                .into());
-            }
-        }
-        Ok(numbers)
-    }
-
     fn skip(&mut self, count: u64) -> Result<(), ArchiveError> {
-        let mut left = count;
-        while left > 0 {
-            let step = left.min(self.available()? as u64);
+        self.allow(count)?;
+        let end = self.offset + count;
+        while self.offset < end {
+            let step = (end - self.offset).min(self.available()? as u64);
             if step == 0 {
                 return Err(self.truncated());
             }
-            self.advance(step)?;
             self.input.consume(step as usize);
-            left -= step;
+            self.offset += step;
         }
         Ok(())
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        self.advance(buffer.len() as u64)?;
-        self.input
-            .read_exact(buffer)
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::UnexpectedEof => self.truncated(),
-                _ => self.read_error(source),
-            })
+    fn read(&mut self, mut buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        self.allow(buffer.len() as u64)?;
+        while !buffer.is_empty() {
+            match self.input.read(buffer) {
+                Ok(0) => return Err(self.truncated()),
+                Ok(count) => {
+                    self.offset += count as u64;
+                    buffer = &mut buffer[count..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
+        }
+        Ok(())
     }
 
-    /// Counts bytes that are about to be read: what makes a decompression bomb stop.
-    fn advance(&mut self, count: u64) -> Result<(), ArchiveError> {
-        self.offset = self.offset.saturating_add(count);
-        if self.offset > self.limit {
-            Err(ArchiveError::Long { limit: self.limit })
-        } else {
-            Ok(())
+    /// Refuses to read `count` more bytes than allowed: what makes a decompression bomb stop.
+    fn allow(&self, count: u64) -> Result<(), ArchiveError> {
+        match self.offset.checked_add(count) {
+            Some(end) if end <= self.limit => Ok(()),
+            _ => Err(ArchiveError::Long { limit: self.limit }),
         }
     }
 
     /// Bytes that can be read without waiting; 0 at the end of the file.
     fn available(&mut self) -> Result<usize, ArchiveError> {
-        match self.input.fill_buf() {
-            Ok(available) => Ok(available.len()),
-            Err(source) => Err(self.read_error(source)),
+        loop {
+            match self.input.fill_buf() {
+                Ok(available) => return Ok(available.len()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(self.read_error(source)),
+            }
         }
     }
 
@@ -554,7 +360,7 @@ impl<'a> Archive<'a> {
         }
     }
 
-    fn read_error(&self, source: io::Error) -> ArchiveError {
+    pub(super) fn read_error(&self, source: io::Error) -> ArchiveError {
         ArchiveError::Read {
             offset: self.offset,
             source,
@@ -575,8 +381,8 @@ struct Extensions {
     name: Option<Vec<u8>>,
     target: Option<Vec<u8>>,
     pax: Pax,
-    /// Whether there is one that needs a member.
-    any: bool,
+    /// Bytes in them, with one for each.
+    size: u64,
 }
 
 /// Why a member could not be read: for its header, or for the whole archive.
@@ -622,43 +428,4 @@ fn owner(given: Option<u32>, field: &[u8], name: &'static str) -> Result<u32, Fa
     } else {
         Ok(number)
     }
-}
-
-/// Adds the regions of a header or block; unused slots are empty.
-fn push_slots(regions: &mut Vec<Region>, slots: &[SparseSlot]) -> Result<(), Fault> {
-    for slot in slots
-        .iter()
-        .take_while(|slot| slot.offset[0] != 0 || slot.length[0] != 0)
-    {
-        regions.push(Region {
-            offset: integer(&slot.offset, "map of a sparse file")?,
-            length: integer(&slot.length, "map of a sparse file")?,
-        });
-    }
-    if regions.len() > MAX_REGIONS {
-        Err(Fault::SparseMap("it has too many regions"))
-    } else {
-        Ok(())
-    }
-}
-
-/// Accepts regions in order, disjoint, within `size`, that have `data` bytes together.
-fn check_regions(size: u64, regions: &[Region], data: u64) -> Result<(), Fault> {
-    let (mut covered, mut total) = (0, 0);
-    for region in regions {
-        let end = region.offset.checked_add(region.length);
-        match end {
-            Some(end) if region.offset >= covered && end <= size => covered = end,
-            _ => {
-                return Err(Fault::SparseMap(
-                    "its regions overlap or lie behind the end of the file",
-                ));
-            }
-        }
-        total += region.length;
-    }
-    if total != data {
-        return Err(Fault::SparseMap("its regions have not as many bytes as the data"));
-    }
-    Ok(())
 }

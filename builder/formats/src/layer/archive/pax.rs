@@ -76,7 +76,7 @@ impl Pax {
             }
             b"SCHILY.acl.access" | b"SCHILY.acl.default" => {
                 return Err(Fault::Unsupported(
-                    "an ACL as text; pack it with `--no-acls --xattrs --xattrs-include='*'` instead",
+                    "an ACL as text (`tar --xattrs --xattrs-include='*'` keeps ACLs as they are stored)",
                 ));
             }
             _ => {

@@ -1,0 +1,96 @@
+//! `portadc boot`
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use formats::units::Bytes;
+use model::finding::Findings;
+use model::project::Project;
+use serde_json::json;
+use stages::boot::{Access, BootRequest, Expected, Outcome, check, on_console, requirements};
+use stages::build::ImageFiles;
+use stages::card::Manifest;
+use stages::engine::Preflight;
+use stages::rootfs::identity::IdentityStore;
+
+use crate::arguments::Common;
+use crate::output::{VERIFICATION_FAILED, print, print_json, table};
+use crate::workplace;
+
+/// The card that a check tries the image on: larger than any image, so that growing shows.
+const CARD: Bytes = Bytes::gib(4);
+
+/// Boots `node`: with `patience` in seconds a check, else its console.
+pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> Result<ExitCode> {
+    let folder = workplace::project_folder(common)?;
+    let project = Project::load(&folder)?;
+    let node = project.node(node).map_err(Findings::from)?;
+    let mut preflight = Preflight::default();
+    preflight.programs(requirements());
+    preflight.finish()?;
+
+    let out = workplace::output_folder(common, &folder);
+    let files = ImageFiles::new(&out.join("images"), &node.name);
+    if files.finished().is_none() {
+        bail!("there is no finished image of {0} in {1}: run `portadc build {0}`", node.name, out.display());
+    }
+    let network = &project.fleet.networks[&node.network];
+    let request = BootRequest { node, network, image: &files.image, memory: Bytes::mib(memory) };
+    let Some(patience) = patience else {
+        on_console(&request)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+
+    let manifest = Manifest::load(&files.manifest)?;
+    let store = IdentityStore::open(&folder.join("identity"))?;
+    let root = project.layouts[&node.layout].root().context("the layout has no root file system")?;
+    let access = Access {
+        known_hosts: store.write_known_hosts(&project.fleet)?,
+        operator_key: store.operator()?.key,
+        patience: Duration::from_secs(patience),
+        card: CARD,
+    };
+    let identity = store.node(&node.name)?;
+    let expected = Expected {
+        hostname: &node.name,
+        machine_id: identity.machine_id.trim(),
+        address: format!("{}/{}", node.address, network.prefix),
+        kernel_release: &manifest.kernel.release,
+        root,
+        card: CARD,
+    };
+    let engine = workplace::engine(common, &folder)?;
+    let (answered, outcomes) = check(&engine, &request, &access, &expected)?;
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
+    if common.json {
+        print_json(&json!({ "ssh-seconds": answered.as_secs(), "checks": outcomes }))?;
+    } else {
+        print(&report(&outcomes))?;
+        print(&match failed {
+            0 => format!("{}: healthy, all {} checks passed\n", node.name, outcomes.len()),
+            _ => format!("{}: {failed} of {} checks failed\n", node.name, outcomes.len()),
+        })?;
+    }
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { VERIFICATION_FAILED.into() })
+}
+
+/// A row for each check; what was expected only where it is not what was found.
+fn report(outcomes: &[Outcome]) -> String {
+    let rows: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| {
+            let found = if outcome.found.is_empty() { "none" } else { &outcome.found };
+            vec![
+                if outcome.passed { "ok" } else { "FAILED" }.to_owned(),
+                outcome.check.clone(),
+                if outcome.passed {
+                    found.to_owned()
+                } else {
+                    format!("{found} (expected: {})", outcome.expected)
+                },
+            ]
+        })
+        .collect();
+    table(&rows, &[])
+}

@@ -1,0 +1,91 @@
+//! `portadc build`
+
+use std::time::Instant;
+
+use anyhow::Result;
+use formats::units::Bytes;
+use model::finding::Findings;
+use model::project::Project;
+use serde_json::json;
+use stages::build::{BuildReport, BuildRequest, build};
+
+use super::network;
+use crate::arguments::{Common, SourceOptions};
+use crate::output::{print, print_json, table};
+use crate::workplace;
+
+/// Builds the images of `nodes`, or of every node where none is named, and lists them.
+pub fn run(common: &Common, nodes: &[String], sources: &SourceOptions) -> Result<()> {
+    let started = Instant::now();
+    let folder = workplace::project_folder(common)?;
+    let project = Project::load(&folder)?;
+    let chosen = if nodes.is_empty() {
+        project.fleet.nodes.iter().collect()
+    } else {
+        nodes
+            .iter()
+            .map(|name| project.node(name))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(Findings::from)?
+    };
+    let set = project.sources.set(sources.sources.as_deref()).map_err(Findings::from)?;
+    let engine = workplace::engine(common, &folder)?;
+    let report = build(&engine, &BuildRequest {
+        project: &project,
+        nodes: chosen,
+        set,
+        mirror: sources.mirror.as_deref(),
+        network: network(sources),
+        locked: sources.locked,
+        images: workplace::output_folder(common, &folder).join("images"),
+    })?;
+    if common.json {
+        let images: Vec<_> = report
+            .images
+            .iter()
+            .map(|image| {
+                json!({
+                    "node": image.node,
+                    "image": image.path,
+                    "written": image.written,
+                    "size": image.state.size,
+                    "mapped": image.state.mapped,
+                    "root-used": image.state.root_used,
+                    "sha256": image.state.sha256,
+                })
+            })
+            .collect();
+        return print_json(&json!({ "images": images, "warnings": report.warnings }));
+    }
+    if !common.quiet {
+        print(&listing(&report))?;
+        let written = report.images.iter().filter(|image| image.written).count();
+        print(&format!(
+            "{} images in {}: {written} written, {} unchanged; {:.1} s\n",
+            report.images.len(),
+            report.folder.display(),
+            report.images.len() - written,
+            started.elapsed().as_secs_f64()
+        ))?;
+    }
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(())
+}
+
+fn listing(report: &BuildReport) -> String {
+    let heading = ["node", "address", "card", "on disk", "root used", "sha256"];
+    let mut rows = vec![heading.map(String::from).to_vec()];
+    rows.extend(report.images.iter().map(|image| {
+        vec![
+            image.node.clone(),
+            image.address.to_string(),
+            Bytes(image.state.size).to_string(),
+            Bytes(image.state.mapped).to_string(),
+            Bytes(image.state.root_used).to_string(),
+            image.state.sha256[..16].to_owned(),
+        ]
+    }));
+    table(&rows, &[2, 3, 4])
+}

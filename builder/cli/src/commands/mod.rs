@@ -1,0 +1,47 @@
+//! The commands: each turns arguments into one call and prints what came of it.
+
+mod boot;
+mod build;
+mod describe;
+mod flash;
+mod kernel;
+mod update;
+mod volume;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Command, SourceOptions};
+
+/// Runs the command that was asked for.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let common = &arguments.common;
+    match &arguments.command {
+        Command::Check => describe::check(common)?,
+        Command::Show { node } => describe::show(common, node)?,
+        Command::Schema { kind } => describe::schema(kind.as_deref())?,
+        Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
+        Command::Build { nodes, sources, .. } => build::run(common, nodes, sources)?,
+        Command::Boot { node, check, timeout, memory } => {
+            return boot::run(common, node, check.then_some(*timeout), *memory);
+        }
+        Command::Flash { node, device, without_firmware, no_verify } => {
+            flash::run(common, node, device, *without_firmware, !no_verify)?;
+        }
+        Command::Kernel { command } => kernel::run(common, command)?,
+        Command::Volume(volume) => volume::run(common, volume)?,
+        Command::Completion { shell } => describe::completion(*shell)?,
+        Command::Man { folder } => describe::man(folder)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How the network may be used.
+fn network(sources: &SourceOptions) -> stages::fetch::Network {
+    stages::fetch::Network::new(if sources.offline {
+        stages::fetch::Mode::Offline
+    } else {
+        stages::fetch::Mode::Online
+    })
+}

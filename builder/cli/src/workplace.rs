@@ -1,0 +1,58 @@
+//! Where a command works: the project's folder, the output folder, the cache.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
+
+use crate::arguments::Common;
+
+/// The file that makes a folder a project.
+const MARK: &str = "images/fleet.toml";
+
+/// The project's folder: the one that was named, or the nearest upwards.
+pub fn project_folder(common: &Common) -> Result<PathBuf> {
+    if let Some(folder) = &common.project {
+        return Ok(folder.clone());
+    }
+    let here = std::env::current_dir().context("cannot find the current folder")?;
+    match here.ancestors().find(|folder| folder.join(MARK).is_file()) {
+        Some(folder) => Ok(folder.to_owned()),
+        None => bail!("no {MARK} in {} or above it: go to a project, or name one with -C", here.display()),
+    }
+}
+
+/// The output folder.
+pub fn output_folder(common: &Common, project: &Path) -> PathBuf {
+    common.out.clone().unwrap_or_else(|| project.join("out"))
+}
+
+/// The engine that all stages work with.
+pub fn engine(common: &Common, project: &Path) -> Result<Engine> {
+    let cache = match &common.cache {
+        Some(folder) => folder.clone(),
+        None => cache_folder()?,
+    };
+    Ok(Engine {
+        cache: Cache::open(&cache)?,
+        logs: output_folder(common, project).join("logs"),
+        progress: Progress::new(verbosity(common)),
+        jobs: jobs(common),
+    })
+}
+
+/// How many jobs may run at once.
+pub fn jobs(common: &Common) -> usize {
+    match common.jobs {
+        Some(jobs) => jobs.into(),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+fn verbosity(common: &Common) -> Verbosity {
+    match (common.quiet, common.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (_, true) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    }
+}

@@ -1,0 +1,125 @@
+//! The manifest of an image, `<node>.manifest.json`: what the image is, what it was made of, and what every part of it
+//! hashes to. Written by the build, read by whoever flashes or audits a card. Everything in it follows from the inputs
+//! of the build; there is no time and no place of making.
+
+use serde::{Deserialize, Serialize};
+
+use crate::units::{Bytes, Lba};
+
+/// Version of this format. Readers refuse others.
+pub const FORMAT: u32 = 1;
+
+/// A manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The fleet that the node belongs to.
+    pub fleet: String,
+    /// The node that the image is for.
+    pub node: String,
+    /// The board that it runs on.
+    pub board: String,
+    /// The layout of the card.
+    pub layout: String,
+    /// The set of sources that was used.
+    pub sources: String,
+    /// What the image was made of, sorted by name.
+    pub inputs: Vec<Input>,
+    /// Whether the board's firmware is on the image.
+    pub firmware: Firmware,
+    /// The partition table.
+    pub partition_table: Table,
+    /// The partitions, in the order of their numbers.
+    pub partitions: Vec<Partition>,
+    /// The image as a file.
+    pub image: Image,
+}
+
+/// Something that an image was made of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// What it is: `kernel source`, `base`, `overlay common`.
+    pub name: String,
+    /// Its version, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// SHA-256 in hexadecimal of what was read.
+    pub sha256: String,
+}
+
+/// Whether the board's firmware is on the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Firmware {
+    /// The board brings its own.
+    NotNeeded,
+    /// It is.
+    Present {
+        /// SHA-256 in hexadecimal of the image from sector 1 to the end of the boot area.
+        sha256: String,
+    },
+    /// It is not: the board does not start from the card.
+    Absent {
+        /// What to do about it.
+        advice: String,
+    },
+}
+
+/// The partition table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Its kind.
+    pub kind: TableKind,
+    /// MBR: the disk signature as 8 hexadecimal digits; GPT: the disk's GUID.
+    pub id: String,
+}
+
+/// A kind of partition table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableKind {
+    /// Four entries in sector 0.
+    Mbr,
+    /// UEFI's.
+    Gpt,
+}
+
+/// A partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Its name in the layout.
+    pub label: String,
+    /// Its first sector of 512 bytes.
+    pub first_sector: Lba,
+    /// How many it has.
+    pub sectors: u64,
+    /// What Linux calls it: `PARTUUID=`.
+    pub part_uuid: String,
+    /// The kind of its file system: `fat16`, `fat32`, `btrfs`.
+    pub file_system: String,
+    /// The file system's identity, as `blkid` shows it.
+    pub uuid: String,
+    /// SHA-256 in hexadecimal of all its bytes.
+    pub sha256: String,
+}
+
+/// The image as a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Its name, beside the manifest.
+    pub file: String,
+    /// Its size in bytes.
+    pub size: Bytes,
+    /// Bytes that are not holes.
+    pub mapped: Bytes,
+    /// SHA-256 in hexadecimal of all its bytes.
+    pub sha256: String,
+}

@@ -1,0 +1,156 @@
+//! A partition as both kinds of table take it, and what keeps a list of them from being written.
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::units::Sectors;
+
+/// One entry of a partition table. Its number is its place in the list, from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// Where it lies; at least one sector.
+    pub sectors: Sectors,
+    /// What the partition holds.
+    pub kind: PartitionKind,
+    /// Whether firmware looks for a boot loader's files here: MBR's active flag, GPT's legacy-boot attribute.
+    pub active: bool,
+    /// Name, at most 36 UTF-16 units. An MBR has no place for it.
+    pub label: String,
+    /// The partition's own identity. An MBR has no place for it: there it is the disk signature and the number.
+    pub guid: Uuid,
+}
+
+/// What a partition holds, as its type says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PartitionKind {
+    /// A FAT16 boot file system. MBR: 0x0e; GPT: extended boot loader partition (Boot Loader Specification).
+    BootFat16,
+    /// A FAT32 boot file system. MBR: 0x0c; GPT: as [`PartitionKind::BootFat16`].
+    BootFat32,
+    /// A Linux file system. MBR: 0x83; GPT: Linux file system data.
+    Linux,
+}
+
+/// A list of partitions that the table cannot hold. Partitions are numbered from 1.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum TableError {
+    /// More partitions than entries.
+    #[error("{count} partitions do not fit in {table} of {limit} entries")]
+    TooMany {
+        /// Partitions in the list.
+        count: usize,
+        /// The kind of table.
+        table: &'static str,
+        /// Entries of the table.
+        limit: usize,
+    },
+    /// A partition without sectors.
+    #[error("partition {number} has no sectors")]
+    Empty {
+        /// The partition.
+        number: usize,
+    },
+    /// A partition reaches into the table or behind the last sector that partitions may use.
+    #[error("partition {number} ({sectors}) is not within {usable}, which {table} has for partitions here")]
+    Outside {
+        /// The partition.
+        number: usize,
+        /// Where it lies.
+        sectors: Sectors,
+        /// What partitions may use.
+        usable: Sectors,
+        /// The kind of table.
+        table: &'static str,
+    },
+    /// Two partitions share sectors.
+    #[error("partitions {} ({}) and {} ({}) overlap", first.0, first.1, second.0, second.1)]
+    Overlap {
+        /// The lower partition and where it lies.
+        first: (usize, Sectors),
+        /// The upper partition and where it lies.
+        second: (usize, Sectors),
+    },
+    /// A label that a GPT entry has no room for.
+    #[error("label {label:?} of partition {number} has {units} UTF-16 units; GPT holds 36")]
+    LabelTooLong {
+        /// The partition.
+        number: usize,
+        /// Its label.
+        label: String,
+        /// UTF-16 units in the label.
+        units: usize,
+    },
+    /// Two partitions of a GPT carry one GUID, or one is all zeros.
+    #[error("GUID {guid} of partition {number} is zero or another partition's")]
+    Guid {
+        /// The partition.
+        number: usize,
+        /// Its GUID.
+        guid: Uuid,
+    },
+    /// The disk is smaller than the table itself.
+    #[error("a disk of {disk} sectors is too small for {table}, which takes {needed} itself")]
+    DiskTooSmall {
+        /// Sectors of the disk.
+        disk: u64,
+        /// The kind of table.
+        table: &'static str,
+        /// Sectors that the table takes.
+        needed: u64,
+    },
+    /// The crate that encodes the table refused it.
+    #[error("{table} was not encoded: {message}")]
+    Encode {
+        /// The kind of table.
+        table: &'static str,
+        /// What the crate says.
+        message: String,
+    },
+}
+
+/// What a kind of table can take on a disk.
+pub(crate) struct Limits {
+    /// The kind of table, for errors.
+    pub(crate) table: &'static str,
+    /// Most partitions it holds.
+    pub(crate) entries: usize,
+    /// What partitions may use.
+    pub(crate) usable: Sectors,
+}
+
+impl Limits {
+    /// Refuses partitions that are too many, empty, outside, or overlap. Their order is free.
+    pub(crate) fn check(&self, partitions: &[Partition]) -> Result<(), TableError> {
+        if partitions.len() > self.entries {
+            return Err(TableError::TooMany {
+                count: partitions.len(),
+                table: self.table,
+                limit: self.entries,
+            });
+        }
+        let mut order: Vec<_> = (1..)
+            .zip(partitions.iter().map(|partition| partition.sectors))
+            .collect();
+        for &(number, sectors) in &order {
+            if sectors.count == 0 {
+                return Err(TableError::Empty { number });
+            }
+            if !sectors.is_within(self.usable) {
+                return Err(TableError::Outside {
+                    number,
+                    sectors,
+                    usable: self.usable,
+                    table: self.table,
+                });
+            }
+        }
+        order.sort_by_key(|(_, sectors)| sectors.first);
+        match order.windows(2).find(|pair| pair[0].1.overlaps(pair[1].1)) {
+            Some(pair) => Err(TableError::Overlap {
+                first: pair[0],
+                second: pair[1],
+            }),
+            None => Ok(()),
+        }
+    }
+}

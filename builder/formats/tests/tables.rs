@@ -1,0 +1,203 @@
+//! Partition tables as `sfdisk` and `blkid` see them.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use formats::ids;
+use formats::partition::{Partition, PartitionKind, TableError};
+use formats::sparse::{Piece, SparseImage};
+use formats::units::{Bytes, Lba, Sectors};
+use formats::{gpt, mbr};
+use testkit::oracle;
+use uuid::Uuid;
+
+fn partition(first: u64, sectors: u64, kind: PartitionKind, label: &str) -> Partition {
+    Partition {
+        sectors: Sectors {
+            first: Lba(first),
+            count: sectors,
+        },
+        kind,
+        active: kind != PartitionKind::Linux,
+        label: label.to_owned(),
+        guid: ids::uuid("partition", &["test", label, &first.to_string()]),
+    }
+}
+
+fn boot_and_root() -> Vec<Partition> {
+    vec![
+        partition(8192, 131_072, PartitionKind::BootFat32, "boot"),
+        partition(139_264, 400_000, PartitionKind::Linux, "root"),
+    ]
+}
+
+/// What sfdisk says of a table, after it verified it.
+fn dump(image: SparseImage) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("card.img");
+    support::write(image, &path);
+    let verdict = oracle::run("fdisk", "sfdisk", ["--verify".as_ref(), path.as_os_str()]);
+    assert!(verdict.contains("No errors detected"), "{verdict}");
+    let dump = oracle::run("fdisk", "sfdisk", ["--json".as_ref(), path.as_os_str()]);
+    dump.replace(path.to_str().unwrap(), "card.img")
+}
+
+#[test]
+fn mbr_dump() {
+    insta::assert_snapshot!(dump(
+        mbr::lay_out(Bytes::mib(512), 0x8a3c_01f2, &boot_and_root()).unwrap()
+    ));
+}
+
+#[test]
+fn gpt_dump() {
+    let guid = ids::uuid("disk", &["test"]);
+    insta::assert_snapshot!(dump(
+        gpt::lay_out(Bytes::mib(512), guid, &boot_and_root()).unwrap()
+    ));
+}
+
+#[test]
+fn mbr_leaves_the_boot_loader_alone() {
+    let image = mbr::lay_out(Bytes::mib(512), 0x0102_0304, &boot_and_root()).unwrap();
+    let [piece] = image.pieces.as_slice() else {
+        panic!("{image:?}")
+    };
+    assert_eq!((piece.offset, piece.length), (440, 72));
+    let mut bytes = [0; 72];
+    piece.blob.read_exact_at(&mut bytes, piece.blob_offset).unwrap();
+    assert_eq!(bytes[..6], [4, 3, 2, 1, 0, 0]);
+    assert_eq!(bytes[70..], [0x55, 0xaa]);
+    assert_eq!(mbr::part_uuid(0x0102_0304, 2), "01020304-02");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("card.img");
+    support::write(image, &path);
+    let found = oracle::run("util-linux", "blkid", ["-p".as_ref(), path.as_os_str()]);
+    assert!(found.contains("PTUUID=\"01020304\" PTTYPE=\"dos\""), "{found}");
+}
+
+#[test]
+fn partitions_at_the_very_ends_are_accepted() {
+    let sectors = 1 << 20;
+    let all = partition(34, sectors - 34 - 33, PartitionKind::Linux, "all");
+    dump(gpt::lay_out(Bytes(sectors * 512), ids::uuid("disk", &[]), &[all]).unwrap());
+    let all = partition(1, sectors - 1, PartitionKind::BootFat16, "all");
+    dump(mbr::lay_out(Bytes(sectors * 512), 1, &[all]).unwrap());
+    // The last sector that an MBR can name, on a sparse disk of 2 TiB.
+    let last = partition((1 << 32) - 2048, 2048, PartitionKind::Linux, "last");
+    dump(mbr::lay_out(Bytes(1 << 41), 1, &[last]).unwrap());
+    let last = partition((1 << 33) - 2048 - 33, 2048, PartitionKind::Linux, "last");
+    dump(gpt::lay_out(Bytes(1 << 42), ids::uuid("disk", &[]), &[last]).unwrap());
+}
+
+#[test]
+fn four_partitions_and_a_hundred_and_twenty_eight() {
+    let list = |count: u64| -> Vec<_> {
+        (0..count)
+            .map(|n| partition(2048 * (n + 1), 2048, PartitionKind::Linux, &format!("p{n}")))
+            .collect()
+    };
+    dump(mbr::lay_out(Bytes::mib(200), 1, &list(4)).unwrap());
+    dump(gpt::lay_out(Bytes::mib(200), ids::uuid("disk", &[]), &list(128)).unwrap());
+    let error = mbr::lay_out(Bytes::mib(200), 1, &list(5)).unwrap_err();
+    insta::assert_snapshot!(error, @"5 partitions do not fit in an MBR of 4 entries");
+    let error = gpt::lay_out(Bytes::mib(200), ids::uuid("disk", &[]), &list(129)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            TableError::TooMany {
+                count: 129,
+                limit: 128,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn same_values_give_the_same_bytes() {
+    let pieces = || {
+        let image = gpt::lay_out(Bytes::mib(300), ids::uuid("disk", &["same"]), &boot_and_root()).unwrap();
+        let bytes = |piece: &Piece| {
+            let mut bytes = vec![0; piece.length as usize];
+            piece.blob.read_exact_at(&mut bytes, piece.blob_offset).unwrap();
+            (piece.offset, bytes)
+        };
+        image.pieces.iter().map(bytes).collect::<Vec<_>>()
+    };
+    assert!(pieces() == pieces());
+}
+
+#[test]
+fn impossible_tables_are_refused() {
+    let linux = |first, sectors| partition(first, sectors, PartitionKind::Linux, "p");
+    let disk = Bytes::mib(1);
+    let guid = ids::uuid("disk", &[]);
+    let both = |list: &[Partition]| {
+        (
+            mbr::lay_out(disk, 1, list).unwrap_err(),
+            gpt::lay_out(disk, guid, list).unwrap_err(),
+        )
+    };
+
+    for list in [vec![linux(100, 0)], vec![linux(100, 10), linux(200, 0)]] {
+        assert!(matches!(
+            both(&list),
+            (TableError::Empty { .. }, TableError::Empty { .. })
+        ));
+    }
+    for list in [
+        vec![linux(0, 10)],
+        vec![linux(2000, 49)],
+        vec![linux(u64::MAX, 2)],
+        vec![linux(40, u64::MAX)],
+    ] {
+        assert!(
+            matches!(
+                both(&list),
+                (TableError::Outside { .. }, TableError::Outside { .. })
+            ),
+            "{list:?}"
+        );
+    }
+    for first in [33, 1980] {
+        let error = gpt::lay_out(disk, guid, &[linux(first, 36)]).unwrap_err();
+        assert!(matches!(error, TableError::Outside { .. }), "{error}");
+    }
+    let overlapping = [linux(200, 100), linux(100, 101)];
+    let (error, _) = both(&overlapping);
+    insta::assert_snapshot!(error, @"partitions 2 (sectors 100..200) and 1 (sectors 200..299) overlap");
+
+    let mut twins = [linux(100, 10), linux(200, 10)];
+    twins[1].guid = twins[0].guid;
+    assert!(matches!(
+        gpt::lay_out(disk, guid, &twins),
+        Err(TableError::Guid { number: 2, .. })
+    ));
+    twins[1].guid = Uuid::nil();
+    assert!(matches!(
+        gpt::lay_out(disk, guid, &twins),
+        Err(TableError::Guid { number: 2, .. })
+    ));
+    let long = partition(100, 1, PartitionKind::Linux, &"x".repeat(37));
+    assert!(matches!(
+        gpt::lay_out(disk, guid, &[long]),
+        Err(TableError::LabelTooLong { units: 37, .. })
+    ));
+    assert!(matches!(
+        gpt::lay_out(Bytes(67 * 512), guid, &[]),
+        Err(TableError::DiskTooSmall { .. })
+    ));
+    assert!(matches!(
+        mbr::lay_out(Bytes(511), 1, &[]),
+        Err(TableError::DiskTooSmall { .. })
+    ));
+    let beyond = linux((1 << 32) - 1, 2);
+    assert!(matches!(
+        mbr::lay_out(Bytes(1 << 42), 1, &[beyond]),
+        Err(TableError::Outside { .. })
+    ));
+}

@@ -1,0 +1,163 @@
+//! The fleet as written becomes the fleet that is true.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::network::check_networks;
+use super::nodes::Drafts;
+use super::people::{check_admin_keys, check_time_servers};
+use super::toml::{FleetToml, RoleToml};
+use super::{Fleet, Role};
+use crate::check::Check;
+use crate::finding::{Findings, SourceFile};
+use crate::names::{quoted, suggest};
+use crate::written::{At, Table};
+
+/// What the fleet may refer to: the names of what other files describe, also where such a file has faults.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Folders of `boards/`.
+    pub boards: BTreeSet<String>,
+    /// Files of `images/layouts/` without `.toml`.
+    pub layouts: BTreeSet<String>,
+    /// Folders of `overlays/`.
+    pub overlays: BTreeSet<String>,
+}
+
+/// Holds `written` against every rule. The fleet that comes back holds what could be made of it; it is true only if
+/// nothing was found.
+pub fn check_fleet(
+    file: &Arc<SourceFile>,
+    written: &FleetToml,
+    known: &Known,
+    findings: &mut Findings,
+) -> Fleet {
+    let check = &mut Check { file, findings };
+    check.name(&written.name, "fleet");
+    check_admin_keys(check, &written.admin_keys);
+    check_time_servers(check, &written.time_servers);
+    let networks = check_networks(check, &written.networks);
+    let roles = check_roles(check, &written.roles);
+    check_references(check, written, known);
+    if written.clusters.0.is_empty() {
+        check
+            .found(&written.name.span, "the fleet has no cluster, so it has no node")
+            .hint("add one: [clusters.red] with `slots` and `address`");
+    }
+    let drafts = Drafts::collect(check, written);
+    drafts.check_switches(check, written);
+    let nodes = drafts.into_nodes(check, written, &networks);
+    check_gateways(check, written, &networks, &nodes);
+    Fleet {
+        name: written.name.value.clone(),
+        networks,
+        roles,
+        nodes,
+        admin_keys: values(&written.admin_keys),
+        time_servers: values(&written.time_servers),
+    }
+}
+
+fn values(written: &[At<String>]) -> Vec<String> {
+    written.iter().map(|value| value.value.clone()).collect()
+}
+
+fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<String, Role> {
+    let mut roles = BTreeMap::new();
+    for (name, toml) in written {
+        check.name(name, "role");
+        for overlay in &toml.overlays {
+            check.name(overlay, "overlay");
+        }
+        check.distinct(&toml.overlays, "overlay");
+        let role = Role {
+            name: name.value.clone(),
+            overlays: values(&toml.overlays),
+        };
+        roles.insert(role.name.clone(), role);
+    }
+    roles
+}
+
+/// Finds every name that nothing has, once where it is written.
+fn check_references(check: &mut Check<'_>, written: &FleetToml, known: &Known) {
+    let networks: BTreeSet<&str> = written.networks.names().collect();
+    let roles: BTreeSet<&str> = written.roles.names().collect();
+    let clusters: BTreeSet<&str> = written.clusters.names().collect();
+    let boards: BTreeSet<&str> = known.boards.iter().map(String::as_str).collect();
+    let layouts: BTreeSet<&str> = known.layouts.iter().map(String::as_str).collect();
+    let overlays: BTreeSet<&str> = known.overlays.iter().map(String::as_str).collect();
+    let mut refer_to = |name: &At<String>, what: &str, known: &BTreeSet<&str>| {
+        if !known.contains(name.as_str()) {
+            check
+                .found(&name.span, format!("there is no {what} {}", quoted(name)))
+                .hint(suggest(name, known.iter().copied()));
+        }
+    };
+    for (_, role) in &written.roles {
+        for overlay in &role.overlays {
+            refer_to(overlay, "overlay", &overlays);
+        }
+    }
+    let mut refer = |reference: &Option<At<String>>, what: &str, known: &BTreeSet<&str>| {
+        if let Some(name) = reference {
+            refer_to(name, what, known);
+        }
+    };
+    let defaults = &written.defaults;
+    refer(&defaults.network, "network", &networks);
+    refer(&defaults.role, "role", &roles);
+    refer(&defaults.board, "board", &boards);
+    refer(&defaults.layout, "layout", &layouts);
+    for (_, cluster) in &written.clusters {
+        refer(&cluster.network, "network", &networks);
+        refer(&cluster.role, "role", &roles);
+        refer(&cluster.board, "board", &boards);
+        refer(&cluster.layout, "layout", &layouts);
+    }
+    for (_, node) in &written.nodes {
+        refer(&node.cluster, "cluster", &clusters);
+        refer(&node.network, "network", &networks);
+        refer(&node.role, "role", &roles);
+        refer(&node.board, "board", &boards);
+        refer(&node.layout, "layout", &layouts);
+    }
+}
+
+/// Finds nodes that have the address of a router.
+fn check_gateways(
+    check: &mut Check<'_>,
+    written: &FleetToml,
+    networks: &BTreeMap<String, super::Network>,
+    nodes: &[super::Node],
+) {
+    let gateways: BTreeMap<Ipv4Addr, &str> = networks
+        .values()
+        .filter_map(|network| Some((network.gateway?, network.name.as_str())))
+        .collect();
+    for node in nodes {
+        let Some(network) = gateways.get(&node.address) else {
+            continue;
+        };
+        let Some(origin) = node.origins.iter().find(|origin| origin.name == "address") else {
+            continue;
+        };
+        let gateway = written
+            .networks
+            .into_iter()
+            .find_map(|(name, toml)| toml.gateway.as_ref().filter(|_| name.value == **network));
+        let found = check.found(
+            &origin.place.span,
+            format!(
+                "`{}` has the address of network `{network}`'s gateway, {}",
+                node.name, node.address
+            ),
+        );
+        let found = match gateway {
+            Some(gateway) => found.related(&gateway.span, "the gateway"),
+            None => found,
+        };
+        found.hint("leave the slot out of `slots`, or give the node or the gateway another address");
+    }
+}

@@ -1,0 +1,157 @@
+//! What is laid over a base root file system: `overlays/<name>/`.
+//!
+//! ```text
+//! overlays/<name>/overlay.toml          description, packages, units, owners and modes, links, directories, removals
+//! overlays/<name>/files/etc/foo         becomes /etc/foo, byte for byte: alike on all nodes of a role
+//! overlays/<name>/templates/etc/bar.hbs becomes /etc/bar, rendered for each node
+//! ```
+//!
+//! Modes and owners come from `overlay.toml` and times from the build, never from the checkout: git keeps neither.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `written` | `overlay.toml` as it is written |
+//! | `path` | paths of the target and patterns over them |
+//! | `folder` | the files below `files/` and `templates/` |
+//! | `check` | the rules |
+
+mod check;
+mod folder;
+mod path;
+mod written;
+
+pub use path::{TargetPath, parse_target_path};
+pub use written::{DefaultsToml, OverlayToml, PackagesToml, PathToml, UnitsToml};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::finding::{Findings, Place, SourceFile};
+
+/// An overlay: `overlays/<name>/`, checked and read into memory, so that what was checked is what is laid down.
+#[derive(Debug, Clone)]
+pub struct Overlay {
+    /// The name of its folder.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// What it puts at which path.
+    pub entries: BTreeMap<TargetPath, OverlayEntry>,
+    /// What it does to units of systemd.
+    pub units: Units,
+    /// What it needs installed.
+    pub packages: Packages,
+    /// Paths of the base, or of overlays before it, that go away with everything below them.
+    pub removals: Vec<Placed<TargetPath>>,
+}
+
+/// One path of an overlay.
+#[derive(Debug, Clone)]
+pub struct OverlayEntry {
+    /// Permissions, 12 bits; links have none of their own.
+    pub mode: u32,
+    /// Whom it belongs to.
+    pub owner: Owner,
+    /// What it is.
+    pub source: Source,
+    /// Where it was declared, or the file it was read from (as `overlays/common/files/etc/fstab`).
+    pub origin: EntryOrigin,
+}
+
+/// Where an entry of an overlay comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryOrigin {
+    /// A line of `overlay.toml`.
+    Declared(Place),
+    /// A file below `files/` or `templates/`, relative to the project's root.
+    File(std::path::PathBuf),
+}
+
+/// What an entry of an overlay is.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file with these bytes.
+    Verbatim(Arc<[u8]>),
+    /// A file rendered for each node from this template.
+    Template(Arc<SourceFile>),
+    /// A directory.
+    Directory,
+    /// A symbolic link to this target.
+    Link(String),
+}
+
+/// Whom a path belongs to. Names are looked up in the base's `/etc/passwd` and `/etc/group`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub user: Account,
+    /// The group.
+    pub group: Account,
+    /// Where it was written; `None` for the default, root.
+    pub place: Option<Place>,
+}
+
+/// A user or a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Account {
+    /// By number.
+    Id(u32),
+    /// By name.
+    Name(String),
+}
+
+/// What an overlay does to units of systemd. Each name is valid, and no unit is in two lists.
+#[derive(Debug, Clone, Default)]
+pub struct Units {
+    /// Units that get the symbolic links which `systemctl enable` would make.
+    pub enable: Vec<Placed<String>>,
+    /// Units that lose those links.
+    pub disable: Vec<Placed<String>>,
+    /// Units that nothing can start.
+    pub mask: Vec<Placed<String>>,
+}
+
+/// Packages that an overlay needs, by source set.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packages {
+    /// Names of Debian packages.
+    pub debian: BTreeSet<String>,
+    /// Gentoo packages as `category/name`.
+    pub gentoo: BTreeSet<String>,
+}
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub place: Place,
+}
+
+impl Overlay {
+    /// Reads and checks `overlays/<name>/` below the project's `root`; all findings at once.
+    pub fn load(root: &Path, name: &str) -> Result<Self, Findings> {
+        check::load(root, name)
+    }
+}
+
+impl Owner {
+    /// root:root
+    pub const ROOT: Self = Self {
+        user: Account::Id(0),
+        group: Account::Id(0),
+        place: None,
+    };
+}
+
+impl fmt::Display for EntryOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Declared(place) => write!(f, "{place}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `overlay.toml` as it is written.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::written::{At, Table};
+
+/// `overlays/<name>/overlay.toml`: what an overlay needs and does beside its files.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverlayToml {
+    /// What the overlay is for, in a sentence.
+    pub description: At<String>,
+    /// Empty directories to make (absolute paths); those that files lie in are made anyway.
+    #[serde(default)]
+    pub directories: Vec<At<String>>,
+    /// Paths of the base, or of overlays before this one, that go away with everything below them.
+    #[serde(default)]
+    pub remove: Vec<At<String>>,
+    /// Owner and modes of what `paths` does not name.
+    #[serde(default)]
+    pub defaults: DefaultsToml,
+    /// Packages that the overlay needs, by source set.
+    #[serde(default)]
+    pub packages: PackagesToml,
+    /// What happens to units of systemd.
+    #[serde(default)]
+    pub units: UnitsToml,
+    /// Symbolic links: absolute path = target.
+    #[serde(default)]
+    pub links: Table<At<String>>,
+    /// Owners and modes by path or pattern: `*` stands for any part of a name, `**` for any number of names. An exact
+    /// path wins over a pattern, a later pattern over an earlier one.
+    #[serde(default)]
+    pub paths: Table<PathToml>,
+}
+
+/// Owner and modes of what `paths` does not name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DefaultsToml {
+    /// `user:group`, names of the base or numbers; `root:root` unless given.
+    pub owner: Option<At<String>>,
+    /// Octal permissions of files in quotes; `"0644"` unless given.
+    pub mode: Option<At<String>>,
+    /// Octal permissions of directories in quotes; `"0755"` unless given.
+    pub directory_mode: Option<At<String>>,
+}
+
+/// Packages by source set.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PackagesToml {
+    /// Names of Debian packages.
+    #[serde(default)]
+    pub debian: Vec<At<String>>,
+    /// Gentoo packages as `category/name`.
+    #[serde(default)]
+    pub gentoo: Vec<At<String>>,
+}
+
+/// What happens to units of systemd. A unit is named with its suffix; an instance as `getty@tty1.service`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnitsToml {
+    /// Units that get the symbolic links which `systemctl enable` would make.
+    #[serde(default)]
+    pub enable: Vec<At<String>>,
+    /// Units that lose those links; one that nothing brings is left alone.
+    #[serde(default)]
+    pub disable: Vec<At<String>>,
+    /// Units that nothing can start, whether they exist or not.
+    #[serde(default)]
+    pub mask: Vec<At<String>>,
+}
+
+/// Owner and mode of a path.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PathToml {
+    /// `user:group`, names of the base or numbers.
+    pub owner: Option<At<String>>,
+    /// Octal permissions in quotes (`"0600"`).
+    pub mode: Option<At<String>>,
+}

@@ -1,0 +1,270 @@
+//! A project: every file of it that this crate knows, read and held against each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use crate::board::{Board, BoardToml, check_board};
+use crate::document;
+use crate::finding::{Finding, Findings, Place, SourceFile};
+use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
+use crate::kernel::Kernel;
+use crate::layout::{Card, Layout, LayoutToml, check_layout};
+use crate::names::{name_fault, quoted, suggest};
+use crate::overlay::Overlay;
+use crate::sources::Sources;
+
+/// Everything that a project describes, checked.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its root folder.
+    pub root: PathBuf,
+    /// `images/fleet.toml`.
+    pub fleet: Fleet,
+    /// `boards/*/board.toml` by name.
+    pub boards: BTreeMap<String, Board>,
+    /// `images/layouts/*.toml` by name.
+    pub layouts: BTreeMap<String, Layout>,
+    /// `overlays/*/` by name.
+    pub overlays: BTreeMap<String, Overlay>,
+    /// `kernel/`.
+    pub kernel: Kernel,
+    /// `sources.toml`.
+    pub sources: Sources,
+    /// Where each value of a board was written, by board.
+    pub board_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
+    /// Where each value of a layout was written, by layout.
+    pub layout_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
+}
+
+/// A file that could be read, with what was written there.
+struct Loaded<T> {
+    file: Arc<SourceFile>,
+    written: T,
+}
+
+/// The partitions of a layout as written.
+struct Partitions {
+    places: Vec<Place>,
+    /// Whether the layout has no faults of its own; one that has would only repeat them on each board.
+    sound: bool,
+}
+
+impl Project {
+    /// Reads the project at `root`. Everything that is wrong with it comes back at once, by file and line.
+    pub fn load(root: &Path) -> Result<Self, Findings> {
+        let mut findings = Findings::default();
+        let boards = load_boards(root, &mut findings);
+        let layouts = load_layouts(root, &mut findings);
+        let overlays = load_overlays(root, &mut findings);
+        let kernel = findings.keep_all(Kernel::load(root));
+        let sources = findings.keep_all(Sources::load(root));
+        let known = Known {
+            boards: boards.keys().cloned().collect(),
+            layouts: layouts.keys().cloned().collect(),
+            overlays: overlays.keys().cloned().collect(),
+        };
+        let fleet = load::<FleetToml>(root, Path::new("images/fleet.toml"), &mut findings)
+            .map(|fleet| check_fleet(&fleet.file, &fleet.written, &known, &mut findings))
+            .unwrap_or_default();
+
+        let mut board_origins = BTreeMap::new();
+        let mut checked_boards = BTreeMap::new();
+        for (name, Loaded { file, written }) in only_loaded(boards) {
+            let before = findings.0.len();
+            let board = check_board(&name, &file, &written, &mut findings);
+            if findings.0.len() == before {
+                check_device_tree(root, &file, &written, &board, &mut findings);
+            }
+            board_origins.insert(name.clone(), written.origins(&file));
+            checked_boards.insert(name, board);
+        }
+        let mut layout_origins = BTreeMap::new();
+        let mut checked_layouts = BTreeMap::new();
+        let mut partitions_of = BTreeMap::new();
+        for (name, Loaded { file, written }) in only_loaded(layouts) {
+            let before = findings.0.len();
+            let layout = check_layout(&name, &file, &written, &mut findings);
+            let places = written.partitions.iter().map(|partition| file.place(partition.label.span.clone()));
+            let partitions = Partitions { places: places.collect(), sound: findings.0.len() == before };
+            partitions_of.insert(name.clone(), partitions);
+            layout_origins.insert(name.clone(), written.origins(&file));
+            checked_layouts.insert(name, layout);
+        }
+        check_cards(&fleet, &checked_boards, &checked_layouts, &partitions_of, &mut findings);
+        findings.sort();
+        let (Some(kernel), Some(sources)) = (kernel, sources) else {
+            return Err(findings);
+        };
+        findings.or_value(Self {
+            root: root.to_owned(),
+            fleet,
+            boards: checked_boards,
+            layouts: checked_layouts,
+            overlays: overlays.into_iter().filter_map(|(name, overlay)| Some((name, overlay?))).collect(),
+            kernel,
+            sources,
+            board_origins,
+            layout_origins,
+        })
+    }
+
+    /// The node called `name`; the finding about an unknown one says which was probably meant.
+    pub fn node(&self, name: &str) -> Result<&Node, Finding> {
+        self.fleet
+            .nodes
+            .iter()
+            .find(|node| node.name == name)
+            .ok_or_else(|| {
+                let names = self.fleet.nodes.iter().map(|node| node.name.as_str());
+                Finding::new(format!("there is no node {}", quoted(name))).hint(suggest(name, names))
+            })
+    }
+}
+
+/// The source of a board's device tree is there.
+fn check_device_tree(
+    root: &Path,
+    file: &Arc<SourceFile>,
+    written: &BoardToml,
+    board: &Board,
+    findings: &mut Findings,
+) {
+    if let (Some(written), Some(tree)) = (&written.device_tree, &board.device_tree)
+        && !root.join(&tree.source).is_file()
+    {
+        findings.push(
+            Finding::new(format!("there is no file `{}`", tree.source.display()))
+                .at(file.place(written.source.span.clone()))
+                .hint("`source` is a file in the board's folder"),
+        );
+    }
+}
+
+/// Holds each layout against each board that some node brings it together with.
+fn check_cards(
+    fleet: &Fleet,
+    boards: &BTreeMap<String, Board>,
+    layouts: &BTreeMap<String, Layout>,
+    partitions_of: &BTreeMap<String, Partitions>,
+    findings: &mut Findings,
+) {
+    let mut seen = BTreeSet::new();
+    for node in &fleet.nodes {
+        let (Some(layout), Some(partitions), Some(board), Some(origin)) = (
+            layouts.get(&node.layout),
+            partitions_of.get(&node.layout),
+            boards.get(&node.board),
+            node.origins.iter().find(|origin| origin.name == "board"),
+        ) else {
+            continue;
+        };
+        if !seen.insert((&node.layout, &node.board)) {
+            continue;
+        }
+        let card = Card { layout, places: &partitions.places, board, chosen: &origin.place };
+        card.check_count(findings);
+        if partitions.sound {
+            card.check_room(findings);
+        }
+    }
+}
+
+/// What could be read of `files`.
+fn only_loaded<T>(files: BTreeMap<String, Option<Loaded<T>>>) -> impl Iterator<Item = (String, Loaded<T>)> {
+    files.into_iter().filter_map(|(name, loaded)| Some((name, loaded?)))
+}
+
+/// `path` below `root` as `T`, or `None` with what is wrong.
+fn load<T: DeserializeOwned + JsonSchema>(
+    root: &Path,
+    path: &Path,
+    findings: &mut Findings,
+) -> Option<Loaded<T>> {
+    let file = findings.keep(SourceFile::load(root, path))?;
+    let written = document::parse(&file, findings)?;
+    Some(Loaded { file, written })
+}
+
+/// `boards/*/board.toml` by the folder's name. A board whose file has faults is still known by its name.
+fn load_boards(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option<Loaded<BoardToml>>> {
+    let mut boards = BTreeMap::new();
+    for (name, path) in entries(root, Path::new("boards"), findings) {
+        if root.join(&path).is_dir() {
+            check_entry_name(&name, &path, "board", findings);
+            let board = load(root, &path.join("board.toml"), findings);
+            boards.insert(name, board);
+        }
+    }
+    boards
+}
+
+/// `images/layouts/*.toml` by the file's name without `.toml`.
+fn load_layouts(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option<Loaded<LayoutToml>>> {
+    let mut layouts = BTreeMap::new();
+    for (name, path) in entries(root, Path::new("images/layouts"), findings) {
+        if let Some(name) = name.strip_suffix(".toml") {
+            check_entry_name(name, &path, "layout", findings);
+            layouts.insert(name.to_owned(), load(root, &path, findings));
+        }
+    }
+    layouts
+}
+
+/// `overlays/*/` by the folder's name. An overlay that has faults is still known by its name.
+fn load_overlays(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option<Overlay>> {
+    let mut overlays = BTreeMap::new();
+    for (name, path) in entries(root, Path::new("overlays"), findings) {
+        if root.join(&path).is_dir() {
+            let overlay = findings.keep_all(Overlay::load(root, &name));
+            overlays.insert(name, overlay);
+        }
+    }
+    overlays
+}
+
+/// A name that is taken from a path obeys the rules of names.
+fn check_entry_name(name: &str, path: &Path, what: &str, findings: &mut Findings) {
+    if let Some(fault) = name_fault(name) {
+        findings.push(
+            Finding::new(format!(
+                "`{}`: {what} name {} {fault}",
+                path.display(),
+                quoted(name)
+            ))
+            .hint("names are lower-case letters, digits and inner hyphens, 63 at most"),
+        );
+    }
+}
+
+/// The entries of a folder, by name, without hidden ones.
+fn entries(root: &Path, folder: &Path, findings: &mut Findings) -> Vec<(String, PathBuf)> {
+    let read = std::fs::read_dir(root.join(folder)).and_then(|entries| {
+        entries
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<Result<Vec<_>, _>>()
+    });
+    let names = read.map_err(|error| {
+        Finding::new(format!("cannot read folder `{}`: {error}", folder.display()))
+            .hint("a project has `boards/`, `kernel/`, `overlays/`, `images/` and `sources.toml`; is this its root?")
+    });
+    let mut entries = Vec::new();
+    for name in findings.keep(names).unwrap_or_default() {
+        match name.into_string() {
+            Ok(name) if name.starts_with('.') => {}
+            Ok(name) => entries.push((name.clone(), folder.join(name))),
+            Err(name) => findings.push(
+                Finding::new(format!(
+                    "the name {name:?} in `{}` is not UTF-8",
+                    folder.display()
+                ))
+                .hint("rename or remove it"),
+            ),
+        }
+    }
+    entries.sort();
+    entries
+}

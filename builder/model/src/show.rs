@@ -1,0 +1,82 @@
+//! Each value of a node and where it was written.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::finding::Finding;
+use crate::fleet::Origin;
+use crate::project::Project;
+
+/// A value of a node, as people and programs read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// The value's name (`address`).
+    pub name: String,
+    /// The value as text.
+    pub value: String,
+    /// The file that says it, relative to the project's root.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// How the value came about, where it was not written literally for this node.
+    pub note: Option<String>,
+}
+
+impl From<&Origin> for Shown {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            name: origin.name.clone(),
+            value: origin.value.clone(),
+            file: origin.place.file.path.clone(),
+            line: origin.place.line_column().0,
+            note: origin.note.clone(),
+        }
+    }
+}
+
+/// Each value of the node called `name`: its own, then those of its board and of its layout.
+pub fn values(project: &Project, name: &str) -> Result<Vec<Shown>, Finding> {
+    let node = project.node(name)?;
+    let board = project.board_origins.get(&node.board);
+    let layout = project.layout_origins.get(&node.layout);
+    let all = node
+        .origins
+        .iter()
+        .chain(board.into_iter().flatten())
+        .chain(layout.into_iter().flatten());
+    Ok(all.map(Shown::from).collect())
+}
+
+/// The values as text, a line each: name, value, place and note in columns.
+pub fn text(values: &[Shown]) -> String {
+    let places: Vec<_> = values
+        .iter()
+        .map(|shown| format!("{}:{}", shown.file.display(), shown.line))
+        .collect();
+    let width =
+        |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+    let names = width(&mut values.iter().map(|shown| shown.name.as_str()));
+    // One long value must not push every place off the screen.
+    let contents = width(&mut values.iter().map(|shown| shown.value.as_str())).min(WIDEST);
+    let files = width(&mut places.iter().map(String::as_str));
+    let mut lines = String::new();
+    for (shown, place) in values.iter().zip(&places) {
+        let note = shown.note.as_deref().unwrap_or_default();
+        let line = format!(
+            "{:names$}  {:contents$}  {place:files$}  {note}",
+            shown.name, shown.value
+        );
+        lines.push_str(line.trim_end());
+        lines.push('\n');
+    }
+    lines
+}
+
+/// Widest column of values, in characters.
+const WIDEST: usize = 48;
+
+/// The values as a JSON array of name, value, file, line and note.
+pub fn json(values: &[Shown]) -> serde_json::Value {
+    serde_json::json!(values)
+}

@@ -1,0 +1,190 @@
+//! What is fetched: source sets, where each part of one comes from, and who must have signed it.
+//!
+//! A set is complete in itself (kernel, U-Boot, base), so that two sets are never mixed by accident. What a set resolved
+//! to stands in `sources.lock`. Names of Debian mirrors stand in neither: the host's apt configuration knows them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::finding::{Finding, Findings, SourceFile};
+
+mod check;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+use check::unknown;
+pub use written::SourcesToml;
+
+/// `sources.toml`, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    /// The set that is used where none is named; it is in `sets`.
+    pub default: String,
+    /// Source sets by name.
+    pub sets: BTreeMap<String, SourceSet>,
+}
+
+/// A complete set of sources.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceSet {
+    /// Its name.
+    pub name: String,
+    /// What it is, for people.
+    pub description: String,
+    /// The kernel's source.
+    pub kernel: Source,
+    /// U-Boot's source.
+    pub u_boot: Source,
+    /// The userland.
+    pub base: BaseSource,
+}
+
+/// Where a source tarball comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The upstream tarball of a Debian source package.
+    Archive {
+        /// The archive.
+        archive: Arc<Archive>,
+        /// The source package.
+        package: String,
+        /// The newest version of this series is taken.
+        series: Series,
+    },
+    /// kernel.org's signed sums.
+    KernelOrg {
+        /// The newest version of this series is taken.
+        series: Series,
+        /// Folders that hold `v6.x/`; each ends in `/`.
+        mirrors: Vec<String>,
+        /// Who signs the sums.
+        signer: Arc<Signer>,
+    },
+    /// A release of U-Boot with a detached signature.
+    Release {
+        /// The release.
+        version: String,
+        /// Folders that hold the tarball; each ends in `/`.
+        mirrors: Vec<String>,
+        /// Who signs it.
+        signer: Arc<Signer>,
+    },
+}
+
+/// Where a userland comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseSource {
+    /// mmdebstrap makes it from an archive.
+    Archive {
+        /// The archive.
+        archive: Arc<Archive>,
+        /// Debian's name of the architecture.
+        architecture: String,
+    },
+    /// A Gentoo stage3 tarball.
+    Stage3 {
+        /// `arm64-systemd`.
+        flavor: String,
+        /// Folders that hold `latest-stage3-<flavor>.txt`; each ends in `/`.
+        mirrors: Vec<String>,
+        /// Who signs it.
+        signer: Arc<Signer>,
+    },
+}
+
+/// A Debian archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// Suite or code name.
+    pub suite: String,
+    /// Components, at least one.
+    pub components: Vec<String>,
+    /// Who signs `InRelease`.
+    pub signer: Arc<Signer>,
+}
+
+/// Keys whose signatures count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// Its name in `sources.toml`.
+    pub name: String,
+    /// File of OpenPGP certificates; relative to the project's root, or absolute.
+    pub keyring: PathBuf,
+    /// Primary fingerprints, upper case without spaces. Empty: every key of the keyring counts.
+    pub fingerprints: Vec<String>,
+    /// How to get the keyring.
+    pub obtain: String,
+}
+
+/// A series of versions: `6.12` holds 6.12 and 6.12.107, not 6.1 and not 6.120.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Series(String);
+
+impl Series {
+    /// A series: numbers with dots between them.
+    pub fn parse(text: &str) -> Option<Self> {
+        version_numbers(text).map(|_| Self(text.to_owned()))
+    }
+
+    /// Whether `version` is one of the series.
+    pub fn holds(&self, version: &str) -> bool {
+        version
+            .strip_prefix(&self.0)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// The series as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The numbers of a version such as `6.12.107`, for comparing; `None` where it has anything else (`6.13-rc2`).
+pub fn version_numbers(version: &str) -> Option<Vec<u64>> {
+    version
+        .split('.')
+        .map(|part| {
+            let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| part.parse().ok()).flatten()
+        })
+        .collect()
+}
+
+impl Sources {
+    /// Reads and checks `sources.toml` in the project's folder `root`.
+    pub fn load(root: &Path) -> Result<Self, Findings> {
+        let file = SourceFile::load(root, Path::new("sources.toml"))?;
+        Self::check(&file)
+    }
+
+    /// The set `name`, or the default one.
+    pub fn set(&self, name: Option<&str>) -> Result<&SourceSet, Finding> {
+        let name = name.unwrap_or(&self.default);
+        self.sets.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.sets.keys().map(String::as_str).collect();
+            unknown("source set", name, &names)
+        })
+    }
+}
+
+/// The URL of a folder as mirrors are kept: http or https, a host, one `/` at the end. `None` if it is none.
+pub fn normal_mirror(url: &str) -> Option<String> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let bad = |c: char| c.is_whitespace() || c.is_control() || "?#\\\"<>".contains(c);
+    if rest.is_empty() || rest.starts_with('/') || rest.contains(bad) {
+        return None;
+    }
+    Some(format!("{}/", url.trim_end_matches('/')))
+}

@@ -1,0 +1,152 @@
+use super::*;
+
+const GOOD: &str = r#"
+default = "debian"
+
+[signers.debian]
+keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+obtain = "install debian-archive-keyring"
+
+[signers.kernel-org]
+keyring = "keys/kernel-org.asc"
+fingerprints = ["B886 8C80 BA62 A1FF FAF5  FDA9 632D 3A06 589D A6B1"]
+obtain = "gpg"
+
+[sets.debian]
+description = "d"
+archive = { suite = "trixie", components = ["main"], signer = "debian" }
+kernel.archive = { package = "linux", series = "6.12" }
+u-boot.archive = { package = "u-boot", series = "2025.01" }
+base.archive = { architecture = "arm64" }
+
+[sets.gentoo]
+description = "g"
+kernel.kernel-org = { series = "6.18", mirrors = ["https://a.example/k"], signer = "kernel-org" }
+u-boot.release = { version = "2025.01", mirrors = ["https://a.example/u/"], signer = "kernel-org" }
+base.stage3 = { flavor = "arm64-systemd", mirrors = ["https://a.example/g"], signer = "kernel-org" }
+"#;
+
+fn check(text: &str) -> Result<Sources, Findings> {
+    Sources::check(&Arc::new(SourceFile {
+        path: "sources.toml".into(),
+        text: text.into(),
+    }))
+}
+
+/// The messages of a text in which `old` was replaced by `new`.
+fn messages(old: &str, new: &str) -> Vec<String> {
+    assert!(GOOD.contains(old), "{old}");
+    match check(&GOOD.replacen(old, new, 1)) {
+        Ok(_) => Vec::new(),
+        Err(findings) => findings.0.into_iter().map(|finding| finding.message).collect(),
+    }
+}
+
+#[test]
+fn a_good_file_becomes_two_complete_sets() {
+    let sources = check(GOOD).unwrap();
+    assert_eq!(sources.set(None).unwrap().name, "debian");
+    let Source::KernelOrg { mirrors, signer, .. } = &sources.set(Some("gentoo")).unwrap().kernel else {
+        panic!("{sources:?}")
+    };
+    assert_eq!(mirrors, &["https://a.example/k/"]);
+    assert_eq!(signer.fingerprints, ["B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1"]);
+}
+
+#[test]
+fn a_set_that_does_not_exist_is_named_with_the_nearest() {
+    let finding = check(GOOD).unwrap().set(Some("gento")).unwrap_err();
+    assert_eq!(finding.message, "there is no source set `gento`");
+    assert_eq!(finding.hint.as_deref(), Some("did you mean `gentoo`?"));
+}
+
+#[test]
+fn each_rule_has_its_finding() {
+    for (old, new, expected) in [
+        (
+            "default = \"debian\"",
+            "default = \"debain\"",
+            "there is no source set `debain`",
+        ),
+        (
+            "signer = \"debian\"",
+            "signer = \"debina\"",
+            "there is no signer `debina`",
+        ),
+        (
+            "B886 ",
+            "",
+            "`8C80 BA62 A1FF FAF5  FDA9 632D 3A06 589D A6B1` is no OpenPGP fingerprint",
+        ),
+        ("\"trixie\"", "\"../trixie\"", "`../trixie` is no name of a suite"),
+        (
+            "components = [\"main\"]",
+            "components = []",
+            "the archive has no components",
+        ),
+        ("\"6.12\"", "\"6.x\"", "`6.x` is no version"),
+        ("\"linux\"", "\"a/b\"", "`a/b` is no name of a source package"),
+        (
+            "[\"https://a.example/k\"]",
+            "[]",
+            "there is no mirror to fetch this from",
+        ),
+        (
+            "https://a.example/k",
+            "ftp://a.example/k",
+            "`ftp://a.example/k` is no mirror",
+        ),
+        ("https://a.example/k", "https:///k", "`https:///k` is no mirror"),
+        ("\"keys/kernel-org.asc\"", "\"\"", "the keyring has no path"),
+        (
+            "archive = { suite = \"trixie\", components = [\"main\"], signer = \"debian\" }\n",
+            "",
+            "this comes from an archive, but the set names none",
+        ),
+        (
+            "kernel.archive = { package",
+            "kernel.tarball = { package",
+            "unknown variant `tarball`, expected `archive` or `kernel-org`",
+        ),
+        (
+            "package = \"linux\"",
+            "packet = \"linux\"",
+            "unknown field `packet`, expected `package` or `series`",
+        ),
+    ] {
+        let found = messages(old, new);
+        assert!(
+            found.iter().any(|message| message == expected),
+            "{expected}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn all_findings_come_at_once_with_their_places() {
+    let text = GOOD.replace("\"trixie\"", "\"\"").replace("\"6.18\"", "\"new\"");
+    let findings = check(&text).unwrap_err();
+    let places: Vec<_> = findings
+        .0
+        .iter()
+        .map(|finding| finding.place.as_ref().unwrap().line_column().0)
+        .collect();
+    assert_eq!(places, [15, 22], "{findings}");
+}
+
+#[test]
+fn a_series_holds_its_own_releases_only() {
+    let series = Series::parse("6.12").unwrap();
+    for (version, held) in [
+        ("6.12", true),
+        ("6.12.107", true),
+        ("6.1", false),
+        ("6.120", false),
+        ("6.12-rc1", false),
+    ] {
+        assert_eq!(series.holds(version), held, "{version}");
+    }
+    for bad in ["", "6.", ".6", "6..1", "6.12-rc1", "99999999999999999999999"] {
+        assert!(Series::parse(bad).is_none(), "{bad}");
+    }
+}

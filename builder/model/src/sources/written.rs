@@ -1,0 +1,168 @@
+//! `sources.toml` as written.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// `sources.toml` as written.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourcesToml {
+    /// The set that is used where none is named.
+    #[schemars(with = "String")]
+    pub(super) default: Spanned<String>,
+    /// Who signs, by name.
+    #[schemars(with = "BTreeMap<String, SignerToml>")]
+    pub(super) signers: BTreeMap<Spanned<String>, SignerToml>,
+    /// Source sets by name.
+    #[schemars(with = "BTreeMap<String, SetToml>")]
+    pub(super) sets: BTreeMap<Spanned<String>, SetToml>,
+}
+
+/// `[signers.<name>]`: keys whose signatures count.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SignerToml {
+    /// File of OpenPGP certificates, armored or binary; relative to the project's root, or absolute.
+    #[schemars(with = "String")]
+    pub(super) keyring: Spanned<String>,
+    /// Primary fingerprints (40 or 64 hexadecimal digits, spaces allowed). Empty: every key of the keyring.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) fingerprints: Vec<Spanned<String>>,
+    /// How to get the keyring: quoted where it is missing.
+    pub(super) obtain: String,
+}
+
+/// `[sets.<name>]`: one complete set of sources.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SetToml {
+    /// What it is, for people.
+    pub(super) description: String,
+    /// The Debian archive that its parts may come from.
+    pub(super) archive: Option<ArchiveToml>,
+    /// The kernel's source.
+    #[schemars(with = "KernelToml")]
+    pub(super) kernel: Spanned<KernelToml>,
+    /// U-Boot's source.
+    #[serde(rename = "u-boot")]
+    #[schemars(with = "UBootToml")]
+    pub(super) u_boot: Spanned<UBootToml>,
+    /// The userland that the overlays are laid over.
+    #[schemars(with = "BaseToml")]
+    pub(super) base: Spanned<BaseToml>,
+}
+
+/// A Debian archive. Its mirror is the host's own, or `--mirror`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ArchiveToml {
+    /// Suite or code name, as `dists/<suite>/InRelease` names it.
+    #[schemars(with = "String")]
+    pub(super) suite: Spanned<String>,
+    /// Components of the base; sources are looked for in the same.
+    #[schemars(with = "Vec<String>")]
+    pub(super) components: Vec<Spanned<String>>,
+    /// Who signs `InRelease`.
+    #[schemars(with = "String")]
+    pub(super) signer: Spanned<String>,
+}
+
+/// Where a kernel may come from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum KernelToml {
+    /// A source package of the set's archive.
+    Archive(PackageToml),
+    /// kernel.org: the newest release of a series in `sha256sums.asc`.
+    KernelOrg(KernelOrgToml),
+}
+
+/// Where U-Boot may come from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum UBootToml {
+    /// A source package of the set's archive.
+    Archive(PackageToml),
+    /// A release tarball with a detached signature beside it.
+    Release(ReleaseToml),
+}
+
+/// Where a base may come from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum BaseToml {
+    /// Made by mmdebstrap from the set's archive.
+    Archive(BaseArchiveToml),
+    /// A Gentoo stage3 tarball.
+    Stage3(Stage3Toml),
+}
+
+/// A source package of an archive.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PackageToml {
+    /// Name of the source package.
+    #[schemars(with = "String")]
+    pub(super) package: Spanned<String>,
+    /// Upstream series: `6.12` takes the newest `6.12.N`.
+    #[schemars(with = "String")]
+    pub(super) series: Spanned<String>,
+}
+
+/// kernel.org.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KernelOrgToml {
+    /// `6.18` takes the newest `6.18.N`.
+    #[schemars(with = "String")]
+    pub(super) series: Spanned<String>,
+    /// Folders that hold `v6.x/`, first to last.
+    #[schemars(with = "Vec<String>")]
+    pub(super) mirrors: Spanned<Vec<Spanned<String>>>,
+    /// Who signs `sha256sums.asc`.
+    #[schemars(with = "String")]
+    pub(super) signer: Spanned<String>,
+}
+
+/// A release beside its signature.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseToml {
+    /// The release, exactly.
+    #[schemars(with = "String")]
+    pub(super) version: Spanned<String>,
+    /// Folders that hold `u-boot-<version>.tar.bz2` and its `.sig`, first to last.
+    #[schemars(with = "Vec<String>")]
+    pub(super) mirrors: Spanned<Vec<Spanned<String>>>,
+    /// Who signs the tarball.
+    #[schemars(with = "String")]
+    pub(super) signer: Spanned<String>,
+}
+
+/// A userland that mmdebstrap makes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BaseArchiveToml {
+    /// Debian's name of the architecture.
+    #[schemars(with = "String")]
+    pub(super) architecture: Spanned<String>,
+}
+
+/// A Gentoo stage3.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stage3Toml {
+    /// What follows `stage3-` in the tarball's name: `arm64-systemd`.
+    #[schemars(with = "String")]
+    pub(super) flavor: Spanned<String>,
+    /// Folders that hold `latest-stage3-<flavor>.txt`, first to last.
+    #[schemars(with = "Vec<String>")]
+    pub(super) mirrors: Spanned<Vec<Spanned<String>>>,
+    /// Who signs it.
+    #[schemars(with = "String")]
+    pub(super) signer: Spanned<String>,
+}

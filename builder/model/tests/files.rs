@@ -1,0 +1,191 @@
+//! Files and folders that are not what they should be: each is one finding that names it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use model::project::Project;
+use tempfile::TempDir;
+
+/// The smallest project: one board, one layout, one node.
+fn project() -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let good = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/good");
+    for path in ["images/layouts/card.toml", "boards/plain/board.toml"] {
+        write(path, &fs::read_to_string(Path::new(good).join(path)).unwrap());
+    }
+    write("overlays/common/overlay.toml", "");
+    write("images/fleet.toml", FLEET);
+    root
+}
+
+const FLEET: &str = r#"name = "test"
+networks.lan.subnet = "10.0.0.0/24"
+roles.node.overlays = ["common"]
+defaults = { network = "lan", role = "node", board = "plain", layout = "card" }
+clusters.a = { slots = "1", address = "10.0.0.{slot}" }
+"#;
+
+/// What loading `root` finds, with the temporary folder's name taken out.
+fn findings(root: &TempDir) -> String {
+    match Project::load(root.path()) {
+        Ok(_) => "nothing".to_owned(),
+        Err(findings) => findings
+            .to_string()
+            .replace(&root.path().display().to_string(), "ROOT"),
+    }
+}
+
+#[test]
+fn the_smallest_project_is_good() {
+    assert_eq!(findings(&project()), "nothing");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let root = project();
+    fs::remove_file(root.path().join("images/fleet.toml")).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn a_folder_instead_of_a_file_is_named() {
+    let root = project();
+    fs::remove_file(root.path().join("images/fleet.toml")).unwrap();
+    fs::create_dir(root.path().join("images/fleet.toml")).unwrap();
+    fs::create_dir(root.path().join("images/layouts/other.toml")).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn a_socket_instead_of_a_file_is_not_read() {
+    let root = project();
+    let path = root.path().join("images/fleet.toml");
+    fs::remove_file(&path).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn a_file_that_never_ends_is_not_read() {
+    let root = project();
+    let path = root.path().join("images/fleet.toml");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn a_huge_file_is_not_read() {
+    let root = project();
+    let file = fs::File::options()
+        .write(true)
+        .open(root.path().join("images/fleet.toml"))
+        .unwrap();
+    file.set_len(64 << 30).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn a_file_of_nothing_but_faults_gives_a_bounded_answer() {
+    let root = project();
+    let keys: String = (0..20_000)
+        .map(|index| format!("key-{index} = {index}\n"))
+        .collect();
+    fs::write(root.path().join("images/fleet.toml"), format!("{keys}{FLEET}")).unwrap();
+    let said = findings(&root);
+    assert_eq!(said.matches("error: unknown key").count(), 50);
+    assert!(said.contains("and 19950 more in `images/fleet.toml`"), "{said}");
+
+    fs::write(root.path().join("images/fleet.toml"), "= =\n".repeat(100_000)).unwrap();
+    assert_eq!(findings(&root).matches("error:").count(), 50);
+}
+
+#[test]
+fn text_that_is_not_utf8_is_found_where_it_stands() {
+    let root = project();
+    let path = root.path().join("images/fleet.toml");
+    fs::write(
+        &path,
+        [b"# K\xc3\xb6ln\nname = \"K\xf6ln\"\n", FLEET.as_bytes()].concat(),
+    )
+    .unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn utf16_is_not_taken_for_text() {
+    let root = project();
+    let text: Vec<u8> = format!("\u{feff}{FLEET}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(root.path().join("images/fleet.toml"), text).unwrap();
+    let said = findings(&root);
+    assert!(said.contains("is not UTF-8: byte 0xff"), "{said}");
+}
+
+#[test]
+fn zero_bytes_are_found() {
+    let root = project();
+    fs::write(root.path().join("images/fleet.toml"), vec![0; 4096]).unwrap();
+    let said = findings(&root);
+    assert!(
+        said.contains("images/fleet.toml:1:1") && said.matches("error:").count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
+fn missing_folders_are_named() {
+    let root = project();
+    fs::remove_dir_all(root.path().join("boards")).unwrap();
+    fs::remove_dir_all(root.path().join("images/layouts")).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn a_board_without_its_file_is_named() {
+    let root = project();
+    fs::create_dir(root.path().join("boards/empty")).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn names_of_folders_and_files_obey_the_rules_of_names() {
+    let root = project();
+    fs::rename(
+        root.path().join("boards/plain"),
+        root.path().join("boards/Plain Board"),
+    )
+    .unwrap();
+    fs::rename(
+        root.path().join("images/layouts/card.toml"),
+        root.path().join("images/layouts/card_1.toml"),
+    )
+    .unwrap();
+    fs::create_dir(root.path().join("boards").join(OsStr::from_bytes(b"b\xff"))).unwrap();
+    insta::assert_snapshot!(findings(&root));
+}
+
+#[test]
+fn what_is_no_board_or_layout_is_left_alone() {
+    let root = project();
+    for path in [
+        "boards/README.md",
+        "images/layouts/card.toml~",
+        "images/layouts/.card.toml.swp",
+    ] {
+        fs::write(root.path().join(path), b"\xff not ours").unwrap();
+    }
+    fs::create_dir(root.path().join("boards/.git")).unwrap();
+    assert_eq!(findings(&root), "nothing");
+}

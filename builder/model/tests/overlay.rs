@@ -1,0 +1,260 @@
+//! Overlays: what a good one is read as, and which finding each slip gets.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use model::overlay::{Account, Overlay, Source, TargetPath, parse_target_path};
+
+/// A project with the overlay `test` of these files, relative to its folder.
+fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = root.path().join("overlays/test").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    root
+}
+
+fn findings(files: &[(&str, &str)]) -> String {
+    findings_in(project(files).path())
+}
+
+fn findings_in(root: &Path) -> String {
+    match Overlay::load(root, "test") {
+        Ok(overlay) => panic!("accepted: {overlay:?}"),
+        Err(findings) => findings.to_string(),
+    }
+}
+
+fn target(path: &str) -> TargetPath {
+    parse_target_path(path).unwrap()
+}
+
+#[test]
+fn files_templates_links_and_directories_get_owner_and_mode() {
+    let root = project(&[
+        (
+            "overlay.toml",
+            r#"
+                description = "a test"
+                directories = ["/srv/data"]
+                remove = ["/etc/motd"]
+                [defaults]
+                mode = "0640"
+                [packages]
+                debian = ["zsh", "btrfs-progs"]
+                gentoo = ["sys-fs/btrfs-progs"]
+                [units]
+                enable = ["ssh.service", "serial-getty@ttyS0.service"]
+                mask = ["apt-daily.timer"]
+                [links]
+                "/etc/localtime" = "/usr/share/zoneinfo/UTC"
+                [paths]
+                "/etc/ssh/key" = { mode = "0600" }
+                "/etc/**" = { owner = "root:adm" }
+                "/etc/ssh/*" = { mode = "0444" }
+                "/srv/data" = { mode = "1777", owner = "33:33" }
+            "#,
+        ),
+        ("files/etc/motd.d/hello", "hello\n"),
+        ("templates/etc/ssh/key.hbs", "{{key}}"),
+        ("README.md", "notes"),
+    ]);
+    let overlay = Overlay::load(root.path(), "test").unwrap_or_else(|findings| panic!("{findings}"));
+    let shown: Vec<_> = overlay
+        .entries
+        .iter()
+        .map(|(path, entry)| {
+            let what = match &entry.source {
+                Source::Verbatim(bytes) => format!("file of {} bytes", bytes.len()),
+                Source::Template(file) => format!("template {}", file.path.display()),
+                Source::Directory => "directory".to_owned(),
+                Source::Link(target) => format!("link to {target}"),
+            };
+            let group = match &entry.owner.group {
+                Account::Id(id) => id.to_string(),
+                Account::Name(name) => name.clone(),
+            };
+            format!("{path} {:04o} {group} {what}", entry.mode)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "/etc/localtime 0777 adm link to /usr/share/zoneinfo/UTC",
+            "/etc/motd.d/hello 0640 adm file of 6 bytes",
+            "/etc/ssh/key 0600 adm template overlays/test/templates/etc/ssh/key.hbs",
+            "/srv/data 1777 33 directory",
+        ]
+    );
+    assert_eq!(overlay.removals[0].value, target("/etc/motd"));
+    assert_eq!(overlay.units.enable[1].value, "serial-getty@ttyS0.service");
+    assert_eq!(overlay.units.enable[1].place.line_column().0, 11);
+    assert_eq!(
+        overlay.packages.debian.iter().collect::<Vec<_>>(),
+        ["btrfs-progs", "zsh"]
+    );
+}
+
+/// Each slip in `overlay.toml` with words of the finding it must get. The file `/etc/foo` is there.
+const SLIPS: &[(&str, &str)] = &[
+    ("colour = 1", "unknown key `colour`"),
+    ("[units]\nenabel = []", "did you mean `enable`?"),
+    ("[paths]\n\"/etc/foo\" = { mode = 600 }", "must be a string"),
+    (
+        "[paths]\n\"/etc/foo\" = { mode = \"0800\" }",
+        "the mode `0800` is not octal permissions",
+    ),
+    (
+        "[paths]\n\"/etc/foo\" = { mode = \"rw-\" }",
+        "the mode `rw-` is not octal permissions",
+    ),
+    (
+        "[paths]\n\"/etc/foo\" = { mode = \"+600\" }",
+        "the mode `+600` is not octal permissions",
+    ),
+    (
+        "[paths]\n\"/etc/foo\" = { owner = \"root\" }",
+        "the owner `root` is not `user:group`",
+    ),
+    (
+        "[paths]\n\"/etc/foo\" = { owner = \"0:4294967295\" }",
+        "is not `user:group`",
+    ),
+    (
+        "[paths]\n\"/etc/foo\" = {}",
+        "declares neither an owner nor a mode",
+    ),
+    (
+        "[paths]\n\"/etc/fooo\" = { mode = \"0600\" }",
+        "did you mean `/etc/foo`?",
+    ),
+    (
+        "[paths]\n\"/etc/*.d/*\" = { mode = \"0600\" }",
+        "nothing of this overlay is `/etc/*.d/*`",
+    ),
+    (
+        "directories = [\"/etc/../../root\"]",
+        "the path `/etc/../../root` has the component `..`",
+    ),
+    (
+        "directories = [\"srv\"]",
+        "the path `srv` does not start with `/`",
+    ),
+    ("remove = [\"/\"]", "the path `/` is the root itself"),
+    (
+        "[links]\n\"/etc/foo\" = \"bar\"",
+        "`/etc/foo` comes from overlays/test/files/etc/foo and from overlays/test/overlay.toml:3",
+    ),
+    (
+        "[links]\n\"/etc/bar\" = \"\"",
+        "the target of a link has 1 to 4095 bytes",
+    ),
+    ("[links]\n\"/etc/foo/bar\" = \"x\"", "lies in `/etc/foo`"),
+    (
+        "[units]\nenable = [\"ssh\"]",
+        "`ssh` cannot name a unit: it has no suffix",
+    ),
+    (
+        "[units]\nenable = [\"ssh.servcie\"]",
+        "it ends in `.servcie`, which is no kind of unit",
+    ),
+    ("[units]\nenable = [\"a b.service\"]", "it has the character ` `"),
+    (
+        "[units]\nenable = [\"@x.service\"]",
+        "it has no name before its suffix",
+    ),
+    ("[units]\nenable = [\"../x.service\"]", "it has the character `/`"),
+    (
+        "[units]\nenable = [\"a.service\"]\nmask = [\"a.service\"]",
+        "unit `a.service` is given twice",
+    ),
+    (
+        "[packages]\ndebian = [\"sys-fs/btrfs-progs\"]",
+        "cannot name a package",
+    ),
+    (
+        "[packages]\ndebian = [\"--allow\"]",
+        "`--allow` cannot name a package",
+    ),
+    ("[packages]\ngentoo = [\"btrfs-progs\"]", "category and name"),
+];
+
+#[test]
+fn every_slip_gets_its_finding_with_file_and_line() {
+    for (slip, expected) in SLIPS {
+        let text = format!("description = \"a test\"\n{slip}\n");
+        let found = findings(&[("overlay.toml", &text), ("files/etc/foo", "")]);
+        assert!(found.contains(expected), "{slip}:\n{found}");
+        assert!(found.contains("overlays/test/overlay.toml:"), "{slip}:\n{found}");
+    }
+}
+
+#[test]
+fn all_slips_are_found_at_once() {
+    let found = findings(&[
+        (
+            "overlay.toml",
+            "description = \"\"\nremove = [\"x\"]\n[units]\nenable = [\"y\"]\n",
+        ),
+        ("templates/etc/foo", "no template"),
+        ("fiels/etc/foo", ""),
+    ]);
+    for expected in [
+        "the overlay has no description",
+        "the path `x` does not start",
+        "`y` cannot name a unit",
+        "`overlays/test/templates/etc/foo` is not a template",
+        "`overlays/test/fiels` has no meaning in an overlay",
+        "did you mean `files`?",
+    ] {
+        assert!(found.contains(expected), "{expected}:\n{found}");
+    }
+}
+
+#[test]
+fn what_is_no_plain_file_is_refused() {
+    let root = project(&[
+        ("overlay.toml", "description = \"a test\"\n"),
+        ("files/etc/foo", ""),
+    ]);
+    let etc = root.path().join("overlays/test/files/etc");
+    symlink("/etc/shadow", etc.join("shadow")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(etc.join("socket")).unwrap();
+    let found = findings_in(root.path());
+    assert!(
+        found.contains("`overlays/test/files/etc/shadow` is a symbolic link")
+            && found.contains("[links] \"/etc/shadow\" = \"target\""),
+        "{found}"
+    );
+    assert!(
+        found.contains("`overlays/test/files/etc/socket` is neither a file nor a folder"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_path_comes_from_one_place_and_names_stay_within_the_folder() {
+    let found = findings(&[
+        ("overlay.toml", "description = \"a test\"\n"),
+        ("files/etc/foo", ""),
+        ("templates/etc/foo.hbs", ""),
+    ]);
+    assert!(
+        found.contains(
+            "`/etc/foo` comes from overlays/test/files/etc/foo and from overlays/test/templates/etc/foo.hbs"
+        ),
+        "{found}"
+    );
+    let root = tempfile::tempdir().unwrap();
+    for name in ["../test", "", "a/b", "Test"] {
+        assert!(Overlay::load(root.path(), name).is_err(), "{name}");
+    }
+    let missing = Overlay::load(root.path(), "test").unwrap_err().to_string();
+    assert!(
+        missing.contains("`overlays/test/overlay.toml` does not exist"),
+        "{missing}"
+    );
+}

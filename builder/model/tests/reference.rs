@@ -1,0 +1,178 @@
+//! The reference cluster of this repository: what its files say is what the builder sees.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::finding::{Findings, SourceFile};
+use model::fleet::{Fleet, FleetToml, Known, check_fleet};
+use model::project::Project;
+use model::{document, schema, show};
+
+/// The repository's root.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn reference() -> Project {
+    Project::load(root()).unwrap_or_else(|findings| panic!("{findings}"))
+}
+
+#[test]
+fn holds_46_nodes_on_two_buses() {
+    let nodes = reference().fleet.nodes;
+    let names: Vec<_> = nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names.len(), 46);
+    assert_eq!(
+        (names[0], names[22], names[23], names[45]),
+        ("red-01", "red-23", "blue-01", "blue-23")
+    );
+    let addresses: BTreeSet<_> = nodes.iter().map(|node| node.address.to_string()).collect();
+    assert_eq!(addresses.len(), 46);
+    assert_eq!(
+        (nodes[6].slot, nodes[6].address.to_string()),
+        (7, "172.16.1.7".to_owned())
+    );
+    assert_eq!(
+        (nodes[29].slot, nodes[29].address.to_string()),
+        (7, "172.16.2.7".to_owned())
+    );
+}
+
+#[test]
+fn shows_where_each_value_of_a_node_comes_from() {
+    let project = reference();
+    insta::assert_snapshot!(show::text(&show::values(&project, "red-07").unwrap()));
+}
+
+#[test]
+fn shows_the_same_to_programs() {
+    let project = reference();
+    let json = show::json(&show::values(&project, "blue-23").unwrap());
+    let address = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|value| value["name"] == "address")
+        .unwrap();
+    let line = include_str!("../../../images/fleet.toml")
+        .lines()
+        .position(|line| line.contains("172.16.2.{slot}"))
+        .unwrap();
+    assert_eq!(address["value"], "172.16.2.23");
+    assert_eq!(address["file"], "images/fleet.toml");
+    assert_eq!(address["line"], line + 1);
+}
+
+#[test]
+fn an_unknown_node_is_told_the_nearest_name() {
+    let finding = show::values(&reference(), "red-7").unwrap_err();
+    assert_eq!(finding.message, "there is no node `red-7`");
+    assert_eq!(finding.hint.as_deref(), Some("did you mean `red-07`?"));
+}
+
+/// The reference fleet with `more` at its end.
+fn fleet_with(more: &str) -> Result<Fleet, Findings> {
+    let mut text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    text.push_str(more);
+    let file = Arc::new(SourceFile {
+        path: "images/fleet.toml".into(),
+        text,
+    });
+    let known = Known {
+        boards: ["odroid-c2", "qemu-virt"].map(String::from).into(),
+        layouts: ["card"].map(String::from).into(),
+        overlays: ["common"].map(String::from).into(),
+    };
+    let mut findings = Findings::default();
+    let written: Option<FleetToml> = document::parse(&file, &mut findings);
+    let fleet = written.map(|written| check_fleet(&file, &written, &known, &mut findings));
+    findings.or_value(fleet.unwrap_or_default())
+}
+
+#[test]
+fn node_47_is_five_lines_and_the_examples_of_the_fleet_file_hold() {
+    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    let examples: Vec<String> = text
+        .split("#\n")
+        .map(|block| {
+            block
+                .lines()
+                .filter_map(|line| line.strip_prefix("#   "))
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
+        .filter(|block| !block.is_empty())
+        .collect();
+    let [exception, bus, single] = examples.as_slice() else {
+        panic!("{examples:#?}");
+    };
+    assert_eq!(bus.lines().count(), 5);
+
+    let fleet = fleet_with(bus).unwrap_or_else(|findings| panic!("{findings}"));
+    assert_eq!(fleet.nodes.len(), 47);
+    assert_eq!(
+        (fleet.nodes[46].name.as_str(), fleet.nodes[46].address.to_string()),
+        ("green-01", "172.16.3.1".into())
+    );
+
+    let fleet =
+        fleet_with(&format!("{exception}\n{bus}\n{single}")).unwrap_or_else(|findings| panic!("{findings}"));
+    assert_eq!(fleet.nodes.len(), 48);
+    let node = |name: &str| fleet.nodes.iter().find(|node| node.name == name).unwrap();
+    assert_eq!(node("red-07").address.to_string(), "172.16.1.107");
+    assert_eq!(node("red-07").mac.unwrap().to_string(), "02:00:00:00:01:07");
+    assert_eq!(
+        (node("bench").address.to_string(), node("bench").board.as_str()),
+        ("172.16.3.2".into(), "qemu-virt")
+    );
+}
+
+#[test]
+fn a_24th_node_has_no_port_on_its_switch() {
+    let findings = fleet_with("[nodes.red-24]\ncluster = \"red\"\nslot = 24\n").unwrap_err();
+    assert_eq!(findings.0.len(), 1);
+    assert_eq!(
+        findings.0[0].message,
+        "cluster `red` has 24 nodes and 1 uplink, but its switch has 24 ports"
+    );
+}
+
+/// Editors read the schemas from `schemas/`; they are those of the types that read the files.
+#[test]
+fn the_schemas_beside_the_files_are_current() {
+    for (kind, schema) in schema::schemas() {
+        let path = format!("schemas/{kind}.json");
+        let stored = std::fs::read_to_string(root().join(&path)).unwrap_or_default();
+        assert!(
+            stored == format!("{schema:#}\n"),
+            "{path} is not current: run `portadc schema {kind} > {path}`"
+        );
+    }
+}
+
+/// Every key that a user can write explains itself in the editor.
+#[test]
+fn every_key_of_a_schema_is_described() {
+    fn visit(value: &serde_json::Value, path: &str, bare: &mut Vec<String>) {
+        if let Some(properties) = value["properties"].as_object() {
+            for (key, property) in properties {
+                if property["description"].as_str().is_none_or(str::is_empty) {
+                    bare.push(format!("{path}/{key}"));
+                }
+            }
+        }
+        if let Some(object) = value.as_object() {
+            for (key, child) in object {
+                visit(child, &format!("{path}/{key}"), bare);
+            }
+        }
+    }
+    let mut bare = Vec::new();
+    for (kind, schema) in schema::schemas() {
+        visit(&schema, kind, &mut bare);
+    }
+    assert_eq!(bare, Vec::<String>::new());
+}

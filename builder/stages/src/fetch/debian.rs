@@ -1,0 +1,347 @@
+//! A Debian archive: `InRelease` (signed) vouches for `Sources.xz`, which vouches for source tarballs.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use formats::units::Bytes;
+use liblzma::read::XzDecoder;
+use model::sources::{Archive, Series, version_numbers};
+
+use super::digest::{Sha256Sum, Sum};
+use super::download::{Wanted, fetch};
+use super::http::Http;
+use super::index::Index;
+use super::lock::{LockedArchive, LockedFile, is_plain_name};
+use super::mirror::{Mirrors, shown};
+use super::moment::Moment;
+use super::openpgp::{Keyring, Signed};
+use super::{Network, VerificationFailed};
+use crate::engine::Engine;
+
+/// Larger than any InRelease (140 KB in 2026) by far.
+const INRELEASE_LIMIT: u64 = 8 << 20;
+
+/// How far ahead of this machine's clock an archive may be.
+const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
+
+/// A verified `InRelease` and the mirror it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Release {
+    pub(super) mirror: String,
+    suite: String,
+    version: Option<String>,
+    signer: String,
+    sha256: Sha256Sum,
+    date: Moment,
+    valid_until: Option<Moment>,
+    by_hash: bool,
+    /// Size and SHA-256 of the index of sources of each component.
+    sources: Vec<(String, Bytes, Sha256Sum)>,
+}
+
+/// The newest upstream tarball of a series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Tarball {
+    version: String,
+    file: String,
+    folder: String,
+    size: Bytes,
+    sha256: Sha256Sum,
+}
+
+impl Release {
+    /// The state of `archive` on the first mirror that has it, correctly signed.
+    pub(super) fn resolve(
+        root: &Path,
+        archive: &Archive,
+        mirrors: &Mirrors,
+        network: &Network,
+        now: SystemTime,
+    ) -> Result<Self> {
+        let keyring = Keyring::load(root, &archive.signer)?;
+        let path = inrelease(&archive.suite);
+        let asked = Index {
+            path: &path,
+            limit: INRELEASE_LIMIT,
+            keyring: &keyring,
+        };
+        asked.first_valid(mirrors, network, now, |document, signed, mirror| {
+            Self::parse(document, signed, archive, mirror, now)
+        })
+    }
+
+    /// Reads the signed text and holds it against what is asked for.
+    fn parse(
+        document: &[u8],
+        signed: Signed,
+        archive: &Archive,
+        mirror: &str,
+        now: SystemTime,
+    ) -> Result<Self> {
+        let text = String::from_utf8(signed.text).context("it is no UTF-8 text")?;
+        let (fields, sums) = read_fields(&text);
+        let field = |name: &str| {
+            fields
+                .iter()
+                .find(|(field, _)| *field == name)
+                .map(|(_, value)| *value)
+        };
+        let date = |name: &str| match field(name) {
+            None => Ok(None),
+            Some(text) => match Moment::parse_release(text) {
+                Some(moment) => Ok(Some(moment)),
+                None => bail!("its {name} `{text}` is no date"),
+            },
+        };
+        let suites = [field("Suite"), field("Codename")];
+        if !suites.contains(&Some(archive.suite.as_str())) {
+            let names: Vec<_> = suites.into_iter().flatten().collect();
+            let text = format!(
+                "it is signed, but for `{}`, not for `{}`",
+                names.join("`, `"),
+                archive.suite
+            );
+            return Err(VerificationFailed(text).into());
+        }
+        let made = date("Date")?.context("it has no Date")?;
+        if made > Moment::of(now + CLOCK_SKEW) {
+            let text = format!("it is from the future ({made}): is this machine's clock right?");
+            return Err(VerificationFailed(text).into());
+        }
+        let valid_until = date("Valid-Until")?;
+        if let Some(end) = valid_until.filter(|end| *end < Moment::of(now)) {
+            let text =
+                format!("it was valid until {end}: the mirror is stale, or somebody replays an old state");
+            return Err(VerificationFailed(text).into());
+        }
+        let mut sources = Vec::new();
+        for component in &archive.components {
+            let path = format!("{component}/source/Sources.xz");
+            let (size, sha256) = sums
+                .iter()
+                .find(|(_, _, name)| *name == path)
+                .and_then(|(sum, size, _)| Some((Bytes(size.parse().ok()?), Sha256Sum::parse(sum)?)))
+                .with_context(|| format!("it lists no {path} with a SHA-256"))?;
+            sources.push((path, size, sha256));
+        }
+        Ok(Self {
+            mirror: mirror.to_owned(),
+            suite: archive.suite.clone(),
+            version: field("Version").map(str::to_owned),
+            signer: signed.signer,
+            sha256: Sha256Sum::of(document),
+            date: made,
+            valid_until,
+            by_hash: field("Acquire-By-Hash") == Some("yes"),
+            sources,
+        })
+    }
+
+    /// The archive as the lock keeps it.
+    pub(super) fn lock(&self, archive: &Archive, architecture: &str) -> LockedArchive {
+        LockedArchive {
+            version: self.version.clone(),
+            suite: self.suite.clone(),
+            architecture: architecture.to_owned(),
+            components: archive.components.clone(),
+            sha256: self.sha256,
+            signer: self.signer.clone(),
+            date: self.date,
+            valid_until: self.valid_until,
+        }
+    }
+
+    /// The newest upstream tarball of `series` of the source package `package`.
+    pub(super) fn tarball(
+        &self,
+        engine: &Engine,
+        package: &str,
+        series: &Series,
+        mirrors: &Mirrors,
+        network: &Network,
+    ) -> Result<LockedFile> {
+        // First from where InRelease came: another mirror may be older.
+        let same_first = Mirrors::Known(mirrors.route()?.starting_with(&self.mirror));
+        let mut found = Vec::new();
+        for (path, size, sha256) in &self.sources {
+            let folder = path.trim_end_matches("Sources.xz");
+            let dists = format!("dists/{}", self.suite);
+            let mut paths = vec![format!("{dists}/{path}")];
+            if self.by_hash {
+                // By its hash a mirror still has it while it is being updated.
+                paths.insert(0, format!("{dists}/{folder}by-hash/SHA256/{sha256}"));
+            }
+            let wanted = Wanted {
+                name: "Sources.xz".into(),
+                paths,
+                size: *size,
+                sum: Sum::Sha256(*sha256),
+            };
+            let index = fetch(engine, &wanted, &same_first, network)?;
+            let file = File::open(&index).with_context(|| format!("cannot read {}", index.display()))?;
+            read_sources(BufReader::new(XzDecoder::new(file)), package, &mut found)
+                .with_context(|| format!("cannot read {path} of `{}`", self.suite))?;
+        }
+        if found.is_empty() {
+            bail!(
+                "`{}` has no source package `{package}` with an upstream tarball",
+                self.suite
+            );
+        }
+        let newest = found
+            .iter()
+            .filter(|tarball| series.holds(&tarball.version))
+            .max_by_key(|tarball| version_numbers(&tarball.version));
+        let Some(newest) = newest else {
+            let mut versions: Vec<_> = found.iter().map(|tarball| tarball.version.as_str()).collect();
+            versions.sort_by_key(|version| version_numbers(version));
+            versions.dedup();
+            bail!(
+                "`{}` has no {package} of the series {series}, only {}",
+                self.suite,
+                versions.join(", ")
+            );
+        };
+        Ok(LockedFile {
+            version: newest.version.clone(),
+            path: format!("{}/{}", newest.folder, newest.file),
+            file: newest.file.clone(),
+            size: newest.size,
+            sha256: newest.sha256,
+            signer: self.signer.clone(),
+            index: inrelease(&self.suite),
+            date: self.date,
+        })
+    }
+}
+
+/// Where a suite's `InRelease` is.
+pub(super) fn inrelease(suite: &str) -> String {
+    format!("dists/{suite}/InRelease")
+}
+
+/// The mirror of `mirrors` whose `InRelease` still is the locked one: what a userland may be made from. A mirror that has
+/// moved on would give other packages than the lock decided.
+pub fn check_base(locked: &LockedArchive, mirrors: &Mirrors, network: &Network) -> Result<String> {
+    let route = mirrors.route()?;
+    let http = Http::new(&route, &network.limits)?;
+    let mut failures = Vec::new();
+    for mirror in &route.mirrors {
+        let url = format!("{mirror}{}", inrelease(&locked.suite));
+        failures.push(match http.document(&url, INRELEASE_LIMIT) {
+            Ok(document) if Sha256Sum::of(&document) == locked.sha256 => return Ok(mirror.clone()),
+            Ok(_) => format!("{}: another state of the archive", shown(&url)),
+            Err(trouble) => format!("{}: {}", shown(&url), trouble.into_text()),
+        });
+    }
+    bail!(
+        "the mirror has moved on: none has the locked state of `{}` of {} any more; run `portadc update`\n  {}",
+        locked.suite,
+        locked.date,
+        failures.join("\n  ")
+    )
+}
+
+/// The single-line fields of a Release file, and the lines of its SHA256 list: sum, size, path.
+#[allow(clippy::type_complexity)]
+fn read_fields(text: &str) -> (Vec<(&str, &str)>, Vec<(&str, &str, &str)>) {
+    let (mut fields, mut sums, mut in_sums) = (Vec::new(), Vec::new(), false);
+    for line in text.lines() {
+        if let Some(entry) = line.strip_prefix(' ') {
+            let mut words = entry.split_whitespace();
+            if let (true, Some(sum), Some(size), Some(path)) =
+                (in_sums, words.next(), words.next(), words.next())
+            {
+                sums.push((sum, size, path));
+            }
+        } else if let Some((name, value)) = line.split_once(':') {
+            in_sums = name == "SHA256";
+            fields.push((name, value.trim()));
+        }
+    }
+    (fields, sums)
+}
+
+/// Adds the upstream tarballs of `package` that an index of sources lists. Versions that are not plain numbers (release
+/// candidates) are left out.
+fn read_sources(mut index: impl BufRead, package: &str, found: &mut Vec<Tarball>) -> Result<()> {
+    let (mut ours, mut in_sums, mut folder, mut sums) = (false, false, String::new(), Vec::new());
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let count = index.read_line(&mut line)?;
+        let text = line.trim_end_matches('\n');
+        if text.is_empty() {
+            if ours {
+                found.extend(
+                    sums.iter()
+                        .filter_map(|entry| parse_tarball(entry, package, &folder)),
+                );
+            }
+            (ours, in_sums) = (false, false);
+            folder.clear();
+            sums.clear();
+            if count == 0 {
+                return Ok(());
+            }
+        } else if let Some(entry) = text.strip_prefix(' ') {
+            if in_sums {
+                sums.push(entry.to_owned());
+            }
+        } else if let Some((name, value)) = text.split_once(':') {
+            in_sums = name == "Checksums-Sha256";
+            match name {
+                "Package" => ours = value.trim() == package,
+                "Directory" => value.trim().clone_into(&mut folder),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A line of `Checksums-Sha256`, if it is an upstream tarball: `<package>_<version>.orig.tar.<compression>`.
+fn parse_tarball(entry: &str, package: &str, folder: &str) -> Option<Tarball> {
+    let mut words = entry.split_whitespace();
+    let (sum, size, file) = (words.next()?, words.next()?, words.next()?);
+    let (stem, compression) = file.rsplit_once(".orig.tar.")?;
+    let version = stem.strip_prefix(package)?.strip_prefix('_')?;
+    // A `+dfsg` or `+ds` says that Debian left files out; the version is upstream's.
+    let version = version.split('+').next()?;
+    version_numbers(version)?;
+    let plain = is_plain_name(file) && folder.split('/').all(is_plain_name);
+    (plain && matches!(compression, "xz" | "gz" | "bz2" | "zst")).then_some(())?;
+    Some(Tarball {
+        version: version.to_owned(),
+        file: file.to_owned(),
+        folder: folder.to_owned(),
+        size: Bytes(size.parse().ok()?),
+        sha256: Sha256Sum::parse(sum)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_upstream_tarballs_of_the_package_count() {
+        let sum = "0".repeat(64);
+        let index = format!(
+            "Package: linux\nVersion: 6.12.8-1\nDirectory: pool/main/l/linux\nFiles:\n abc 5 linux_6.12.9.orig.tar.xz\nChecksums-Sha256:\n \
+             {sum} 7 linux_6.12.8.orig.tar.xz\n {sum} 7 linux_6.12.8-1.dsc\n {sum} 7 linux_6.12.8.orig.tar.xz.asc\nHomepage: x\n\n\
+             Package: linux-base\nDirectory: pool/main/l/linux-base\nChecksums-Sha256:\n {sum} 7 linux_9.9.orig.tar.xz\n\n\
+             Package: linux\nDirectory: pool/main/l/linux\nChecksums-Sha256:\n {sum} 9 linux_6.13~rc2.orig.tar.xz\n {sum} 8 linux_6.12.38+ds.orig.tar.gz\n\n\
+             Package: linux\nDirectory: ../../etc\nChecksums-Sha256:\n {sum} 9 linux_6.12.99.orig.tar.xz\n"
+        );
+        let mut found = Vec::new();
+        read_sources(index.as_bytes(), "linux", &mut found).unwrap();
+        let versions: Vec<_> = found
+            .iter()
+            .map(|tarball| (tarball.version.as_str(), tarball.size.0))
+            .collect();
+        assert_eq!(versions, [("6.12.8", 7), ("6.12.38", 8)]);
+    }
+}

@@ -1,0 +1,135 @@
+//! Digests as values.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256, Sha512};
+
+/// A SHA-256, 32 bytes; 64 lower-case hexadecimal digits as text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Sha256Sum([u8; 32]);
+
+impl Sha256Sum {
+    /// The digest of bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of everything that `reader` gives.
+    pub fn of_reader(reader: impl Read) -> io::Result<Self> {
+        Ok(Self(hash::<Sha256>(reader)?.into()))
+    }
+
+    /// 64 hexadecimal digits of either case.
+    pub fn parse(text: &str) -> Option<Self> {
+        parse_hex(text).map(Self)
+    }
+}
+
+/// The digest by which a file is known before it is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Sum {
+    /// What locks keep.
+    Sha256(Sha256Sum),
+    /// What Gentoo signs.
+    Sha512(Box<[u8; 64]>),
+}
+
+impl Sum {
+    /// A SHA-512: 128 hexadecimal digits.
+    pub(super) fn parse_sha512(text: &str) -> Option<Self> {
+        parse_hex(text).map(|bytes| Self::Sha512(Box::new(bytes)))
+    }
+
+    /// The digest of the same kind of everything that `reader` gives.
+    pub(super) fn same_of(&self, reader: impl Read) -> io::Result<Self> {
+        Ok(match self {
+            Self::Sha256(_) => Self::Sha256(Sha256Sum::of_reader(reader)?),
+            Self::Sha512(_) => Self::Sha512(Box::new(hash::<Sha512>(reader)?.into())),
+        })
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sha256(sum) => fmt::Display::fmt(sum, f),
+            Self::Sha512(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+/// Hashes everything that `reader` gives.
+fn hash<H: Digest>(mut reader: impl Read) -> io::Result<sha2::digest::Output<H>> {
+    let mut hash = H::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hash.finalize()),
+            count => hash.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Exactly `N` bytes in hexadecimal digits of either case.
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high << 4 | low) as u8;
+    }
+    Some(bytes)
+}
+
+impl TryFrom<String> for Sha256Sum {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is no SHA-256: 64 hexadecimal digits are one"))
+    }
+}
+
+impl From<Sha256Sum> for String {
+    fn from(sum: Sha256Sum) -> Self {
+        sum.to_string()
+    }
+}
+
+impl fmt::Display for Sha256Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_of_nothing_is_the_known_one() {
+        let known = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Sha256Sum::of(b"").to_string(), known);
+        assert_eq!(Sha256Sum::parse(&known.to_uppercase()), Some(Sha256Sum::of(b"")));
+        for bad in [
+            "",
+            &known[1..],
+            &format!("g{}", &known[1..]),
+            &format!("é{}", &known[2..]),
+        ] {
+            assert!(Sha256Sum::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! `sources.lock`: what the sources resolved to.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use formats::units::Bytes;
+use model::finding::{Findings, SourceFile};
+use model::sources::{BaseSource, Signer, Source, SourceSet};
+use serde::{Deserialize, Serialize};
+
+use super::digest::Sha256Sum;
+use super::moment::Moment;
+
+/// The name of the lock in the project's folder.
+pub const LOCK: &str = "sources.lock";
+
+const HEADER: &str = "# Written by `portadc update`, do not edit: what sources.toml resolved to.\n\n";
+
+/// `sources.lock`: locked sets by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lock {
+    /// Locked sets by name.
+    pub sets: BTreeMap<String, LockedSet>,
+}
+
+/// A set, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedSet {
+    /// The kernel's source.
+    pub kernel: LockedFile,
+    /// U-Boot's source.
+    pub u_boot: LockedFile,
+    /// The userland.
+    pub base: LockedBase,
+}
+
+/// A file whose every byte is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedFile {
+    /// The version in it.
+    pub version: String,
+    /// Its name, a plain one.
+    pub file: String,
+    /// Where it is on a mirror, relative to the mirror's folder.
+    pub path: String,
+    /// Its size.
+    pub size: Bytes,
+    /// Its SHA-256.
+    pub sha256: Sha256Sum,
+    /// Primary fingerprint of who signed `index`.
+    pub signer: String,
+    /// The signed file that vouches for it, relative to the mirror's folder.
+    pub index: String,
+    /// When `index` was made, as it says itself.
+    pub date: Moment,
+}
+
+/// A userland, resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockedBase {
+    /// The state of a Debian archive, from which mmdebstrap makes it.
+    Archive(LockedArchive),
+    /// A stage3 tarball.
+    Stage3(LockedFile),
+}
+
+/// The state of a Debian archive: one `InRelease`, which decides over every package by its hashes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedArchive {
+    /// Debian's version of the release (`13.7`); testing has none.
+    pub version: Option<String>,
+    /// The suite as `dists/<suite>/` names it.
+    pub suite: String,
+    /// Debian's name of the architecture.
+    pub architecture: String,
+    /// Components.
+    pub components: Vec<String>,
+    /// SHA-256 of `InRelease`.
+    pub sha256: Sha256Sum,
+    /// Primary fingerprint of who signed it.
+    pub signer: String,
+    /// When it was made, as it says itself.
+    pub date: Moment,
+    /// Until when it may be used, where it says so.
+    pub valid_until: Option<Moment>,
+}
+
+impl Lock {
+    /// Reads `sources.lock` in the project's folder `root`; one that does not exist locks nothing.
+    pub fn load(root: &Path) -> Result<Self> {
+        if !root.join(LOCK).exists() {
+            return Ok(Self::default());
+        }
+        let damaged = |finding| Findings::from(finding);
+        let file = SourceFile::load(root, Path::new(LOCK)).map_err(damaged)?;
+        let lock: Self = file
+            .parse()
+            .map_err(|finding| damaged(finding.hint("remove the file and run `portadc update`")))?;
+        for (name, set) in &lock.sets {
+            for file in set.files() {
+                file.check()
+                    .with_context(|| format!("{LOCK} was changed by hand (set `{name}`)"))?;
+            }
+        }
+        Ok(lock)
+    }
+
+    /// Writes `sources.lock` in `root`: whole or not at all. The same lock gives the same bytes.
+    pub fn save(&self, root: &Path) -> Result<()> {
+        let text = toml::to_string(self).context("cannot write the lock as TOML")?;
+        let part = root.join(format!("{LOCK}.part"));
+        File::create(&part)
+            .and_then(|mut file| {
+                file.write_all(HEADER.as_bytes())?;
+                file.write_all(text.as_bytes())?;
+                file.sync_all()
+            })
+            .with_context(|| format!("cannot write {}", part.display()))?;
+        fs::rename(&part, root.join(LOCK)).with_context(|| format!("cannot rename {}", part.display()))
+    }
+
+    /// The locked set of `set`, if it still is what `set` asks for.
+    pub fn find(&self, set: &SourceSet) -> Result<&LockedSet> {
+        let name = &set.name;
+        let locked = self.sets.get(name).with_context(|| {
+            format!("{LOCK} does not have the source set `{name}`: run `portadc update --sources {name}`")
+        })?;
+        if let Some(difference) = locked.difference(set) {
+            bail!("{LOCK} is older than sources.toml: {difference}; run `portadc update --sources {name}`");
+        }
+        Ok(locked)
+    }
+}
+
+impl LockedSet {
+    /// The newest date that any of its signers wrote: the time that outputs carry where they need one
+    /// (`SOURCE_DATE_EPOCH`), seconds since 1970.
+    pub fn epoch(&self) -> i64 {
+        let base = match &self.base {
+            LockedBase::Archive(archive) => archive.date,
+            LockedBase::Stage3(file) => file.date,
+        };
+        self.kernel.date.max(self.u_boot.date).max(base).0
+    }
+
+    /// All its files.
+    pub fn files(&self) -> impl Iterator<Item = &LockedFile> {
+        let stage3 = match &self.base {
+            LockedBase::Archive(_) => None,
+            LockedBase::Stage3(file) => Some(file),
+        };
+        [&self.kernel, &self.u_boot].into_iter().chain(stage3)
+    }
+
+    /// The first thing in which it is not what `set` asks for.
+    fn difference(&self, set: &SourceSet) -> Option<String> {
+        self.kernel
+            .difference("kernel", &set.kernel)
+            .or_else(|| self.u_boot.difference("U-Boot", &set.u_boot))
+            .or_else(|| match (&self.base, &set.base) {
+                (
+                    LockedBase::Archive(locked),
+                    BaseSource::Archive {
+                        archive,
+                        architecture,
+                    },
+                ) => {
+                    let same = locked.suite == archive.suite
+                        && locked.components == archive.components
+                        && locked.architecture == *architecture;
+                    let locked_text = format!("{} {}", locked.suite, locked.architecture);
+                    let difference = (!same).then(|| {
+                        format!(
+                            "it asks for the base {} {architecture}, locked is {locked_text}",
+                            archive.suite
+                        )
+                    });
+                    difference.or_else(|| other_signer("base", &archive.signer, &locked.signer))
+                }
+                (LockedBase::Stage3(locked), BaseSource::Stage3 { flavor, signer, .. }) => {
+                    let prefix = format!("stage3-{flavor}-");
+                    let difference = (!locked.file.starts_with(&prefix))
+                        .then(|| format!("it asks for a stage3 {flavor}, locked is {}", locked.file));
+                    difference.or_else(|| other_signer("base", signer, &locked.signer))
+                }
+                _ => Some("the base comes from elsewhere now".into()),
+            })
+    }
+}
+
+/// Says so if the signer of a locked file no longer counts.
+fn other_signer(what: &str, signer: &Signer, locked: &str) -> Option<String> {
+    (!signer.fingerprints.is_empty() && !signer.fingerprints.iter().any(|pinned| pinned == locked))
+        .then(|| format!("the {what} was signed by {locked}, which is not pinned any more"))
+}
+
+impl LockedFile {
+    /// What no honest lock has: names that lead elsewhere.
+    fn check(&self) -> Result<()> {
+        if !is_plain_name(&self.file) {
+            bail!("`{}` is no name of a file", self.file);
+        }
+        for path in [&self.path, &self.index] {
+            if !path.split('/').all(is_plain_name) {
+                bail!("`{path}` is no path below a mirror");
+            }
+        }
+        Ok(())
+    }
+
+    /// The first thing in which it is not what `source` asks for.
+    fn difference(&self, what: &str, source: &Source) -> Option<String> {
+        let (held, asked, signer, prefix) = match source {
+            Source::Archive {
+                archive,
+                package,
+                series,
+            } => {
+                let index = format!("dists/{}/InRelease", archive.suite);
+                let held = series.holds(&self.version) && self.index == index;
+                let asked = format!("series {series} from {}", archive.suite);
+                (held, asked, &archive.signer, format!("{package}_"))
+            }
+            Source::KernelOrg { series, signer, .. } => {
+                let held = series.holds(&self.version);
+                (held, format!("series {series}"), signer, "linux-".into())
+            }
+            Source::Release { version, signer, .. } => {
+                let held = self.version == *version;
+                (held, format!("version {version}"), signer, "u-boot-".into())
+            }
+        };
+        if !self.file.starts_with(&prefix) {
+            return Some(format!(
+                "it takes the {what} from elsewhere, locked is {}",
+                self.file
+            ));
+        }
+        if !held {
+            return Some(format!(
+                "it asks for the {what} {asked}, locked is {} from {}",
+                self.version, self.index
+            ));
+        }
+        other_signer(what, signer, &self.signer)
+    }
+}
+
+/// A name of a file or folder that cannot lead out of the folder it is in, nor mean anything in a URL.
+pub(super) fn is_plain_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.~:@=,".contains(&byte);
+    !name.is_empty() && name != "." && name != ".." && name.bytes().all(plain)
+}

@@ -1,0 +1,92 @@
+//! Sources: resolved into `sources.lock` by [`update()`], fetched by [`obtain`], used only after their hash is verified.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `lock` | `sources.lock` |
+//! | `mirror` | which servers are asked, apt's configuration |
+//! | `http` | requests with limits, troubles in words |
+//! | `download` | files of known hash, into the cache, resumed after a cut |
+//! | `openpgp` | which signatures count |
+//! | `index` | signed indexes, from the first mirror that has a valid one |
+//! | `debian`, `kernel_org`, `gentoo`, `release` | what each kind of origin signs, and the newest version in it |
+//! | `update` | all of a set, old against new |
+//! | `digest`, `moment` | digests and dates as values |
+
+mod debian;
+mod digest;
+mod download;
+mod gentoo;
+mod http;
+mod index;
+mod kernel_org;
+mod lock;
+mod mirror;
+mod moment;
+mod openpgp;
+mod release;
+mod update;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+pub use debian::check_base;
+pub use digest::Sha256Sum;
+pub use http::Limits;
+pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
+pub use mirror::{Mirrors, Route};
+pub use moment::Moment;
+pub use openpgp::{Keyring, SignatureError, Signed};
+pub use update::{Change, Extent, Update, locked_set, update};
+
+use crate::engine::Engine;
+
+/// Whether anything may be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// What is not in the cache is fetched.
+    Online,
+    /// What is not in the cache is an error.
+    Offline,
+}
+
+/// How the network is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Whether it is.
+    pub mode: Mode,
+    /// How patiently.
+    pub limits: Limits,
+}
+
+impl Network {
+    /// The network with the usual patience.
+    pub fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Something is not what its hash or signature says.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct VerificationFailed(pub String);
+
+/// Whether `error` says that something is not what its hash or signature says: programs tell it from other failures.
+pub fn is_verification_failure(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<VerificationFailed>())
+}
+
+/// A locked file: its path in the cache, where it is found, or fetched from the first of `mirrors` that has it. Size and
+/// SHA-256 were checked in this call, also of one that was in the cache.
+pub fn obtain(engine: &Engine, file: &LockedFile, mirrors: &Mirrors, network: &Network) -> Result<PathBuf> {
+    let wanted = download::Wanted {
+        name: file.file.clone(),
+        paths: vec![file.path.clone()],
+        size: file.size,
+        sum: digest::Sum::Sha256(file.sha256),
+    };
+    download::fetch(engine, &wanted, mirrors, network)
+}

@@ -1,0 +1,262 @@
+//! `portadc update`: a set of sources, resolved and verified, written into the lock.
+
+use std::fmt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use model::sources::{BaseSource, Source, SourceSet};
+
+use super::debian::{Release, check_base};
+use super::http::Http;
+use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet};
+use super::mirror::Mirrors;
+use super::{Mode, Network, gentoo, kernel_org, release};
+use crate::engine::Engine;
+
+/// What is resolved again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything.
+    All,
+    /// Everything if something that is locked is no longer on its mirror, else nothing.
+    IfGone,
+}
+
+/// A part of a set whose lock changed, or would have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// `kernel`, `u-boot` or `base`.
+    pub part: &'static str,
+    /// What was locked; `None` where nothing was.
+    pub old: Option<String>,
+    /// What is locked now.
+    pub new: String,
+}
+
+/// What an update did. As text it is a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// The set.
+    pub set: String,
+    /// Its parts, old against new, also those that stayed.
+    pub parts: Vec<Change>,
+}
+
+/// The locked set that a build uses. One that `sources.lock` does not have, or that is older than `sources.toml`, is
+/// resolved first; with `locked` or without a network that is an error.
+pub fn locked_set(
+    engine: &Engine,
+    root: &Path,
+    set: &SourceSet,
+    mirror: Option<&str>,
+    network: &Network,
+    locked: bool,
+) -> Result<LockedSet> {
+    let found = Lock::load(root)?.find(set).cloned();
+    match found {
+        Err(error) if !locked && network.mode == Mode::Online => {
+            engine.progress.say(format!("{error:#}: resolving it now"));
+            engine
+                .progress
+                .say(update(engine, root, set, mirror, network, Extent::All)?.to_string());
+            Lock::load(root)?.find(set).cloned()
+        }
+        found => found,
+    }
+}
+
+/// Resolves `set` and writes it into `sources.lock` in the project's folder `root`. Other sets stay as they are locked.
+pub fn update(
+    engine: &Engine,
+    root: &Path,
+    set: &SourceSet,
+    mirror: Option<&str>,
+    network: &Network,
+    extent: Extent,
+) -> Result<Update> {
+    if network.mode == Mode::Offline {
+        bail!("an update asks the mirrors what is newest: it cannot be done offline");
+    }
+    let mut lock = Lock::load(root)?;
+    let old = lock.sets.get(&set.name).cloned();
+    if extent == Extent::IfGone
+        && let Ok(locked) = lock.find(set)
+        && is_there(set, locked, mirror, network)?
+    {
+        return Ok(Update::of(&set.name, Some(locked), locked));
+    }
+    let new = Resolver {
+        engine,
+        root,
+        mirror,
+        network,
+        now: SystemTime::now(),
+        release: None,
+    }
+    .set(set, old.as_ref())?;
+    let update = Update::of(&set.name, old.as_ref(), &new);
+    if old.as_ref() != Some(&new) {
+        lock.sets.insert(set.name.clone(), new);
+        lock.save(root)?;
+    }
+    Ok(update)
+}
+
+/// Whether mirrors still have everything of a locked set.
+fn is_there(set: &SourceSet, locked: &LockedSet, mirror: Option<&str>, network: &Network) -> Result<bool> {
+    let base = Mirrors::of_base(&set.base, mirror)?;
+    let base_there = match &locked.base {
+        LockedBase::Archive(archive) => check_base(archive, &base, network).is_ok(),
+        LockedBase::Stage3(file) => file_is_there(file, &base, network)?,
+    };
+    Ok(base_there
+        && file_is_there(&locked.kernel, &Mirrors::of(&set.kernel, mirror)?, network)?
+        && file_is_there(&locked.u_boot, &Mirrors::of(&set.u_boot, mirror)?, network)?)
+}
+
+/// Whether a mirror still has a file of the locked size.
+fn file_is_there(file: &LockedFile, mirrors: &Mirrors, network: &Network) -> Result<bool> {
+    let route = mirrors.route()?;
+    let http = Http::new(&route, &network.limits)?;
+    Ok(route.mirrors.iter().any(|mirror| {
+        let url = format!("{mirror}{}", file.path);
+        http.patiently(|| http.head(&url))
+            .is_ok_and(|length| length.is_none_or(|length| length == file.size.0))
+    }))
+}
+
+/// Resolves the parts of one set.
+struct Resolver<'a> {
+    engine: &'a Engine,
+    root: &'a Path,
+    mirror: Option<&'a str>,
+    network: &'a Network,
+    now: SystemTime,
+    /// The state of the set's archive: one for all parts, whatever happens on the mirror meanwhile.
+    release: Option<Release>,
+}
+
+impl Resolver<'_> {
+    fn set(&mut self, set: &SourceSet, old: Option<&LockedSet>) -> Result<LockedSet> {
+        let kernel = self.file(&set.kernel).context("cannot resolve the kernel")?;
+        let u_boot = self.file(&set.u_boot).context("cannot resolve U-Boot")?;
+        let base = self.base(&set.base).context("cannot resolve the base")?;
+        let same = |new: LockedFile, old: Option<&LockedFile>| match old {
+            // The same bytes under a newer signature change nothing, so the date stays too: outputs carry it.
+            Some(old) if old.sha256 == new.sha256 && old.path == new.path && old.index == new.index => {
+                old.clone()
+            }
+            _ => new,
+        };
+        Ok(LockedSet {
+            kernel: same(kernel, old.map(|old| &old.kernel)),
+            u_boot: same(u_boot, old.map(|old| &old.u_boot)),
+            base,
+        })
+    }
+
+    fn file(&mut self, source: &Source) -> Result<LockedFile> {
+        let mirrors = Mirrors::of(source, self.mirror)?;
+        match source {
+            Source::Archive {
+                archive,
+                package,
+                series,
+            } => {
+                let (engine, network) = (self.engine, self.network);
+                let release = self.release(archive, &mirrors)?;
+                release.tarball(engine, package, series, &mirrors, network)
+            }
+            Source::KernelOrg { series, signer, .. } => {
+                kernel_org::resolve(self.root, series, signer, &mirrors, self.network, self.now)
+            }
+            Source::Release { version, signer, .. } => {
+                release::resolve(self.root, version, signer, &mirrors, self.network, self.now)
+            }
+        }
+    }
+
+    fn base(&mut self, source: &BaseSource) -> Result<LockedBase> {
+        let mirrors = Mirrors::of_base(source, self.mirror)?;
+        match source {
+            BaseSource::Archive {
+                archive,
+                architecture,
+            } => {
+                let release = self.release(archive, &mirrors)?;
+                Ok(LockedBase::Archive(release.lock(archive, architecture)))
+            }
+            BaseSource::Stage3 { flavor, signer, .. } => gentoo::resolve(
+                self.engine,
+                self.root,
+                flavor,
+                signer,
+                &mirrors,
+                self.network,
+                self.now,
+            )
+            .map(LockedBase::Stage3),
+        }
+    }
+
+    /// The state of the set's one archive, asked for once.
+    fn release(&mut self, archive: &model::sources::Archive, mirrors: &Mirrors) -> Result<&Release> {
+        if self.release.is_none() {
+            let release = Release::resolve(self.root, archive, mirrors, self.network, self.now)?;
+            self.release = Some(release);
+        }
+        self.release.as_ref().context("the archive has no state")
+    }
+}
+
+impl Update {
+    fn of(set: &str, old: Option<&LockedSet>, new: &LockedSet) -> Self {
+        let change = |part, old: Option<String>, new: String| Change { part, old, new };
+        let base = |set: &LockedSet| match &set.base {
+            LockedBase::Archive(archive) => {
+                let version = archive.version.as_deref().unwrap_or_default();
+                format!("{} {version} of {}", archive.suite, archive.date)
+            }
+            LockedBase::Stage3(file) => file.file.clone(),
+        };
+        Self {
+            set: set.to_owned(),
+            parts: vec![
+                change(
+                    "kernel",
+                    old.map(|set| set.kernel.version.clone()),
+                    new.kernel.version.clone(),
+                ),
+                change(
+                    "u-boot",
+                    old.map(|set| set.u_boot.version.clone()),
+                    new.u_boot.version.clone(),
+                ),
+                change("base", old.map(base), base(new)),
+            ],
+        }
+    }
+}
+
+impl Change {
+    /// Whether it is one.
+    pub fn is_change(&self) -> bool {
+        self.old.as_deref() != Some(&self.new)
+    }
+}
+
+impl fmt::Display for Update {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{LOCK}, source set `{}`:", self.set)?;
+        for change in &self.parts {
+            let Change { part, old, new } = change;
+            match old {
+                _ if !change.is_change() => write!(f, "\n  {part:<7} {new} (unchanged)")?,
+                Some(old) => write!(f, "\n  {part:<7} {old} -> {new}")?,
+                None => write!(f, "\n  {part:<7} {new} (new)")?,
+            }
+        }
+        Ok(())
+    }
+}

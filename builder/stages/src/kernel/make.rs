@@ -1,0 +1,128 @@
+//! How the kernel's own build is called: which variables it gets, so that nothing of the machine, the user or the day
+//! ends up in what it makes.
+
+use std::path::Path;
+
+use anyhow::Result;
+use model::kernel::Kernel;
+
+use super::source::Identity;
+use crate::engine::Tool;
+
+/// The processor family, as the kernel calls it.
+pub(super) const ARCHITECTURE: &str = "arm64";
+
+/// The Debian package of the compiler. Another prefix than Debian's has another, which is then found by `PATH` alone.
+const COMPILER_PACKAGE: &str = "gcc-aarch64-linux-gnu";
+
+/// Who built it, and where, as the kernel states in its banner.
+const BUILDER: &str = "portadc";
+
+/// A name that no program has. The configuration notes the versions of Rust's compiler and of pahole where they are
+/// installed; neither is used.
+const NO_PROGRAM: &str = "not-used-by-this-build";
+
+/// `make` in `tree`. `identity` gives the time that the kernel bears.
+pub(super) fn make(kernel: &Kernel, tree: &Path, identity: &Identity) -> Tool {
+    // The source is compiled where it lies and refers to itself relatively; what is absolute nevertheless is mapped.
+    let map = format!("-ffile-prefix-map={}/=", tree.display());
+    Tool::new("make", "make")
+        .clean_environment()
+        .folder(tree)
+        .arg(format!("ARCH={ARCHITECTURE}"))
+        .arg(format!("CROSS_COMPILE={}", kernel.cross_compile))
+        .arg(format!("LOCALVERSION={}", kernel.local_version))
+        .arg(format!("KBUILD_BUILD_TIMESTAMP={}", time_text(identity.released)))
+        .arg(format!("KBUILD_BUILD_USER={BUILDER}"))
+        .arg(format!("KBUILD_BUILD_HOST={BUILDER}"))
+        .arg("KBUILD_BUILD_VERSION=1")
+        .arg(format!("KCFLAGS={map}"))
+        .arg(format!("KAFLAGS={map}"))
+        .arg(format!("RUSTC={NO_PROGRAM}"))
+        .arg(format!("PAHOLE={NO_PROGRAM}"))
+}
+
+/// What compiler, assembler and linker call themselves: part of the key, as they decide every byte.
+pub(super) fn toolchain(kernel: &Kernel) -> Result<String> {
+    let mut text = String::new();
+    for program in ["gcc", "as", "ld"] {
+        let tool =
+            Tool::new(&format!("{}{program}", kernel.cross_compile), COMPILER_PACKAGE).arg("--version");
+        let output = tool.output()?;
+        text.push_str(output.lines().next().unwrap_or_default());
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+/// The Debian package that brings the compiler.
+pub(super) fn compiler_package() -> &'static str {
+    COMPILER_PACKAGE
+}
+
+/// `seconds` since 1970 as `2025-01-31 23:59:59 UTC`: understood by `date`, and what `uname -v` shows.
+fn time_text(seconds: u64) -> String {
+    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
+    let mut year = 1970;
+    loop {
+        let length = if is_leap(year) { 366 } else { 365 };
+        if days < length {
+            break;
+        }
+        days -= length;
+        year += 1;
+    }
+    let mut month = 1;
+    for length in [
+        31,
+        if is_leap(year) { 29 } else { 28 },
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!(
+        "{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC",
+        days + 1
+    )
+}
+
+fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `date` of coreutils is the judge.
+    #[test]
+    fn times_are_written_as_date_writes_them() {
+        for seconds in [
+            0,
+            951_782_399,
+            951_782_400,
+            1_735_689_599,
+            1_735_689_600,
+            4_107_542_399,
+            4_107_542_400,
+        ] {
+            let date = Tool::new("date", "coreutils").args(["-u", "+%Y-%m-%d %H:%M:%S UTC", "-d"]);
+            let expected = date.arg(format!("@{seconds}")).output().unwrap();
+            assert_eq!(time_text(seconds), expected.trim());
+        }
+    }
+}
