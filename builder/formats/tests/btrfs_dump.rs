@@ -1,8 +1,10 @@
 //! A small volume as btrfs-progs reads it, word by word, and its bytes by their digest.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
 
-use common::*;
+mod btrfs_common;
+
+use btrfs_common::*;
 use formats::btrfs::{VolumeSize, VolumeSpec};
 use formats::layer::Device;
 use formats::tree::{Share, Tree};
@@ -39,14 +41,33 @@ fn small() -> (VolumeSpec, Tree) {
     (spec, tree)
 }
 
+/// The lines of a dump that all versions of btrfs-progs print alike: trees, blocks, keys and sizes of items.
+fn skeleton(dump: &str) -> String {
+    let is_kept = |line: &&str| {
+        let starts = ["leaf", "node", "\titem", "\tkey"];
+        line.ends_with("tree") || line.contains("tree key (") || starts.iter().any(|start| line.starts_with(start))
+    };
+    let without_flags = |line: &&str| !line.contains(" flags ");
+    dump.lines().filter(is_kept).filter(without_flags).collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn the_trees_of_a_small_volume() {
     let (spec, tree) = small();
     let written = write(&spec, &tree);
-    insta::assert_snapshot!("trees", testkit::volume::dump_tree(&written.path));
+    insta::assert_snapshot!("trees", skeleton(&testkit::volume::dump_tree(&written.path)));
     let superblock = testkit::volume::dump_superblock(&written.path);
-    let (_, superblock) = superblock.split_once("------\n").unwrap();
-    insta::assert_snapshot!("superblock", superblock);
+    for feature in [
+        "FREE_SPACE_TREE_VALID",
+        "DEFAULT_SUBVOL",
+        "COMPRESS_ZSTD",
+        "EXTENDED_IREF",
+        "SKINNY_METADATA",
+        "NO_HOLES",
+    ] {
+        assert!(superblock.contains(feature), "{feature} is not in\n{superblock}");
+    }
+    assert!(!superblock.contains("METADATA_UUID") && !superblock.contains("DON'T MATCH"), "{superblock}");
 }
 
 /// Changes with every change of the format: then look at what changed in the snapshots, and note it.

@@ -1,8 +1,10 @@
 //! What cannot be a volume is refused, with the place and the reason.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
 
-use common::*;
+mod btrfs_common;
+
+use btrfs_common::*;
 use formats::blob::Blob;
 use formats::btrfs::{SubvolumeSpec, VolumeError, VolumeSize, VolumeSpec, lay_out};
 use formats::layer::{Attributes, Content, Data, Device, Encoding, Extent, MAX_COMPRESSED, SECTOR};

@@ -1,11 +1,13 @@
 //! What the kernel does to a volume after us: it is a file system like any other.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod btrfs_common;
 
 use std::fs;
 use std::path::Path;
 
-use common::*;
+use btrfs_common::*;
 use formats::btrfs::{VolumeSize, VolumeSpec};
 use formats::tree::Tree;
 use formats::units::Bytes;

@@ -1,8 +1,10 @@
 //! Any tree: both judges on trees that nobody thought of.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
 
-use common::*;
+mod btrfs_common;
+
+use btrfs_common::*;
 use formats::btrfs::{Profile, VolumeSize, VolumeSpec};
 use formats::layer::{Attributes, Device, LayerBuilder, Xattrs};
 use formats::tree::{Share, Tree};

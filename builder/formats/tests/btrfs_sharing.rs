@@ -1,8 +1,10 @@
 //! Volumes of one role share their blocks: what is a node's own lies at the end.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
 
-use common::*;
+mod btrfs_common;
+
+use btrfs_common::*;
 use formats::btrfs::{VolumeSpec, lay_out};
 use formats::layer::Layer;
 use formats::sparse::SparseImage;

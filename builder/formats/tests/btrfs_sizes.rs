@@ -1,8 +1,10 @@
 //! Volumes of any size, with more data and metadata than one chunk holds.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
 
-use common::*;
+mod btrfs_common;
+
+use btrfs_common::*;
 use formats::blob::Blob;
 use formats::btrfs::{MIN_SIZE, Profile, VolumeError, VolumeSize, VolumeSpec, lay_out};
 use formats::layer::{Content, Data, Encoding, Extent, SECTOR};

@@ -1,5 +1,7 @@
 //! Images as files: the bytes, the digest, and what is left when it fails.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;

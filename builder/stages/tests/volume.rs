@@ -1,5 +1,7 @@
 //! A tarball made by GNU tar as a volume, seen by the kernel.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
