@@ -21,6 +21,16 @@ pub struct Layout {
     pub partitions: Vec<Partition>,
 }
 
+impl Layout {
+    /// The root file system; `None` only in a layout that no check has seen.
+    pub fn root(&self) -> Option<&Btrfs> {
+        self.partitions.iter().find_map(|partition| match &partition.file_system {
+            FileSystem::Btrfs(btrfs) => Some(btrfs),
+            FileSystem::Fat => None,
+        })
+    }
+}
+
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partition {

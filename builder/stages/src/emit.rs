@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
@@ -220,4 +220,20 @@ impl<'a> Sink<'a> {
 
 fn short() -> anyhow::Error {
     anyhow::anyhow!("the file that its bytes are in ends early")
+}
+
+/// Writes a small file whole or not at all: under a temporary name, to the disk, then to its name.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = folder_of(path);
+    let write = || -> Result<()> {
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        temporary.write_all(bytes)?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }

@@ -9,8 +9,8 @@ use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
 use stages::boot::{Access, BootRequest, Expected, Outcome, check, on_console, requirements};
-use stages::build::ImageFiles;
-use stages::card::Manifest;
+use stages::build::{ImageFiles, KERNEL};
+use formats::manifest::Manifest;
 use stages::engine::Preflight;
 use stages::rootfs::identity::IdentityStore;
 
@@ -42,7 +42,12 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
         return Ok(ExitCode::SUCCESS);
     };
 
-    let manifest = Manifest::load(&files.manifest)?;
+    let manifest: Manifest = std::fs::read(&files.manifest)
+        .map_err(anyhow::Error::from)
+        .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
+        .with_context(|| format!("cannot read {}", files.manifest.display()))?;
+    let kernel = manifest.inputs.iter().find(|input| input.name == KERNEL);
+    let release = kernel.and_then(|kernel| kernel.version.as_deref()).context("the manifest names no kernel")?;
     let store = IdentityStore::open(&folder.join("identity"))?;
     let root = project.layouts[&node.layout].root().context("the layout has no root file system")?;
     let access = Access {
@@ -56,7 +61,7 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
         hostname: &node.name,
         machine_id: identity.machine_id.trim(),
         address: format!("{}/{}", node.address, network.prefix),
-        kernel_release: &manifest.kernel.release,
+        kernel_release: release,
         root,
         card: CARD,
     };

@@ -3,7 +3,6 @@
 mod boot;
 mod build;
 mod describe;
-mod flash;
 mod kernel;
 mod update;
 mod volume;
@@ -26,9 +25,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Boot { node, check, timeout, memory } => {
             return boot::run(common, node, check.then_some(*timeout), *memory);
         }
-        Command::Flash { node, device, without_firmware, no_verify } => {
-            flash::run(common, node, device, *without_firmware, !no_verify)?;
-        }
+        Command::Flash { .. } => unreachable!(),
         Command::Kernel { command } => kernel::run(common, command)?,
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,

@@ -1,9 +1,31 @@
 //! `portadc update`
 
 use anyhow::Result;
+use model::finding::Findings;
+use model::sources::Sources;
+use serde_json::json;
+use stages::fetch::{Extent, update};
 
+use super::network;
 use crate::arguments::{Common, SourceOptions};
+use crate::output::{print, print_json};
+use crate::workplace;
 
-pub fn run(_common: &Common, _sources: &SourceOptions, _if_gone: bool) -> Result<()> {
-    Ok(())
+/// Resolves a source set into the lock and lists what changed.
+pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()> {
+    let folder = workplace::project_folder(common)?;
+    let sources = Sources::load(&folder)?;
+    let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
+    let engine = workplace::engine(common, &folder)?;
+    let extent = if if_gone { Extent::IfGone } else { Extent::All };
+    let update = update(&engine, &folder, set, options.mirror.as_deref(), &network(options), extent)?;
+    if common.json {
+        let parts: Vec<_> = update
+            .parts
+            .iter()
+            .map(|part| json!({ "part": part.part, "old": part.old, "new": part.new }))
+            .collect();
+        return print_json(&json!({ "set": update.set, "parts": parts }));
+    }
+    if common.quiet { Ok(()) } else { print(&format!("{update}\n")) }
 }

@@ -1,0 +1,74 @@
+//! The folder of images: one build at a time works in it, and `SHA256SUMS` lists what is finished.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use model::fleet::Fleet;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::ImageFiles;
+use crate::card::manifest::sha256sums;
+use crate::emit::write_file;
+
+/// The folder, locked for this build.
+#[derive(Debug)]
+pub struct ImageFolder {
+    path: PathBuf,
+    /// Held while this lives.
+    _lock: File,
+}
+
+impl ImageFolder {
+    /// Opens the folder, which is made where it is missing, and removes what a killed build left in it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let state = path.join(".state");
+        fs::create_dir_all(&state).with_context(|| format!("cannot make the folder {}", state.display()))?;
+        let lock_path = state.join("lock");
+        let lock = File::create(&lock_path).with_context(|| format!("cannot write in {}", state.display()))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => bail!(
+                "another build is writing images into {}: wait for it, or choose another folder with --out",
+                path.display()
+            ),
+            result => result.with_context(|| format!("cannot lock {}", lock_path.display()))?,
+        }
+        for folder in [path, &state] {
+            remove_unfinished(folder).with_context(|| format!("cannot tidy {}", folder.display()))?;
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The files of a node.
+    pub fn files(&self, node: &str) -> ImageFiles {
+        ImageFiles::new(&self.path, node)
+    }
+
+    /// Lists the finished images of the fleet in `SHA256SUMS`.
+    pub fn write_sums(&self, fleet: &Fleet) -> Result<()> {
+        let finished = fleet.nodes.iter().filter_map(|node| {
+            let state = self.files(&node.name).finished()?;
+            Some((format!("{}.img", node.name), state.sha256))
+        });
+        let sums = sha256sums(&finished.collect::<BTreeMap<_, _>>())?;
+        let path = self.path.join("SHA256SUMS");
+        if fs::read(&path).is_ok_and(|old| old == sums.as_bytes()) {
+            return Ok(());
+        }
+        write_file(&path, sums.as_bytes())
+    }
+}
+
+/// Removes the files under temporary names: those that start with a dot and are no folders.
+fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_temporary = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if is_temporary && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What all images have in common: the kernel and the base, made side by side.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail};
+use formats::blob::Blob;
+use formats::fat::FatFile;
+use formats::manifest::Input;
+use formats::units::Time;
+use model::project::Project;
+use model::sources::{BaseSource, SourceSet};
+
+use super::{BuildRequest, packages};
+use crate::engine::{Engine, Key};
+use crate::fetch::{LockedBase, LockedFile, LockedSet, Mirrors, Network, check_base, obtain};
+use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
+use crate::rootfs::{AptSource, DebianBase, Tarball, debian_base};
+
+/// The kernel and the base.
+#[derive(Debug)]
+pub struct Inputs {
+    /// What `uname -r` prints.
+    pub kernel_release: String,
+    /// The files of the boot partition but its configuration: `Image`, `dtbs/...`.
+    pub boot_files: Vec<FatFile>,
+    /// The base root file system.
+    pub base: Tarball,
+    /// The kernel's modules.
+    pub modules: Tarball,
+    /// Stands for `boot_files`.
+    pub kernel_key: Key,
+    /// What the manifest says of all of these.
+    pub described: Vec<Input>,
+}
+
+impl Inputs {
+    /// Makes kernel and base at the same time, or finds them made.
+    pub fn make(engine: &Engine, request: &BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
+        let (kernel, base) = std::thread::scope(|scope| {
+            let kernel = scope.spawn(|| make_kernel(engine, request, locked));
+            let base = make_base(engine, request, &locked.base, time);
+            let kernel = kernel.join().unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
+            (kernel, base)
+        });
+        let (kernel, base) = match (kernel, base) {
+            (Ok(kernel), Ok(base)) => (kernel, base),
+            // Whoever reads this should not have to build again to hear of the other.
+            (Err(kernel), Err(base)) => bail!("{kernel:#}\nand also: {base:#}"),
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        let folder = kernel.folder.file_name().unwrap_or_default().to_string_lossy();
+        let kernel_key = Key::builder("boot files", 1).text("kernel", &folder).finish();
+        Ok(Self {
+            kernel_release: kernel.release.clone(),
+            boot_files: boot_files(&kernel)?,
+            base,
+            modules: Tarball {
+                path: kernel.modules(),
+                key: Key::builder("modules", 1).key("kernel", &kernel_key).finish(),
+            },
+            described: describe(locked, &kernel, &folder),
+            kernel_key,
+        })
+    }
+}
+
+/// The locked source of a kernel, from the cache or a mirror.
+pub fn kernel_source(
+    engine: &Engine,
+    locked: &LockedFile,
+    mirrors: &Mirrors,
+    network: &Network,
+) -> Result<KernelSource> {
+    Ok(KernelSource {
+        tarball: obtain(engine, locked, mirrors, network)?,
+        sha256: locked.sha256.to_string(),
+        version: locked
+            .version
+            .parse()
+            .with_context(|| format!("sources.lock has the kernel version {:?}", locked.version))?,
+    })
+}
+
+fn make_kernel(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Result<Output> {
+    let BuildRequest { project, set, .. } = request;
+    let mirrors = Mirrors::of(&set.kernel, request.mirror)?;
+    let source = kernel_source(engine, &locked.kernel, &mirrors, &request.network)?;
+    build(engine, &project.kernel, &source, &device_trees(project))
+}
+
+/// The device trees of all boards that the fleet uses: one kernel serves them all.
+fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
+    let used = |name: &str| project.fleet.nodes.iter().any(|node| node.board == name);
+    let trees = project.boards.values().filter(|board| used(&board.name)).filter_map(|board| board.device_tree.as_ref());
+    trees
+        .map(|tree| DeviceTreeSource { source: project.root.join(&tree.source), install: tree.install.clone() })
+        .collect()
+}
+
+fn make_base(engine: &Engine, request: &BuildRequest, locked: &LockedBase, time: Time) -> Result<Tarball> {
+    let set: &SourceSet = request.set;
+    let (BaseSource::Archive { .. }, LockedBase::Archive(archive)) = (&set.base, locked) else {
+        bail!(
+            "the base of source set `{0}` is a stage3, which lacks packages that the overlays need, and installing those \
+             is not supported yet: the kernel and U-Boot of `{0}` can be fetched, cards are built with `--sources debian`",
+            set.name
+        );
+    };
+    let mirrors = Mirrors::of_base(&set.base, request.mirror)?;
+    let uri = mirrors.route()?.mirrors.into_iter().next().context("apt knows no Debian mirror")?;
+    let sources =
+        [AptSource { uri, suite: archive.suite.clone(), in_release_sha256: archive.sha256.to_string() }];
+    let packages = packages(request.project);
+    let base = DebianBase { sources: &sources, packages: &packages, time };
+    debian_base(engine, &base, || {
+        if request.network.mode == crate::fetch::Mode::Offline {
+            bail!("the base is not in the cache, and making it needs a mirror: build once without --offline");
+        }
+        check_base(archive, &mirrors, &request.network).map(drop)
+    })
+}
+
+/// `Image` and the device trees, by the names that U-Boot asks for.
+fn boot_files(kernel: &Output) -> Result<Vec<FatFile>> {
+    let mut files = vec![boot_file("Image", &kernel.image())?];
+    let root = kernel.device_trees();
+    let mut folders = vec![root.clone()];
+    let mut trees = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let listed = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        for entry in listed {
+            let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+            if path.is_dir() { folders.push(path) } else { trees.push(path) }
+        }
+    }
+    trees.sort();
+    for tree in trees {
+        let name = tree.strip_prefix(&root).unwrap_or(&tree);
+        files.push(boot_file(&format!("dtbs/{}", name.display()), &tree)?);
+    }
+    Ok(files)
+}
+
+fn boot_file(name: &str, path: &Path) -> Result<FatFile> {
+    let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let length = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?.len();
+    Ok(FatFile { path: name.to_owned(), length, blob: Blob::from(file), blob_offset: 0 })
+}
+
+/// What the manifest says of sources, kernel and base.
+fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input> {
+    let source = |name: &str, file: &LockedFile| Input {
+        name: name.to_owned(),
+        version: Some(file.version.clone()),
+        sha256: file.sha256.to_string(),
+    };
+    let base = match &locked.base {
+        LockedBase::Stage3(file) => source("base", file),
+        LockedBase::Archive(archive) => Input {
+            name: format!("debian {}", archive.suite),
+            version: archive.version.clone(),
+            sha256: archive.sha256.to_string(),
+        },
+    };
+    let built =
+        Input { name: KERNEL.to_owned(), version: Some(kernel.release.clone()), sha256: kernel_key.to_owned() };
+    vec![source("kernel source", &locked.kernel), built, base]
+}
+
+/// The name under which a manifest lists the compiled kernel; its version is what `uname -r` prints.
+pub const KERNEL: &str = "kernel";
