@@ -45,10 +45,16 @@ fn small() -> (VolumeSpec, Tree) {
 fn skeleton(dump: &str) -> String {
     let is_kept = |line: &&str| {
         let starts = ["leaf", "node", "\titem", "\tkey"];
-        line.ends_with("tree") || line.contains("tree key (") || starts.iter().any(|start| line.starts_with(start))
+        line.ends_with("tree")
+            || line.contains("tree key (")
+            || starts.iter().any(|start| line.starts_with(start))
     };
     let without_flags = |line: &&str| !line.contains(" flags ");
-    dump.lines().filter(is_kept).filter(without_flags).collect::<Vec<_>>().join("\n")
+    dump.lines()
+        .filter(is_kept)
+        .filter(without_flags)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -67,7 +73,10 @@ fn the_trees_of_a_small_volume() {
     ] {
         assert!(superblock.contains(feature), "{feature} is not in\n{superblock}");
     }
-    assert!(!superblock.contains("METADATA_UUID") && !superblock.contains("DON'T MATCH"), "{superblock}");
+    assert!(
+        !superblock.contains("METADATA_UUID") && !superblock.contains("DON'T MATCH"),
+        "{superblock}"
+    );
 }
 
 /// Changes with every change of the format: then look at what changed in the snapshots, and note it.
