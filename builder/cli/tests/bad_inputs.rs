@@ -265,7 +265,7 @@ fn outputs() {
     assert!(tar.unwrap().success());
     project.fails(&["volume", "good.tar", "-o", "no/such/folder/v"], 1, &["no/such/folder"]);
     project.fails(&["volume", "good.tar", "-o", "boards"], 1, &["boards"]);
-    project.fails(&["volume", "good.tar", "-o", "v", "--size", "1M"], 1, &["needs"]);
+    project.fails(&["volume", "good.tar", "-o", "v", "--size", "1 MiB"], 1, &["109"]);
     project.fails(&["volume", "good.tar", "-o", "v", "--size", "much"], 2, &["much"]);
     project.fails(&["volume", "good.tar", "-o", "v", "--subvol", "@:relative"], 2, &["@:relative"]);
     // sysfs: nobody can make a file there, not even root.
