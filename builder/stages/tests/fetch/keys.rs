@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use sequoia_openpgp::cert::prelude::*;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
 use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::serialize::Serialize;
 use sequoia_openpgp::serialize::stream::{Armorer, LiteralWriter, Message, Signer};
-use sequoia_openpgp::serialize::{Serialize, SerializeInto};
 use sequoia_openpgp::types::{ReasonForRevocation, SignatureType};
 use sequoia_openpgp::{Cert, Packet};
 
@@ -146,9 +146,4 @@ pub fn sign_inline(text: &str, cert: &Cert) -> Vec<u8> {
     writer.write_all(text.as_bytes()).unwrap();
     writer.finalize().unwrap();
     document
-}
-
-/// The secret key as gpg imports it.
-pub fn secret_bytes(cert: &Cert) -> Vec<u8> {
-    cert.as_tsk().to_vec().unwrap()
 }

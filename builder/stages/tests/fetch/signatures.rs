@@ -1,7 +1,6 @@
 //! Every way in which a signature does not count has its own error.
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use model::sources::Signer;
@@ -9,6 +8,7 @@ use sequoia_openpgp::Cert;
 use sequoia_openpgp::types::ReasonForRevocation;
 use stages::fetch::{Keyring, SignatureError, Signed};
 use tempfile::TempDir;
+use testkit::oracle::output;
 
 use crate::keys::{
     DAY, Made, clearsign, expiring_key, fingerprint, key, revoked, sign_detached, sign_inline, write_keyring,
@@ -306,21 +306,19 @@ fn arbitrary_bytes_are_refused_without_a_panic() {
 #[test]
 fn what_gpg_signs_is_verified() {
     let home = tempfile::tempdir().unwrap();
+    let homedir = home.path().to_string_lossy().into_owned();
     let gpg = |arguments: &[&str]| {
-        let output = Command::new("gpg")
-            .args([
-                "--batch",
-                "--quiet",
-                "--pinentry-mode",
-                "loopback",
-                "--passphrase",
-                "",
-                "--homedir",
-            ])
-            .arg(home.path())
-            .args(arguments)
-            .output()
-            .expect("this test needs the program `gpg` (package gpg) to judge by");
+        let quiet = [
+            "--batch",
+            "--quiet",
+            "--pinentry-mode",
+            "loopback",
+            "--passphrase",
+            "",
+            "--homedir",
+            &homedir,
+        ];
+        let output = output("gpg", "gpg", quiet.iter().chain(arguments));
         assert!(
             output.status.success(),
             "{}",
