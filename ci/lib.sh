@@ -85,7 +85,7 @@ new_project() {
 # makes of it. Hard links: nothing is copied.
 seed_cache() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/portadc stage
-    for stage in sources kernel base; do
+    for stage in sources kernel debian-base; do
         [ -d "$cache/$stage" ] || die "no $stage in $cache: run ci/build first"
         cp -al "$cache/$stage" "$1/" 2>/dev/null || cp -a "$cache/$stage" "$1/"
     done

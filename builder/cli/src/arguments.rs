@@ -166,7 +166,7 @@ pub struct VolumeArguments {
     /// A subvolume and the path whose content it takes (`@:/`, `@log:/var/log`); the one at / becomes the default
     #[arg(long = "subvol", value_name = "NAME[:PATH]")]
     pub subvolumes: Vec<String>,
-    /// Size of the volume, as 512M or 4G [default: as small as the content allows]
+    /// Size of the volume, as "512 MiB" or "4 GiB" [default: as small as the content allows]
     #[arg(long, value_name = "SIZE")]
     pub size: Option<String>,
     /// Label of the volume

@@ -1,8 +1,10 @@
 //! Volumes of any size, with more data and metadata than one chunk holds.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
 
-use common::*;
+mod btrfs_common;
+
+use btrfs_common::*;
 use formats::blob::Blob;
 use formats::btrfs::{MIN_SIZE, Profile, VolumeError, VolumeSize, VolumeSpec, lay_out};
 use formats::layer::{Content, Data, Encoding, Extent, SECTOR};
@@ -92,11 +94,11 @@ fn a_size_that_is_no_multiple_of_a_sector() {
 
 #[test]
 fn data_of_several_chunks() {
-    // Extents of 128 MiB do not fill the room before the second superblock, nor a chunk of 1 GiB less a bit.
-    let tree = zeros(20, 128 << 20);
-    let written = judge(&spec("2.5 GiB"), &tree);
+    // Nothing of 128 MiB fits before the second superblock, and eight of them fill a chunk.
+    let tree = zeros(9, 128 << 20);
+    let written = judge(&spec("1.1 GiB"), &tree);
     let dump = testkit::volume::dump_tree(&written.path);
-    assert!(dump.matches("type DATA|single").count() >= 3, "{dump}");
+    assert!(dump.matches("type DATA|single").count() >= 2, "{dump}");
 }
 
 #[test]
@@ -122,12 +124,14 @@ fn data_behind_the_third_superblock() {
 
 #[test]
 fn metadata_of_several_chunks() {
-    // Inline files fill leaves: 300 MiB of them need a second metadata chunk.
+    // Each attribute fills a leaf: more than 256 MiB of them need a second chunk.
     let mut layer = raw_builder();
-    for number in 0..140_000_u64 {
+    let mut value = noise(16_200, 1);
+    for number in 0..17_000_u64 {
+        value[..8].copy_from_slice(&number.to_le_bytes());
         let name = format!("{}/{number}", number % 100);
         layer
-            .file(name.as_bytes(), mode(0o644), &noise(2048, number))
+            .file(name.as_bytes(), with_xattr(b"user.large", &value), b"")
             .unwrap();
     }
     let written = judge(&spec("metadata"), &tree(layer));

@@ -1,8 +1,10 @@
 //! The tree cut into subvolumes, as the kernel shows them.
 
-mod common;
+#![allow(clippy::unwrap_used, missing_docs)]
 
-use common::*;
+mod btrfs_common;
+
+use btrfs_common::*;
 use formats::btrfs::{SubvolumeSpec, VolumeSpec};
 use formats::layer::Attributes;
 use formats::tree::{InodeKind, Tree};

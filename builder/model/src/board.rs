@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use formats::units::Lba;
 
-pub use check::{GPT_LAST, check_board};
+pub use check::check_board;
 pub use toml::BoardToml;
 
 mod check;

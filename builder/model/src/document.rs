@@ -162,6 +162,10 @@ impl<'a> Walk<'a> {
             self.word(value.get_ref(), span, &words, path);
             return;
         }
+        if let Some(choices) = schema["oneOf"].as_array() {
+            self.choice(value, choices, path);
+            return;
+        }
         if !allows(schema, value.get_ref()) {
             let mut finding = Finding::new(format!(
                 "{} must be {}, not {}",
@@ -200,6 +204,44 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// A table with exactly one key, which says what the value below it is.
+    fn choice(&mut self, value: &mut Spanned<DeValue<'_>>, choices: &'a [Value], path: &str) {
+        let keys = choices
+            .iter()
+            .filter_map(|choice| choice["properties"].as_object()?.keys().next());
+        let keys: Vec<&str> = keys.map(String::as_str).collect();
+        let span = value.span();
+        let written: Vec<_> = match value.get_ref() {
+            DeValue::Table(table) => table
+                .keys()
+                .map(|key| (key.get_ref().to_string(), key.span()))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let known = |name: &str| {
+            choices
+                .iter()
+                .find(|choice| !choice["properties"][name].is_null())
+        };
+        match (written.as_slice(), value.get_mut()) {
+            ([(name, _)], DeValue::Table(table)) if known(name).is_some() => {
+                if let Some(schema) = known(name) {
+                    self.table(table, span, schema, path);
+                }
+            }
+            ([(name, key)], _) => self.unreadable(
+                Finding::new(format!("unknown key {} in {}", quoted(name), quoted(path)))
+                    .at(self.file.place(key.clone()))
+                    .hint(suggest(name, keys)),
+            ),
+            _ => self.unreadable(
+                Finding::new(format!("{} must be a table with exactly one key", quoted(path)))
+                    .at(self.file.place(span))
+                    .hint(format!("one of {}", quoted_list(&keys))),
+            ),
+        }
+    }
+
     /// One of a few words.
     fn word(&mut self, value: &DeValue<'_>, span: Range<usize>, words: &[&str], path: &str) {
         let word = value.as_str();
@@ -226,6 +268,9 @@ impl<'a> Walk<'a> {
     fn table(&mut self, table: &mut DeTable<'_>, span: Range<usize>, schema: &'a Value, path: &str) {
         let known = schema["properties"].as_object();
         let others = Some(&schema["additionalProperties"]).filter(|others| others.is_object());
+        if known.is_none() && others.is_none() {
+            return;
+        }
         let below = |key: &str| {
             if path.is_empty() {
                 key.to_owned()
@@ -270,6 +315,11 @@ impl<'a> Walk<'a> {
             self.unreadable(finding);
         }
     }
+}
+
+/// Keys as a hint names them.
+fn quoted_list(keys: &[&str]) -> String {
+    keys.iter().map(|key| quoted(key)).collect::<Vec<_>>().join(", ")
 }
 
 /// The words that an enumeration allows.

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 pub use annotate_snippets::Renderer;
 use annotate_snippets::{AnnotationKind, Group, Level, Snippet};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::document;
 
 /// Bytes of the largest file that is read; what is larger was not written by a person.
 const LARGEST: u64 = 1 << 20;
@@ -64,10 +67,7 @@ impl SourceFile {
     pub fn load(root: &Path, path: &Path) -> Result<Arc<Self>, Finding> {
         let shown = path.display();
         let unreadable = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound => Finding::new(format!("`{shown}` does not exist")).hint(format!(
-                "it is looked for in {}; is this the project's root?",
-                root.display()
-            )),
+            ErrorKind::NotFound => Finding::new(format!("`{shown}` does not exist")),
             _ => Finding::new(format!("cannot read `{shown}`: {error}")),
         };
         let whole = root.join(path);
@@ -118,15 +118,13 @@ impl SourceFile {
         }
     }
 
-    /// The whole text as `T`; what is not TOML or not `T` is a finding at its place.
-    pub fn parse<T: DeserializeOwned>(self: &Arc<Self>) -> Result<T, Finding> {
-        toml::from_str(&self.text).map_err(|error| {
-            let finding = Finding::new(error.message().to_owned());
-            match error.span() {
-                Some(span) => finding.at(self.place(span)),
-                None => finding.at(self.place(0..0)),
-            }
-        })
+    /// The whole text as `T`, or everything that keeps it from being one.
+    pub fn parse<T: DeserializeOwned + JsonSchema>(self: &Arc<Self>) -> Result<T, Findings> {
+        let mut findings = Findings::default();
+        match document::parse(self, &mut findings) {
+            Some(value) => findings.or_value(value),
+            None => Err(findings),
+        }
     }
 
     /// A place in this file.

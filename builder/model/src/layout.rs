@@ -8,7 +8,7 @@ pub use toml::LayoutToml;
 
 mod check;
 mod fit;
-mod size;
+pub mod size;
 mod toml;
 
 /// A layout: `images/layouts/<name>.toml`, checked.

@@ -88,13 +88,25 @@ impl Project {
         for (name, Loaded { file, written }) in only_loaded(layouts) {
             let before = findings.0.len();
             let layout = check_layout(&name, &file, &written, &mut findings);
-            let places = written.partitions.iter().map(|partition| file.place(partition.label.span.clone()));
-            let partitions = Partitions { places: places.collect(), sound: findings.0.len() == before };
+            let places = written
+                .partitions
+                .iter()
+                .map(|partition| file.place(partition.label.span.clone()));
+            let partitions = Partitions {
+                places: places.collect(),
+                sound: findings.0.len() == before,
+            };
             partitions_of.insert(name.clone(), partitions);
             layout_origins.insert(name.clone(), written.origins(&file));
             checked_layouts.insert(name, layout);
         }
-        check_cards(&fleet, &checked_boards, &checked_layouts, &partitions_of, &mut findings);
+        check_cards(
+            &fleet,
+            &checked_boards,
+            &checked_layouts,
+            &partitions_of,
+            &mut findings,
+        );
         findings.sort();
         let (Some(kernel), Some(sources)) = (kernel, sources) else {
             return Err(findings);
@@ -104,7 +116,10 @@ impl Project {
             fleet,
             boards: checked_boards,
             layouts: checked_layouts,
-            overlays: overlays.into_iter().filter_map(|(name, overlay)| Some((name, overlay?))).collect(),
+            overlays: overlays
+                .into_iter()
+                .filter_map(|(name, overlay)| Some((name, overlay?)))
+                .collect(),
             kernel,
             sources,
             board_origins,
@@ -165,7 +180,12 @@ fn check_cards(
         if !seen.insert((&node.layout, &node.board)) {
             continue;
         }
-        let card = Card { layout, places: &partitions.places, board, chosen: &origin.place };
+        let card = Card {
+            layout,
+            places: &partitions.places,
+            board,
+            chosen: &origin.place,
+        };
         card.check_count(findings);
         if partitions.sound {
             card.check_room(findings);
@@ -175,7 +195,9 @@ fn check_cards(
 
 /// What could be read of `files`.
 fn only_loaded<T>(files: BTreeMap<String, Option<Loaded<T>>>) -> impl Iterator<Item = (String, Loaded<T>)> {
-    files.into_iter().filter_map(|(name, loaded)| Some((name, loaded?)))
+    files
+        .into_iter()
+        .filter_map(|(name, loaded)| Some((name, loaded?)))
 }
 
 /// `path` below `root` as `T`, or `None` with what is wrong.

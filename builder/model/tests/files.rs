@@ -10,7 +10,7 @@ use std::path::Path;
 use model::project::Project;
 use tempfile::TempDir;
 
-/// The smallest project: one board, one layout, one node.
+/// The smallest project: one of everything.
 fn project() -> TempDir {
     let root = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
@@ -18,11 +18,17 @@ fn project() -> TempDir {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
-    let good = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/good");
-    for path in ["images/layouts/card.toml", "boards/plain/board.toml"] {
-        write(path, &fs::read_to_string(Path::new(good).join(path)).unwrap());
+    for path in [
+        "boards/plain/board.toml",
+        "images/layouts/card.toml",
+        "kernel/fragments/base.config",
+        "kernel/kernel.toml",
+        "overlays/common/overlay.toml",
+        "sources.toml",
+    ] {
+        let good = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/good")).join(path);
+        write(path, &fs::read_to_string(good).unwrap());
     }
-    write("overlays/common/overlay.toml", "");
     write("images/fleet.toml", FLEET);
     root
 }

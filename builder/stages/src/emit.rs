@@ -45,9 +45,17 @@ pub struct Written {
 pub fn write_image(image: &SparseImage, path: &Path, digest: Digest) -> Result<Written> {
     let mapped = image.mapped();
     let sha256 = write(image, path, digest).with_context(|| {
-        format!("cannot write {}, which needs {} bytes ({mapped}) of disk space", path.display(), mapped.0)
+        format!(
+            "cannot write {}, which needs {} bytes ({mapped}) of disk space",
+            path.display(),
+            mapped.0
+        )
     })?;
-    Ok(Written { size: image.size, mapped, sha256 })
+    Ok(Written {
+        size: image.size,
+        mapped,
+        sha256,
+    })
 }
 
 fn write(image: &SparseImage, path: &Path, digest: Digest) -> Result<Option<[u8; 32]>> {
@@ -65,17 +73,27 @@ fn write(image: &SparseImage, path: &Path, digest: Digest) -> Result<Option<[u8;
         .tempfile_in(folder)
         .context("cannot make a file in its folder")?;
     let file = temporary.as_file();
-    file.set_len(image.size.0).context("cannot give the file its size")?;
+    file.set_len(image.size.0)
+        .context("cannot give the file its size")?;
     let mut sink = Sink::new(file, digest);
     for piece in &image.pieces {
         sink.put(piece, image.size).with_context(|| {
-            format!("bytes {}..{} of the image", piece.offset, piece.offset.saturating_add(piece.length))
+            format!(
+                "bytes {}..{} of the image",
+                piece.offset,
+                piece.offset.saturating_add(piece.length)
+            )
         })?;
     }
     let sha256 = sink.finish(image.size);
     file.sync_all().context("cannot bring the file to the disk")?;
-    temporary.persist(path).map_err(|error| error.error).context("cannot give the file its name")?;
-    File::open(folder).and_then(|folder| folder.sync_all()).context("cannot bring its name to the disk")?;
+    temporary
+        .persist(path)
+        .map_err(|error| error.error)
+        .context("cannot give the file its name")?;
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .context("cannot bring its name to the disk")?;
     Ok(sha256)
 }
 
@@ -102,12 +120,22 @@ impl<'a> Sink<'a> {
             Digest::Skip => None,
             Digest::Sha256 => Some(Sha256::new()),
         };
-        Self { file, hash, end: 0, buffer: Vec::new() }
+        Self {
+            file,
+            hash,
+            end: 0,
+            buffer: Vec::new(),
+        }
     }
 
     fn put(&mut self, piece: &Piece, size: Bytes) -> Result<()> {
-        let end = piece.offset.checked_add(piece.length).filter(|end| *end <= size.0);
-        let Some(end) = end else { bail!("it lies behind the end of the image of {} bytes", size.0) };
+        let end = piece
+            .offset
+            .checked_add(piece.length)
+            .filter(|end| *end <= size.0);
+        let Some(end) = end else {
+            bail!("it lies behind the end of the image of {} bytes", size.0)
+        };
         if piece.offset < self.end {
             bail!("the piece before it ends at {}", self.end);
         }
@@ -159,10 +187,12 @@ impl<'a> Sink<'a> {
             // At most BUFFER.
             let length = (piece.length - done).min(BUFFER as u64) as usize;
             let bytes = &mut self.buffer[..length];
-            source.read_exact_at(bytes, piece.blob_offset + done).map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => short(),
-                _ => error.into(),
-            })?;
+            source
+                .read_exact_at(bytes, piece.blob_offset + done)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::UnexpectedEof => short(),
+                    _ => error.into(),
+                })?;
             if let Some(hash) = &mut self.hash {
                 hash.update(&*bytes);
             }

@@ -82,7 +82,10 @@ impl FromStr for SubvolumeRequest {
         if mount.is_some_and(|path| !path.starts_with('/')) {
             bail!("subvolume {text:?} needs a path that starts with /");
         }
-        Ok(Self { name: name.to_owned(), mount: mount.map(str::to_owned) })
+        Ok(Self {
+            name: name.to_owned(),
+            mount: mount.map(str::to_owned),
+        })
     }
 }
 
@@ -120,10 +123,16 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
 
     let spec = spec(request, time, &identity);
     let fsid = spec.fsid;
-    let volume = lay_out(&spec, &tree).with_context(|| format!("cannot lay out {}", request.output.display()))?;
+    let volume =
+        lay_out(&spec, &tree).with_context(|| format!("cannot lay out {}", request.output.display()))?;
     drop(tree);
     let written = write_image(&volume.image, &request.output, request.digest)?;
-    Ok(VolumeReport { written, figures: volume.figures, entries, fsid })
+    Ok(VolumeReport {
+        written,
+        figures: volume.figures,
+        entries,
+        fsid,
+    })
 }
 
 /// Reads the tarball; its extents go to `blob`.
@@ -133,13 +142,20 @@ fn read(request: &VolumeRequest, blob: &File) -> Result<Index> {
         Input::File(path) => Box::new(open(path)?),
     };
     let options = TarOptions {
-        packing: Packing { compression: request.compression, inline: Inline::Smallest, jobs: request.jobs },
+        packing: Packing {
+            compression: request.compression,
+            inline: Inline::Smallest,
+            jobs: request.jobs,
+        },
         devices: Devices::Allowed,
         limits: Limits::default(),
     };
     let mut buffered = BufWriter::with_capacity(BUFFER, blob);
     let index = from_tar(tar, &mut buffered, &options)?;
-    buffered.into_inner().map_err(|error| error.into_error()).context("cannot write the extents")?;
+    buffered
+        .into_inner()
+        .map_err(|error| error.into_error())
+        .context("cannot write the extents")?;
     Ok(index)
 }
 
@@ -153,7 +169,12 @@ fn open(path: &Path) -> Result<File> {
 
 /// The newest time of all entries: the time of what the tarball does not give.
 fn newest(index: &Index) -> Time {
-    index.entries.iter().map(|entry| entry.attributes.mtime).max().unwrap_or_default()
+    index
+        .entries
+        .iter()
+        .map(|entry| entry.attributes.mtime)
+        .max()
+        .unwrap_or_default()
 }
 
 /// What identifiers are derived from: everything that the volume holds, and its label.
@@ -168,7 +189,10 @@ fn spec(request: &VolumeRequest, time: Time, identity: &str) -> VolumeSpec {
     let subvolumes = request.subvolumes.iter().map(|subvolume| SubvolumeSpec {
         name: subvolume.name.clone(),
         mount: subvolume.mount.as_ref().map(|path| path.clone().into_bytes()),
-        default: subvolume.mount.as_ref().is_some_and(|path| path.bytes().all(|byte| byte == b'/')),
+        default: subvolume
+            .mount
+            .as_ref()
+            .is_some_and(|path| path.bytes().all(|byte| byte == b'/')),
         read_only: false,
         uuid: ids::uuid("subvolume", &[identity, &subvolume.name]),
     });
@@ -177,7 +201,9 @@ fn spec(request: &VolumeRequest, time: Time, identity: &str) -> VolumeSpec {
         fsid: ids::uuid("volume", &[identity]),
         metadata_uuid: None,
         time,
-        size: request.size.map_or(VolumeSize::Minimal { free: FREE }, VolumeSize::Exact),
+        size: request
+            .size
+            .map_or(VolumeSize::Minimal { free: FREE }, VolumeSize::Exact),
         metadata: request.metadata,
         subvolumes: subvolumes.collect(),
     }

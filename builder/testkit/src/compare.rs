@@ -241,10 +241,15 @@ fn same(file: &File, offset: u64, should: &[u8]) -> Result<(), String> {
     let mut is = vec![0; should.len()];
     file.read_exact_at(&mut is, offset)
         .map_err(|error| format!("content at byte {offset}: {error}"))?;
-    match is.iter().zip(should).position(|(is, should)| is != should) {
-        None => Ok(()),
-        Some(at) => Err(format!("content at byte {} differs", offset + at as u64)),
+    if is == should {
+        return Ok(());
     }
+    let at = is
+        .iter()
+        .zip(should)
+        .take_while(|(is, should)| is == should)
+        .count();
+    Err(format!("content at byte {} differs", offset + at as u64))
 }
 
 fn zeros(file: &File, mut start: u64, end: u64) -> Result<(), String> {

@@ -18,6 +18,7 @@ pub fn write(image: &SparseImage, path: &Path) {
     file.set_len(image.size.0)
         .expect("the file takes the image's size");
     let mut buffer = vec![0; BUFFER];
+    let zeros = vec![0; BUFFER];
     for piece in &image.pieces {
         let mut done = 0;
         while done < piece.length {
@@ -27,7 +28,7 @@ pub fn write(image: &SparseImage, path: &Path) {
                 .blob
                 .read_exact_at(bytes, piece.blob_offset + done)
                 .expect("a blob has its pieces");
-            if bytes.iter().any(|byte| *byte != 0) {
+            if *bytes != zeros[..length] {
                 file.write_all_at(bytes, piece.offset + done)
                     .expect("the image can be written");
             }

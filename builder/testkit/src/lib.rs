@@ -6,10 +6,12 @@
 //! | [`volume`] | btrfs-progs and the kernel as judges of a volume |
 //! | [`compare`] | a mounted folder against the tree that it should be |
 //! | [`image`] | an image as a file |
+//! | [`server`] | an HTTP server that goes wrong as a test scripts it |
 //! | [`tars`] | tars, right and wrong |
 
 pub mod compare;
 pub mod image;
 pub mod oracle;
+pub mod server;
 pub mod tars;
 pub mod volume;

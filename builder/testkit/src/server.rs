@@ -148,7 +148,8 @@ impl Server {
     /// # Panics
     /// If there is no loopback network: no test of a download can run then.
     pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("no loopback network: {error}"));
+        let listener =
+            TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("no loopback network: {error}"));
         let address = listener
             .local_addr()
             .unwrap_or_else(|error| panic!("the loopback network has no address: {error}"));
@@ -162,7 +163,8 @@ impl Server {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
-                let (answer, record, stopped) = (answer.clone(), shared_record.clone(), shared_stopped.clone());
+                let (answer, record, stopped) =
+                    (answer.clone(), shared_record.clone(), shared_stopped.clone());
                 // A client that goes away in the middle is part of many a test.
                 thread::spawn(move || serve(stream, answer.as_ref(), &record, &stopped).ok());
             }
@@ -176,10 +178,12 @@ impl Server {
 
     /// A server of files by path (without the leading `/`), which knows ranges.
     pub fn of_files(files: HashMap<String, Vec<u8>>) -> Self {
-        Self::start(move |request| match files.get(request.path.trim_start_matches('/')) {
-            Some(bytes) => Answer::file(request, bytes),
-            None => Answer::status(404),
-        })
+        Self::start(
+            move |request| match files.get(request.path.trim_start_matches('/')) {
+                Some(bytes) => Answer::file(request, bytes),
+                None => Answer::status(404),
+            },
+        )
     }
 
     /// Its URL, ending in `/`.
@@ -239,7 +243,11 @@ fn serve(
     }
     let request = {
         let mut record = lock(record);
-        let before = record.requests.iter().filter(|request| request.path == path).count();
+        let before = record
+            .requests
+            .iter()
+            .filter(|request| request.path == path)
+            .count();
         let request = Request {
             method,
             path,

@@ -17,22 +17,32 @@ const MOUNT: &str = "mount";
 /// # Panics
 /// When `btrfs check` finds anything, or is missing.
 pub fn btrfs_check(image: &Path) {
-    for mode in ["original", "lowmem"] {
-        let arguments = ["check", "--mode", mode, "--check-data-csum", "--readonly"].map(Path::new);
-        let output = output(BTRFS_PROGS, "btrfs", arguments.into_iter().chain([image]));
-        let text =
-            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        // Some findings are only printed.
-        let found =
-            ["error", "mismatch", "invalid", "no error found"].map(|word| text.to_lowercase().contains(word));
-        assert!(
-            output.status.success()
-                && found == [true, false, false, true]
-                && text.matches("error").count() == 1,
-            "btrfs check --mode {mode} of {}:\n{text}",
-            image.display()
-        );
-    }
+    check(image, &["--mode=original", "--check-data-csum"]);
+}
+
+/// Checks all trees a second way, which shares little code with the first and takes long for large trees.
+///
+/// # Panics
+/// When `btrfs check` finds anything, or is missing.
+pub fn btrfs_check_lowmem(image: &Path) {
+    check(image, &["--mode=lowmem"]);
+}
+
+fn check(image: &Path, options: &[&str]) {
+    let arguments = ["check", "--readonly"].iter().chain(options).map(Path::new);
+    let output = output(BTRFS_PROGS, "btrfs", arguments.chain([image]));
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    // Some findings are printed without a failure.
+    let lower = text.to_lowercase().replace("no error found", "");
+    let is_clean = !["error", "mismatch", "invalid", "warning", "missing"]
+        .iter()
+        .any(|word| lower.contains(word));
+    assert!(
+        output.status.success() && is_clean,
+        "btrfs check {options:?} of {}:\n{text}",
+        image.display()
+    );
 }
 
 /// All items of all trees as text.

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
-use stages::fetch::{Lock, Mirrors, obtain};
+use stages::fetch::{Lock, Mirrors};
 use stages::kernel::{KernelSource, configure, programs_to_configure};
 
 use super::network;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use formats::btrfs::Profile;
 use formats::layer::{Compression, ZstdLevel};
-use model::layout::parse_size;
+use model::layout::size::parse_size;
 use serde_json::json;
 use stages::emit::Digest;
 use stages::volume::{Input, VolumeRequest, volume_from_tar};

@@ -94,12 +94,7 @@ impl Subvolume<'_> {
             inode = &self.inodes[(link.parent - object::FIRST_FREE) as usize];
         }
         names.push(self.spec.map_or_else(String::new, |spec| spec.name.clone()));
-        names.reverse();
-        if names.len() == 1 {
-            format!("{}/", names[0])
-        } else {
-            names.join("/")
-        }
+        joined(names)
     }
 }
 
@@ -408,9 +403,17 @@ impl<'a> Walk<'a> {
             inode = &subvolume.inodes[link.parent as usize];
         }
         names.push(subvolume.spec.map_or_else(String::new, |spec| spec.name.clone()));
-        names.reverse();
-        names.join("/")
+        joined(names)
     }
+}
+
+/// A path from its components, the last one first. The first may be the empty name of the top level.
+fn joined(mut names: Vec<String>) -> String {
+    names.reverse();
+    if names.len() == 1 {
+        names.push(String::new());
+    }
+    names.join("/")
 }
 
 /// Adds an entry to `directory` and tells its DIR_INDEX.

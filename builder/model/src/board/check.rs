@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 use std::sync::Arc;
 
+use formats::gpt::FIRST_USABLE;
 use formats::units::Lba;
 
 use super::toml::{BoardToml, BootRegionToml, DeviceTreeToml, PartitionTableToml};
@@ -12,8 +13,8 @@ use crate::finding::{Findings, SourceFile};
 use crate::names::quoted;
 use crate::written::At;
 
-/// Last sector of the primary GPT: header in 1, 128 entries in 2 to 33. UEFI specification, 5.3.
-pub const GPT_LAST: u64 = 33;
+/// Last sector of the primary GPT.
+const GPT_LAST: u64 = FIRST_USABLE - 1;
 
 /// Sectors in 1 GiB: no firmware is larger, a number beyond is a slip.
 const MOST_SECTORS: u64 = 1 << 21;

@@ -141,7 +141,7 @@ fn an_unknown_key_is_refused() {
     let root = project("bases = \"allnoconfig\"\n", &[]);
     let findings = Kernel::load(root.path()).unwrap_err();
     assert!(
-        findings.0[0].message.contains("unknown field `bases`"),
+        findings.0[0].message.contains("unknown key `bases`"),
         "{findings}"
     );
 }

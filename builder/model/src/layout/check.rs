@@ -10,10 +10,11 @@ use super::{Btrfs, FileSystem, Layout, Partition, PartitionSize, Subvolume};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::quoted;
+use crate::placement::ALIGNMENT;
 use crate::written::At;
 
-/// Sectors that a partition's start is a multiple of: 1 MiB, below which cards write pages twice.
-pub const ALIGNMENT: u64 = 2048;
+/// Sectors that a partition's start is a multiple of.
+const STEP: u64 = ALIGNMENT.0 / SECTOR;
 
 /// zstd level of a btrfs that does not say.
 const ZSTD: u8 = 3;
@@ -129,14 +130,14 @@ fn check_labels(check: &mut Check<'_>, partitions: &[At<PartitionToml>]) {
 fn check_starts(check: &mut Check<'_>, partitions: &[At<PartitionToml>]) {
     let mut before: Option<&At<u64>> = None;
     for start in partitions.iter().filter_map(|partition| partition.start.as_ref()) {
-        if start.value == 0 || start.value % ALIGNMENT != 0 {
+        if start.value == 0 || !start.value.is_multiple_of(STEP) {
             check
                 .found(
                     &start.span,
                     format!("a partition cannot start at sector {}", start.value),
                 )
                 .hint(format!(
-                    "a start is a multiple of {ALIGNMENT} sectors (1 MiB), {ALIGNMENT} at least"
+                    "a start is a multiple of {STEP} sectors ({ALIGNMENT}), {STEP} at least"
                 ));
         }
         if let Some(before) = before.filter(|before| before.value >= start.value) {
@@ -196,10 +197,12 @@ fn partition_size(check: &mut Check<'_>, written: &At<PartitionToml>) -> Option<
         }
         (Some(written), None) => {
             let size = bytes(check, written)?;
-            if size < Bytes(ALIGNMENT * SECTOR) {
+            if size < ALIGNMENT {
                 check
                     .found(&written.span, format!("a partition of {size} is too small"))
-                    .hint("1 MiB is the least; a kernel with its modules on a boot partition needs 64 MiB or more");
+                    .hint(format!(
+                        "{ALIGNMENT} is the least; a boot partition with a kernel needs 64 MiB or more"
+                    ));
             }
             Some(PartitionSize::Exact(size))
         }

@@ -106,12 +106,12 @@ fn each_rule_has_its_finding() {
         (
             "kernel.archive = { package",
             "kernel.tarball = { package",
-            "unknown variant `tarball`, expected `archive` or `kernel-org`",
+            "unknown key `tarball` in `sets.debian.kernel`",
         ),
         (
             "package = \"linux\"",
             "packet = \"linux\"",
-            "unknown field `packet`, expected `package` or `series`",
+            "unknown key `packet` in `sets.debian.kernel.archive`",
         ),
     ] {
         let found = messages(old, new);

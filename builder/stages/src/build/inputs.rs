@@ -20,8 +20,6 @@ use crate::rootfs::{AptSource, DebianBase, Tarball, debian_base};
 /// The kernel and the base.
 #[derive(Debug)]
 pub struct Inputs {
-    /// What `uname -r` prints.
-    pub kernel_release: String,
     /// The files of the boot partition but its configuration: `Image`, `dtbs/...`.
     pub boot_files: Vec<FatFile>,
     /// The base root file system.
@@ -52,7 +50,6 @@ impl Inputs {
         let folder = kernel.folder.file_name().unwrap_or_default().to_string_lossy();
         let kernel_key = Key::builder("boot files", 1).text("kernel", &folder).finish();
         Ok(Self {
-            kernel_release: kernel.release.clone(),
             boot_files: boot_files(&kernel)?,
             base,
             modules: Tarball {

@@ -268,7 +268,8 @@ fn read_fields(text: &str) -> (Vec<(&str, &str)>, Vec<(&str, &str, &str)>) {
 /// Adds the upstream tarballs of `package` that an index of sources lists. Versions that are not plain numbers (release
 /// candidates) are left out.
 fn read_sources(mut index: impl BufRead, package: &str, found: &mut Vec<Tarball>) -> Result<()> {
-    let (mut ours, mut in_sums, mut folder, mut sums) = (false, false, String::new(), Vec::new());
+    let (mut ours, mut in_sums, mut folder) = (false, false, String::new());
+    let mut sums: Vec<String> = Vec::new();
     let mut line = String::new();
     loop {
         line.clear();

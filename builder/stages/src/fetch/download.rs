@@ -131,12 +131,9 @@ impl Wanted {
             )));
         }
         file.seek(SeekFrom::Start(0)).map_err(Flaw::Unreadable)?;
-        let sum = Sha256Sum::of_reader(file).map_err(Flaw::Unreadable)?;
-        if sum != self.sha256 {
-            return Err(Flaw::Other(format!(
-                "its SHA-256 is {sum} instead of {}",
-                self.sha256
-            )));
+        let sum = self.sum.same_of(file).map_err(Flaw::Unreadable)?;
+        if sum != self.sum {
+            return Err(Flaw::Other(format!("its hash is {sum} instead of {}", self.sum)));
         }
         Ok(())
     }

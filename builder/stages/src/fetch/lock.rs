@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
-use model::finding::{Findings, SourceFile};
+use model::finding::{Finding, Findings, SourceFile};
 use model::sources::{BaseSource, Signer, Source, SourceSet};
 use serde::{Deserialize, Serialize};
 
@@ -99,11 +99,12 @@ impl Lock {
         if !root.join(LOCK).exists() {
             return Ok(Self::default());
         }
-        let damaged = |finding| Findings::from(finding);
-        let file = SourceFile::load(root, Path::new(LOCK)).map_err(damaged)?;
-        let lock: Self = file
-            .parse()
-            .map_err(|finding| damaged(finding.hint("remove the file and run `portadc update`")))?;
+        let file = SourceFile::load(root, Path::new(LOCK)).map_err(Findings::from)?;
+        let lock: Self = toml::from_str(&file.text).map_err(|error| {
+            let place = file.place(error.span().unwrap_or_default());
+            let finding = Finding::new(error.message()).at(place);
+            Findings::from(finding.hint("remove the file and run `portadc update`"))
+        })?;
         for (name, set) in &lock.sets {
             for file in set.files() {
                 file.check()

@@ -133,8 +133,12 @@ fn binfmt_problem(folder: &Path) -> Option<String> {
     })
 }
 
-/// The base as a tarball, made now if the cache does not have it: some minutes.
-pub fn debian_base(engine: &Engine, base: &DebianBase<'_>) -> Result<Tarball> {
+/// The base as a tarball, made now if the cache does not have it: some minutes. `ready` is asked before it is made.
+pub fn debian_base(
+    engine: &Engine,
+    base: &DebianBase<'_>,
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<Tarball> {
     let Some(suite) = base.sources.first().map(|source| &source.suite) else {
         bail!("a Debian base needs a suite to come from")
     };
@@ -152,6 +156,7 @@ pub fn debian_base(engine: &Engine, base: &DebianBase<'_>) -> Result<Tarball> {
     }
     let key = key.text("time", &base.time.seconds.to_string()).finish();
     let folder = engine.cache.obtain(STAGE, &key, |part| {
+        ready()?;
         let task = engine.progress.steps("rootfs", 0);
         let mut log = engine.log("rootfs")?;
         let tarball = part.join("base.tar");

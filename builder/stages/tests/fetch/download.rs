@@ -65,7 +65,10 @@ fn the_next_run_goes_on_too_even_with_another_mirror() {
     assert!(error.contains("the server answered 503"), "{error}");
     let kept: Vec<_> = bench.cached();
     assert_eq!(kept.len(), 1);
-    assert!(kept[0].to_string_lossy().ends_with(".orig.tar.xz.part"), "{kept:?}");
+    assert!(
+        kept[0].to_string_lossy().ends_with(".orig.tar.xz.part"),
+        "{kept:?}"
+    );
 
     let whole = Server::start(move |request| Answer::file(request, &second));
     let path = obtain(&bench.engine, &file, &mirrors(&[&whole]), &bench.network).unwrap();
@@ -112,7 +115,12 @@ fn a_damaged_beginning_is_thrown_away_and_fetched_anew() {
     let bench = Workbench::new();
     let bytes = content(200_000);
     let file = locked(&bytes);
-    let folder = bench.engine.cache.root().join("sources").join(file.sha256.to_string());
+    let folder = bench
+        .engine
+        .cache
+        .root()
+        .join("sources")
+        .join(file.sha256.to_string());
     fs::create_dir_all(&folder).unwrap();
     for wrong in [vec![1; 90_000], vec![1; 200_000], vec![1; 200_001]] {
         fs::write(folder.join("thing_1.2.orig.tar.xz.part"), wrong).unwrap();
@@ -161,7 +169,10 @@ fn bad_server(
     assert_eq!(server.requests().len(), tries, "{shown}");
     // Nothing but the beginning of a file that was cut.
     assert!(
-        bench.cached().iter().all(|path| path.extension().is_some_and(|extension| extension == "part")),
+        bench
+            .cached()
+            .iter()
+            .all(|path| path.extension().is_some_and(|extension| extension == "part")),
         "{:?}",
         bench.cached()
     );
@@ -186,20 +197,38 @@ fn changed_bytes_are_refused() {
         bytes[77_777] ^= 1;
         bytes
     };
-    bad_server(move |_, bytes| Answer::whole(&change(bytes)), "its hash is ", true, 1);
+    bad_server(
+        move |_, bytes| Answer::whole(&change(bytes)),
+        "its hash is ",
+        true,
+        1,
+    );
 }
 
 #[test]
 fn a_wrong_size_is_refused_before_the_transfer() {
     let longer = |bytes: &[u8]| Answer::whole(&[bytes, b"x"].concat());
-    bad_server(move |_, bytes| longer(bytes), "it has 100001 bytes instead of 100000", false, 1);
-    bad_server(|_, bytes| Answer::whole(&bytes[1..]), "it has 99999 bytes instead of 100000", false, 1);
+    bad_server(
+        move |_, bytes| longer(bytes),
+        "it has 100001 bytes instead of 100000",
+        false,
+        1,
+    );
+    bad_server(
+        |_, bytes| Answer::whole(&bytes[1..]),
+        "it has 99999 bytes instead of 100000",
+        false,
+        1,
+    );
 }
 
 #[test]
 fn an_endless_file_is_left_at_its_size() {
     bad_server(
-        |_, bytes| Answer::whole(&bytes.repeat(3)).without_length(), "it has more than 100000 bytes", false, 1
+        |_, bytes| Answer::whole(&bytes.repeat(3)).without_length(),
+        "it has more than 100000 bytes",
+        false,
+        1,
     );
 }
 
@@ -226,7 +255,12 @@ fn a_connection_that_is_always_cut_at_the_same_byte_is_given_up() {
 #[test]
 fn a_server_that_stalls_is_left() {
     let begun = Instant::now();
-    bad_server(|_, bytes| Answer::whole(bytes).stall_after(10), "the server sends nothing for 300ms", false, 3);
+    bad_server(
+        |_, bytes| Answer::whole(bytes).stall_after(10),
+        "the server sends nothing for 300ms",
+        false,
+        3,
+    );
     bad_server(
         |_, bytes| Answer::whole(bytes).trickle(Duration::from_millis(20)),
         "the server sends nothing for 300ms",
@@ -245,8 +279,14 @@ fn offline_says_what_is_missing_and_what_to_do() {
         &Mirrors::listed(vec!["http://127.0.0.1:1/".into()]),
         &offline(),
     ));
-    assert!(error.starts_with("thing_1.2.orig.tar.xz (3 bytes) is not in the cache "), "{error}");
-    assert!(error.ends_with("run the same command once without `--offline`"), "{error}");
+    assert!(
+        error.starts_with("thing_1.2.orig.tar.xz (3 bytes) is not in the cache "),
+        "{error}"
+    );
+    assert!(
+        error.ends_with("run the same command once without `--offline`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -305,7 +345,9 @@ fn the_second_takes_over_when_the_first_fails() {
     });
     let results: Vec<bool> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..3)
-            .map(|_| scope.spawn(|| obtain(&bench.engine, &file, &mirrors(&[&server]), &bench.network).is_ok()))
+            .map(|_| {
+                scope.spawn(|| obtain(&bench.engine, &file, &mirrors(&[&server]), &bench.network).is_ok())
+            })
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -318,13 +360,21 @@ fn a_full_disk_leaves_nothing() {
     let bench = Workbench::new();
     let bytes = content(100_000);
     let file = locked(&bytes);
-    let folder = bench.engine.cache.root().join("sources").join(file.sha256.to_string());
+    let folder = bench
+        .engine
+        .cache
+        .root()
+        .join("sources")
+        .join(file.sha256.to_string());
     fs::create_dir_all(&folder).unwrap();
     // The kernel's own full disk.
     symlink("/dev/full", folder.join("thing_1.2.orig.tar.xz.part")).unwrap();
     let server = Server::start(move |request| Answer::file(request, &bytes));
     let error = text(obtain(&bench.engine, &file, &mirrors(&[&server]), &bench.network));
-    assert!(error.starts_with("cannot write ") && error.contains("No space left on device"), "{error}");
+    assert!(
+        error.starts_with("cannot write ") && error.contains("No space left on device"),
+        "{error}"
+    );
     assert_eq!(bench.cached().len(), 0);
     assert!(!folder.exists());
 }
@@ -334,7 +384,16 @@ fn a_cache_that_cannot_be_written_is_named() {
     // Nobody makes folders in /proc, root neither.
     let engine = crate::workbench::engine("/proc".as_ref());
     let server = Server::start(|_| Answer::whole(b"abc"));
-    let error = text(obtain(&engine, &locked(b"abc"), &mirrors(&[&server]), &crate::workbench::impatient()));
+    let error = text(obtain(
+        &engine,
+        &locked(b"abc"),
+        &mirrors(&[&server]),
+        &crate::workbench::impatient(),
+    ));
     assert!(error.starts_with("cannot make /proc/sources/"), "{error}");
-    assert_eq!(server.requests().len(), 0, "nothing is fetched that cannot be kept");
+    assert_eq!(
+        server.requests().len(),
+        0,
+        "nothing is fetched that cannot be kept"
+    );
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use sequoia_openpgp::cert::prelude::*;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
 use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::serialize::Serialize;
 use sequoia_openpgp::serialize::stream::{Armorer, LiteralWriter, Message, Signer};
-use sequoia_openpgp::serialize::{Serialize, SerializeInto};
 use sequoia_openpgp::types::{ReasonForRevocation, SignatureType};
 use sequoia_openpgp::{Cert, Packet};
 
@@ -104,7 +104,9 @@ fn signer<'a>(message: Message<'a>, cert: &Cert, made: Made, kind: SignatureType
     if let Some(valid) = made.valid {
         template = template.set_signature_validity_period(valid).unwrap();
     }
-    Signer::with_template(message, pair, template).unwrap().creation_time(made.at)
+    Signer::with_template(message, pair, template)
+        .unwrap()
+        .creation_time(made.at)
 }
 
 /// A clearsigned document.
@@ -134,14 +136,14 @@ pub fn sign_detached(data: &[u8], cert: &Cert) -> Vec<u8> {
 /// A document that is signed, but not in clear text.
 pub fn sign_inline(text: &str, cert: &Cert) -> Vec<u8> {
     let mut document = Vec::new();
-    let signer = signer(Message::new(&mut document), cert, Made::now(), SignatureType::Binary);
+    let signer = signer(
+        Message::new(&mut document),
+        cert,
+        Made::now(),
+        SignatureType::Binary,
+    );
     let mut writer = LiteralWriter::new(signer.build().unwrap()).build().unwrap();
     writer.write_all(text.as_bytes()).unwrap();
     writer.finalize().unwrap();
     document
-}
-
-/// The secret key as gpg imports it.
-pub fn secret_bytes(cert: &Cert) -> Vec<u8> {
-    cert.as_tsk().to_vec().unwrap()
 }

@@ -4,6 +4,7 @@
 
 mod download;
 mod keys;
+mod miniature;
 mod signatures;
 mod update;
 mod workbench;

@@ -1,7 +1,6 @@
 //! Every way in which a signature does not count has its own error.
 
 use std::fs;
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use model::sources::Signer;
@@ -9,6 +8,7 @@ use sequoia_openpgp::Cert;
 use sequoia_openpgp::types::ReasonForRevocation;
 use stages::fetch::{Keyring, SignatureError, Signed};
 use tempfile::TempDir;
+use testkit::oracle::output;
 
 use crate::keys::{
     DAY, Made, clearsign, expiring_key, fingerprint, key, revoked, sign_detached, sign_inline, write_keyring,
@@ -32,15 +32,26 @@ fn keyring(certs: &[&Cert], pinned: &[&Cert]) -> (TempDir, anyhow::Result<Keyrin
 }
 
 fn verify(certs: &[&Cert], pinned: &[&Cert], document: &[u8]) -> Result<Signed, SignatureError> {
-    keyring(certs, pinned).1.unwrap().clearsigned(document, SystemTime::now())
+    keyring(certs, pinned)
+        .1
+        .unwrap()
+        .clearsigned(document, SystemTime::now())
 }
 
 #[test]
 fn a_good_signature_gives_the_text_the_signer_and_the_date() {
     let cert = key("signer", 100);
     let made = Made::days_ago(3);
-    let signed = verify(&[&key("other", 5), &cert], &[&cert], &clearsign(TEXT, &cert, made)).unwrap();
-    assert_eq!(String::from_utf8(signed.text).unwrap().trim_end(), TEXT.trim_end());
+    let signed = verify(
+        &[&key("other", 5), &cert],
+        &[&cert],
+        &clearsign(TEXT, &cert, made),
+    )
+    .unwrap();
+    assert_eq!(
+        String::from_utf8(signed.text).unwrap().trim_end(),
+        TEXT.trim_end()
+    );
     assert_eq!(signed.signer, fingerprint(&cert));
     let seconds = made.at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     assert_eq!(signed.date.0, seconds as i64);
@@ -49,7 +60,10 @@ fn a_good_signature_gives_the_text_the_signer_and_the_date() {
 #[test]
 fn what_is_not_signed_is_not_read() {
     let cert = key("signer", 10);
-    assert_eq!(verify(&[&cert], &[], TEXT.as_bytes()), Err(SignatureError::Unsigned));
+    assert_eq!(
+        verify(&[&cert], &[], TEXT.as_bytes()),
+        Err(SignatureError::Unsigned)
+    );
     assert_eq!(verify(&[&cert], &[], b""), Err(SignatureError::Unsigned));
     let inline = sign_inline(TEXT, &cert);
     assert_eq!(verify(&[&cert], &[], &inline), Err(SignatureError::Unsigned));
@@ -85,8 +99,16 @@ fn changed_text_under_a_good_signature_is_told_from_a_wrong_signature() {
     let changed = document.replace("trixie", "trixia");
     assert_ne!(changed, document);
     let error = verify(&[&cert], &[], changed.as_bytes()).unwrap_err();
-    assert_eq!(error, SignatureError::Changed { key: key_name.clone() });
-    assert_eq!(error.to_string(), format!("it was changed after key {key_name} signed it"));
+    assert_eq!(
+        error,
+        SignatureError::Changed {
+            key: key_name.clone()
+        }
+    );
+    assert_eq!(
+        error.to_string(),
+        format!("it was changed after key {key_name} signed it")
+    );
 
     // The last bytes of the packet are the signature proper; the digest before it stays right.
     let (head, body) = document.split_once("-----BEGIN PGP SIGNATURE-----").unwrap();
@@ -100,7 +122,10 @@ fn changed_text_under_a_good_signature_is_told_from_a_wrong_signature() {
         sequoia_openpgp::armor::Writer::new(Vec::new(), sequoia_openpgp::armor::Kind::Signature).unwrap();
     std::io::Write::write_all(&mut writer, &packet).unwrap();
     let forged = [head.as_bytes(), &writer.finalize().unwrap()].concat();
-    assert_eq!(verify(&[&cert], &[], &forged), Err(SignatureError::Wrong { key: key_name }));
+    assert_eq!(
+        verify(&[&cert], &[], &forged),
+        Err(SignatureError::Wrong { key: key_name })
+    );
 }
 
 #[test]
@@ -114,7 +139,12 @@ fn an_unknown_key_is_named() {
 #[test]
 fn a_key_of_the_keyring_that_is_not_pinned_does_not_count() {
     let (pinned, other) = (key("pinned", 10), key("other", 10));
-    let error = verify(&[&pinned, &other], &[&pinned], &clearsign(TEXT, &other, Made::now())).unwrap_err();
+    let error = verify(
+        &[&pinned, &other],
+        &[&pinned],
+        &clearsign(TEXT, &other, Made::now()),
+    )
+    .unwrap_err();
     assert_eq!(
         error,
         SignatureError::NotPinned {
@@ -162,7 +192,10 @@ fn a_signature_made_after_its_key_expired_does_not_count() {
 #[test]
 fn a_revoked_key_does_not_count_whatever_the_reason() {
     let cert = key("signer", 100);
-    for reason in [ReasonForRevocation::KeyCompromised, ReasonForRevocation::KeySuperseded] {
+    for reason in [
+        ReasonForRevocation::KeyCompromised,
+        ReasonForRevocation::KeySuperseded,
+    ] {
         // Superseded keys were good when they signed; an index must be signed by one that is good now.
         let document = clearsign(TEXT, &cert, Made::days_ago(50));
         let error = verify(&[&revoked(&cert, reason)], &[&cert], &document).unwrap_err();
@@ -203,7 +236,10 @@ fn detached_signatures_vouch_for_their_data_only() {
     let keyring = keyring.unwrap();
     let now = SystemTime::now();
     let signature = sign_detached(b"tarball", &cert);
-    assert_eq!(keyring.detached(b"tarball", &signature, now).unwrap().signer, fingerprint(&cert));
+    assert_eq!(
+        keyring.detached(b"tarball", &signature, now).unwrap().signer,
+        fingerprint(&cert)
+    );
     let error = keyring.detached(b"tarbell", &signature, now).unwrap_err();
     assert_eq!(
         error,
@@ -211,8 +247,13 @@ fn detached_signatures_vouch_for_their_data_only() {
             key: fingerprint(&cert)
         }
     );
-    let error = keyring.detached(b"tarball", b"<html>404</html>", now).unwrap_err();
-    assert!(matches!(error, SignatureError::Malformed { .. } | SignatureError::Unsigned), "{error}");
+    let error = keyring
+        .detached(b"tarball", b"<html>404</html>", now)
+        .unwrap_err();
+    assert!(
+        matches!(error, SignatureError::Malformed { .. } | SignatureError::Unsigned),
+        "{error}"
+    );
 }
 
 #[test]
@@ -253,7 +294,11 @@ fn arbitrary_bytes_are_refused_without_a_panic() {
         bytes[position] = bytes[position].wrapping_add(0x41);
         if let Ok(signed) = keyring.clearsigned(&bytes, SystemTime::now()) {
             // Only what is no part of the signed text (armor, headers, spaces at the end of a line) may change.
-            assert_eq!(String::from_utf8(signed.text).unwrap().trim_end(), TEXT.trim_end(), "{position}");
+            assert_eq!(
+                String::from_utf8(signed.text).unwrap().trim_end(),
+                TEXT.trim_end(),
+                "{position}"
+            );
         }
     }
 }
@@ -261,14 +306,24 @@ fn arbitrary_bytes_are_refused_without_a_panic() {
 #[test]
 fn what_gpg_signs_is_verified() {
     let home = tempfile::tempdir().unwrap();
+    let homedir = home.path().to_string_lossy().into_owned();
     let gpg = |arguments: &[&str]| {
-        let output = Command::new("gpg")
-            .args(["--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "", "--homedir"])
-            .arg(home.path())
-            .args(arguments)
-            .output()
-            .expect("this test needs the program `gpg` (package gpg) to judge by");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let quiet = [
+            "--batch",
+            "--quiet",
+            "--pinentry-mode",
+            "loopback",
+            "--passphrase",
+            "",
+            "--homedir",
+            &homedir,
+        ];
+        let output = output("gpg", "gpg", quiet.iter().chain(arguments));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output.stdout
     };
     // RSA as the kernel's and Debian's signers have it, and long enough for any policy.
@@ -296,7 +351,10 @@ fn what_gpg_signs_is_verified() {
     let keyring = Keyring::load(home.path(), &signer).unwrap();
     let now = SystemTime::now() + Duration::from_secs(1);
     let signed = keyring.clearsigned(&document, now).unwrap();
-    assert_eq!(String::from_utf8(signed.text).unwrap().trim_end(), TEXT.trim_end());
+    assert_eq!(
+        String::from_utf8(signed.text).unwrap().trim_end(),
+        TEXT.trim_end()
+    );
     assert_eq!(signed.signer, fingerprint);
     keyring.detached(TEXT.as_bytes(), &detached, now).unwrap();
     // The agent that gpg starts ends when its folder goes.

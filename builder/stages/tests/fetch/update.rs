@@ -1,208 +1,15 @@
 //! Updates against miniature mirrors: every kind of origin, and everything that makes one no good.
 
-use std::collections::HashMap;
 use std::fs;
-use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
 
-use model::finding::SourceFile;
-use model::sources::{SourceSet, Sources};
-use sequoia_openpgp::Cert;
 use sha2::{Digest, Sha512};
 use stages::fetch::{
-    Extent, Lock, LockedBase, Mirrors, Sha256Sum, check_base, is_verification_failure, locked_set, obtain, update,
+    Extent, Lock, LockedBase, Mirrors, Network, Sha256Sum, check_base, locked_set, obtain, update,
 };
-use testkit::server::{Answer, Server};
 
-use crate::keys::{DAY, Made, clearsign, key, sign_detached, write_keyring};
-use crate::workbench::{Workbench, content, offline, text};
-
-type Files = HashMap<String, Vec<u8>>;
-
-/// A Debian archive as a mirror carries it.
-struct Archive {
-    signer: Cert,
-    suite: String,
-    codename: String,
-    /// Seconds since 1970.
-    date: u64,
-    valid_until: Option<u64>,
-    /// Version and content of `linux`'s tarballs.
-    kernels: Vec<(&'static str, Vec<u8>)>,
-}
-
-impl Archive {
-    fn new() -> Self {
-        Self {
-            signer: key("archive", 100),
-            suite: "stable".into(),
-            codename: "trixie".into(),
-            date: now() - 5 * DAY.as_secs(),
-            valid_until: None,
-            kernels: vec![
-                ("6.12.9", content(5_000)),
-                ("6.12.107", content(9_000)),
-                ("6.1.3", content(100)),
-            ],
-        }
-    }
-
-    /// The files of a mirror.
-    fn files(&self) -> Files {
-        let mut files = Files::new();
-        let mut sources = String::new();
-        let u_boot = ("2025.01", content(3_000));
-        let packages = self.kernels.iter().map(|kernel| ("linux", kernel));
-        for (package, (version, bytes)) in packages.chain([("u-boot", &u_boot)]) {
-            let folder = format!("pool/main/{}/{package}", &package[..1]);
-            let file = format!("{package}_{version}.orig.tar.xz");
-            sources.push_str(&format!(
-                "Package: {package}\nBinary: a,\n b\nVersion: {version}-1\nFiles:\n 00 {} {file}\nDirectory: {folder}\n\
-                 Checksums-Sha256:\n {} 1 {package}_{version}-1.dsc\n {} {} {file}\nSection: x\n\n",
-                bytes.len(),
-                Sha256Sum::of(b"x"),
-                Sha256Sum::of(bytes),
-                bytes.len(),
-            ));
-            files.insert(format!("{folder}/{file}"), bytes.clone());
-        }
-        let compressed = xz(sources.as_bytes());
-        let sum = Sha256Sum::of(&compressed);
-        let mut release = format!(
-            "Origin: Debian\nSuite: {}\nVersion: 13.7\nCodename: {}\nDate: {}\nAcquire-By-Hash: yes\n",
-            self.suite,
-            self.codename,
-            release_date(self.date),
-        );
-        if let Some(end) = self.valid_until {
-            release.push_str(&format!("Valid-Until: {}\n", release_date(end)));
-        }
-        release.push_str(&format!(
-            "Components: main\nMD5Sum:\n 00 1 main/source/Sources.xz\nSHA256:\n {} 9 main/source/Sources\n {sum} {} main/source/Sources.xz\n",
-            Sha256Sum::of(b"y"),
-            compressed.len(),
-        ));
-        let made = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(self.date.min(now()));
-        let made = Made { at: made, valid: None };
-        files.insert("dists/trixie/InRelease".into(), clearsign(&release, &self.signer, made));
-        files.insert(format!("dists/trixie/main/source/by-hash/SHA256/{sum}"), compressed.clone());
-        files.insert("dists/trixie/main/source/Sources.xz".into(), compressed);
-        files
-    }
-}
-
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
-}
-
-fn xz(bytes: &[u8]) -> Vec<u8> {
-    let mut compressed = Vec::new();
-    std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(bytes, 1), &mut compressed).unwrap();
-    compressed
-}
-
-/// As Release files write it; the weekday is not looked at by anyone.
-fn release_date(seconds: u64) -> String {
-    let moment = stages::fetch::Moment(seconds as i64).to_string();
-    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let month: usize = moment[5..7].parse().unwrap();
-    format!(
-        "Sat, {} {} {} {} UTC",
-        &moment[8..10],
-        months[month - 1],
-        &moment[..4],
-        &moment[11..19]
-    )
-}
-
-/// A project with a keyring of `signer`, and a server whose files can be changed.
-struct Project {
-    bench: Workbench,
-    set: SourceSet,
-    files: Arc<Mutex<Files>>,
-    server: Server,
-}
-
-impl Project {
-    fn debian(archive: &Archive) -> Self {
-        Self::new("debian", &archive.signer, archive.files())
-    }
-
-    fn new(set: &str, signer: &Cert, files: Files) -> Self {
-        let files = Arc::new(Mutex::new(files));
-        let served = files.clone();
-        let server = Server::start(move |request| {
-            match served.lock().unwrap().get(request.path.trim_start_matches('/')) {
-                Some(bytes) => Answer::file(request, bytes),
-                None => Answer::status(404),
-            }
-        });
-        let bench = Workbench::new();
-        write_keyring(&bench.folder.path().join("keys/all.pgp"), &[signer]);
-        let sources = SOURCES.replace("@URL@", &server.url());
-        let sources = Sources::check(&Arc::new(SourceFile {
-            path: "sources.toml".into(),
-            text: sources,
-        }))
-        .unwrap();
-        let set = sources.set(Some(set)).unwrap().clone();
-        Self {
-            bench,
-            set,
-            files,
-            server,
-        }
-    }
-
-    fn update(&self) -> anyhow::Result<stages::fetch::Update> {
-        self.update_if(Extent::All)
-    }
-
-    fn update_if(&self, extent: Extent) -> anyhow::Result<stages::fetch::Update> {
-        let root = self.bench.folder.path();
-        let mirror = self.server.url();
-        update(&self.bench.engine, root, &self.set, Some(&mirror), &self.bench.network, extent)
-    }
-
-    fn lock(&self) -> Lock {
-        Lock::load(self.bench.folder.path()).unwrap()
-    }
-
-    fn lock_text(&self) -> Option<String> {
-        fs::read_to_string(self.bench.folder.path().join("sources.lock")).ok()
-    }
-
-    /// The update fails with `expected`, and writes no lock.
-    fn refuses(&self, expected: &str, verification: bool) {
-        let before = self.lock_text();
-        let error = self.update().unwrap_err();
-        let shown = format!("{error:#}");
-        assert!(shown.contains(expected), "{expected}: {shown}");
-        assert_eq!(is_verification_failure(&error), verification, "{shown}");
-        assert_eq!(self.lock_text(), before);
-    }
-}
-
-const SOURCES: &str = r#"
-default = "debian"
-signers.all = { keyring = "keys/all.pgp", obtain = "ask the tester" }
-
-[sets.debian]
-description = "a mirror"
-archive = { suite = "trixie", components = ["main"], signer = "all" }
-kernel.archive = { package = "linux", series = "6.12" }
-u-boot.archive = { package = "u-boot", series = "2025.01" }
-base.archive = { architecture = "arm64" }
-
-[sets.gentoo]
-description = "upstream"
-kernel.kernel-org = { series = "6.18", mirrors = ["http://127.0.0.1:1/", "@URL@"], signer = "all" }
-u-boot.release = { version = "2025.01", mirrors = ["@URL@u-boot/"], signer = "all" }
-base.stage3 = { flavor = "arm64-systemd", mirrors = ["@URL@autobuilds/"], signer = "all" }
-"#;
+use crate::keys::{Made, clearsign, key, sign_detached};
+use crate::miniature::{Archive, Files, Project, now, xz};
+use crate::workbench::{content, offline, text};
 
 #[test]
 fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
@@ -210,7 +17,10 @@ fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
     let project = Project::debian(&archive);
     let report = project.update().unwrap();
     let shown = report.to_string();
-    assert!(shown.starts_with("sources.lock, source set `debian`:\n  kernel  6.12.107 (new)\n"), "{shown}");
+    assert!(
+        shown.starts_with("sources.lock, source set `debian`:\n  kernel  6.12.107 (new)\n"),
+        "{shown}"
+    );
     let lock = project.lock();
     let locked = lock.find(&project.set).unwrap();
     assert_eq!(locked.kernel.path, "pool/main/l/linux/linux_6.12.107.orig.tar.xz");
@@ -221,12 +31,25 @@ fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
     assert!(!text.contains("127.0.0.1"), "no mirror stands in a lock: {text}");
 
     let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
-    let path = obtain(&project.bench.engine, &locked.kernel, &mirrors, &project.bench.network).unwrap();
+    let path = obtain(
+        &project.bench.engine,
+        &locked.kernel,
+        &mirrors,
+        &project.bench.network,
+    )
+    .unwrap();
     assert_eq!(fs::read(path).unwrap(), content(9_000));
 
     // Once more: the same bytes, and no index is fetched a second time.
     let asked = project.server.requests().len();
-    assert!(project.update().unwrap().parts.iter().all(|part| !part.is_change()));
+    assert!(
+        project
+            .update()
+            .unwrap()
+            .parts
+            .iter()
+            .all(|part| !part.is_change())
+    );
     assert_eq!(project.lock_text().unwrap(), text);
     let paths: Vec<_> = project.server.requests()[asked..]
         .iter()
@@ -244,10 +67,17 @@ fn a_newer_version_is_shown_beside_the_old_one() {
     archive.date += 3600;
     *project.files.lock().unwrap() = archive.files();
     let shown = project.update().unwrap().to_string();
-    assert!(shown.contains("\n  kernel  6.12.107 -> 6.12.110\n  u-boot  2025.01 (unchanged)\n"), "{shown}");
+    assert!(
+        shown.contains("\n  kernel  6.12.107 -> 6.12.110\n  u-boot  2025.01 (unchanged)\n"),
+        "{shown}"
+    );
     let lock = project.lock();
     let locked = lock.find(&project.set).unwrap();
-    assert_eq!(locked.u_boot.date.0 + 3600, locked.kernel.date.0, "what stays keeps its date");
+    assert_eq!(
+        locked.u_boot.date.0 + 3600,
+        locked.kernel.date.0,
+        "what stays keeps its date"
+    );
 }
 
 #[test]
@@ -283,7 +113,10 @@ fn another_suite_is_refused() {
     let mut archive = Archive::new();
     archive.codename = "bookworm".into();
     archive.suite = "oldstable".into();
-    Project::debian(&archive).refuses("it is signed, but for `oldstable`, `bookworm`, not for `trixie`", true);
+    Project::debian(&archive).refuses(
+        "it is signed, but for `oldstable`, `bookworm`, not for `trixie`",
+        true,
+    );
 }
 
 #[test]
@@ -306,7 +139,11 @@ fn signatures_that_do_not_count_are_refused() {
     let path = "dists/trixie/InRelease";
     let document = String::from_utf8(project.files.lock().unwrap()[path].clone()).unwrap();
     let changed = document.replace("13.7", "13.8");
-    project.files.lock().unwrap().insert(path.into(), changed.into_bytes());
+    project
+        .files
+        .lock()
+        .unwrap()
+        .insert(path.into(), changed.into_bytes());
     project.refuses("it was changed after key ", true);
     let unsigned = b"Suite: stable\nCodename: trixie\n".to_vec();
     project.files.lock().unwrap().insert(path.into(), unsigned);
@@ -318,7 +155,9 @@ fn signatures_that_do_not_count_are_refused() {
 #[test]
 fn a_series_that_is_absent_is_answered_with_what_there_is() {
     let mut archive = Archive::new();
-    archive.kernels.retain(|(version, _)| !version.starts_with("6.12"));
+    archive
+        .kernels
+        .retain(|(version, _)| !version.starts_with("6.12"));
     Project::debian(&archive).refuses("`trixie` has no linux of the series 6.12, only 6.1.3", false);
     archive.kernels.clear();
     Project::debian(&archive).refuses("`trixie` has no source package `linux`", false);
@@ -350,7 +189,9 @@ fn a_base_is_only_made_from_the_locked_state() {
     let project = Project::debian(&archive);
     project.update().unwrap();
     let lock = project.lock();
-    let LockedBase::Archive(base) = &lock.sets["debian"].base else { panic!() };
+    let LockedBase::Archive(base) = &lock.sets["debian"].base else {
+        panic!()
+    };
     let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
     let mirror = check_base(base, &mirrors, &project.bench.network).unwrap();
     assert_eq!(mirror, project.server.url());
@@ -366,17 +207,27 @@ fn a_lock_that_does_not_fit_is_renewed_or_refused() {
     let archive = Archive::new();
     let mut project = Project::debian(&archive);
     let (root, url) = (project.bench.folder.path().to_owned(), project.server.url());
-    let find = |project: &Project, network, locked| {
-        locked_set(&project.bench.engine, &root, &project.set, Some(&url), network, locked)
+    let find = |project: &Project, network: &Network, locked| {
+        locked_set(
+            &project.bench.engine,
+            &root,
+            &project.set,
+            Some(&url),
+            network,
+            locked,
+        )
     };
     let online = project.bench.network.clone();
-    let expected = "sources.lock does not have the source set `debian`: run `portadc update --sources debian`";
+    let expected =
+        "sources.lock does not have the source set `debian`: run `portadc update --sources debian`";
     assert_eq!(text(find(&project, &online, true)), expected);
     assert_eq!(text(find(&project, &offline(), false)), expected);
     assert_eq!(find(&project, &online, false).unwrap().kernel.version, "6.12.107");
     find(&project, &offline(), true).unwrap();
 
-    let model::sources::Source::Archive { series, .. } = &mut project.set.kernel else { panic!() };
+    let model::sources::Source::Archive { series, .. } = &mut project.set.kernel else {
+        panic!()
+    };
     *series = model::sources::Series::parse("6.1").unwrap();
     let error = text(find(&project, &online, true));
     assert_eq!(
@@ -385,7 +236,17 @@ fn a_lock_that_does_not_fit_is_renewed_or_refused() {
          dists/trixie/InRelease; run `portadc update --sources debian`"
     );
     assert_eq!(find(&project, &online, false).unwrap().kernel.version, "6.1.3");
-    assert!(text(update(&project.bench.engine, &root, &project.set, None, &offline(), Extent::All)).contains("offline"));
+    assert!(
+        text(update(
+            &project.bench.engine,
+            &root,
+            &project.set,
+            None,
+            &offline(),
+            Extent::All
+        ))
+        .contains("offline")
+    );
 }
 
 #[test]
@@ -398,7 +259,11 @@ fn a_lock_changed_by_hand_is_refused() {
     for (old, new, expected) in [
         ("file = \"linux_6", "file = \"../linux_6", "is no name of a file"),
         ("path = \"pool/", "path = \"../pool/", "is no path below a mirror"),
-        ("path = \"pool/", "path = \"http://elsewhere/pool/", "is no path below a mirror"),
+        (
+            "path = \"pool/",
+            "path = \"http://elsewhere/pool/",
+            "is no path below a mirror",
+        ),
         ("sha256 = \"", "sha256 = \"f", "is no SHA-256"),
         ("size = ", "sise = ", "unknown field `sise`"),
     ] {
@@ -419,8 +284,14 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
         Sha256Sum::of(&kernel)
     );
     let name = "20260920T170000Z/stage3-arm64-systemd-20260920T170000Z.tar.xz";
-    let latest = format!("# Latest as of Sun, 20 Sep 2026 18:00:00 +0000\n# ts=1\n{name} {}\n", stage3.len());
-    let sha512: String = Sha512::digest(&stage3).iter().map(|byte| format!("{byte:02x}")).collect();
+    let latest = format!(
+        "# Latest as of Sun, 20 Sep 2026 18:00:00 +0000\n# ts=1\n{name} {}\n",
+        stage3.len()
+    );
+    let sha512: String = Sha512::digest(&stage3)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let digests = format!(
         "# BLAKE2B HASH\n{}  {}\n# SHA512 HASH\n{sha512}  {}\n",
         "ab".repeat(64),
@@ -432,7 +303,10 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
         ("v6.x/sha256sums.asc".into(), sign(&sums)),
         ("v6.x/linux-6.18.53.tar.xz".into(), kernel.clone()),
         ("u-boot/u-boot-2025.01.tar.bz2".into(), u_boot.clone()),
-        ("u-boot/u-boot-2025.01.tar.bz2.sig".into(), sign_detached(&u_boot, &signer)),
+        (
+            "u-boot/u-boot-2025.01.tar.bz2.sig".into(),
+            sign_detached(&u_boot, &signer),
+        ),
         ("autobuilds/latest-stage3-arm64-systemd.txt".into(), sign(&latest)),
         (format!("autobuilds/{name}.DIGESTS"), sign(&digests)),
         (format!("autobuilds/{name}"), stage3.clone()),
@@ -442,7 +316,9 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     let lock = project.lock();
     let locked = lock.find(&project.set).unwrap();
     assert_eq!(locked.kernel.version, "6.18.53");
-    let LockedBase::Stage3(base) = &locked.base else { panic!() };
+    let LockedBase::Stage3(base) = &locked.base else {
+        panic!()
+    };
     assert_eq!(base.sha256, Sha256Sum::of(&stage3));
     assert!(!project.lock_text().unwrap().contains("127.0.0.1"));
 
@@ -455,17 +331,36 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
         (&locked.kernel, &project.set.kernel, kernel),
         (&locked.u_boot, &project.set.u_boot, u_boot),
     ] {
-        let path = obtain(&bench.engine, file, &Mirrors::of(source, None).unwrap(), &bench.network).unwrap();
+        let path = obtain(
+            &bench.engine,
+            file,
+            &Mirrors::of(source, None).unwrap(),
+            &bench.network,
+        )
+        .unwrap();
         assert_eq!(fs::read(path).unwrap(), bytes);
     }
 
-    let change = |path: &str, bytes: Vec<u8>| project.files.lock().unwrap().insert(path.into(), bytes).unwrap();
+    let change =
+        |path: &str, bytes: Vec<u8>| project.files.lock().unwrap().insert(path.into(), bytes).unwrap();
     let good = change("u-boot/u-boot-2025.01.tar.bz2", content(3_001));
-    project.refuses("cannot resolve U-Boot: no mirror has a validly signed u-boot-2025.01.tar.bz2", true);
+    project.refuses(
+        "cannot resolve U-Boot: no mirror has a validly signed u-boot-2025.01.tar.bz2",
+        true,
+    );
     change("u-boot/u-boot-2025.01.tar.bz2", good);
-    let good = change("v6.x/sha256sums.asc", sign(&format!("{old}  linux-6.17.1.tar.xz\n")));
+    let good = change(
+        "v6.x/sha256sums.asc",
+        sign(&format!("{old}  linux-6.17.1.tar.xz\n")),
+    );
     project.refuses("it lists no release of the series 6.18", false);
     change("v6.x/sha256sums.asc", good);
-    change(&format!("autobuilds/{name}.DIGESTS"), sign("# SHA512 HASH\n00  other\n"));
-    project.refuses("it has no SHA-512 of stage3-arm64-systemd-20260920T170000Z.tar.xz", false);
+    change(
+        &format!("autobuilds/{name}.DIGESTS"),
+        sign("# SHA512 HASH\n00  other\n"),
+    );
+    project.refuses(
+        "it has no SHA-512 of stage3-arm64-systemd-20260920T170000Z.tar.xz",
+        false,
+    );
 }

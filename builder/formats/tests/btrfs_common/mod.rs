@@ -11,7 +11,7 @@ use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Time};
 use tempfile::TempDir;
 use testkit::compare::assert_same;
-use testkit::volume::{Access, LoopMount, btrfs_check};
+use testkit::volume::{Access, LoopMount, btrfs_check, btrfs_check_lowmem};
 
 /// The time of everything that is given no other.
 pub const TIME: Time = Time::from_seconds(1_700_000_000);
@@ -134,6 +134,9 @@ pub fn write(spec: &VolumeSpec, tree: &Tree) -> Written {
 pub fn judge(spec: &VolumeSpec, tree: &Tree) -> Written {
     let written = write(spec, tree);
     btrfs_check(&written.path);
+    if written.volume.figures.metadata < Bytes::mib(4) {
+        btrfs_check_lowmem(&written.path);
+    }
     let mount = LoopMount::new(&written.path, 0, Access::ReadOnly, &[]);
     assert_same(mount.path(), tree);
     drop(mount);

@@ -1,0 +1,134 @@
+//! Volumes of one role share their blocks: what is a node's own lies at the end.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod btrfs_common;
+
+use btrfs_common::*;
+use formats::btrfs::{VolumeSpec, lay_out};
+use formats::layer::Layer;
+use formats::sparse::SparseImage;
+use formats::tree::{Share, Tree};
+
+/// Bytes of the blocks that are compared.
+const BLOCK: u64 = 4096;
+
+/// What all nodes of a role have.
+fn role() -> Layer {
+    let mut layer = builder();
+    for number in 0..3000_u64 {
+        let name = format!("usr/share/{}/{number}", number % 30);
+        layer
+            .file(name.as_bytes(), mode(0o644), &noise(number as usize * 3, number))
+            .unwrap();
+    }
+    layer.directory(b"etc", mode(0o755)).unwrap();
+    layer
+        .file(b"etc/passwd", mode(0o644), b"root:x:0:0::/root:/bin/sh\n")
+        .unwrap();
+    layer.finish_layer().unwrap()
+}
+
+/// What is the own of the node of this name.
+fn node(name: &str) -> Layer {
+    let mut layer = raw_builder();
+    layer.file(b"etc/hostname", mode(0o644), name.as_bytes()).unwrap();
+    for key in 0..4_u64 {
+        let file = format!("etc/ssh/key-{key}");
+        layer
+            .file(
+                file.as_bytes(),
+                mode(0o600),
+                &noise(400, key + name.len() as u64 + u64::from(name.as_bytes()[4])),
+            )
+            .unwrap();
+    }
+    let list = noise(20_000, u64::from(name.as_bytes()[4]));
+    layer.file(b"etc/hosts.of.this.node", mode(0o644), &list).unwrap();
+    layer.finish_layer().unwrap()
+}
+
+fn volume(name: &str, role: &Layer) -> SparseImage {
+    let node = node(name);
+    let tree = Tree::stack(&[(role, Share::Role), (&node, Share::Node)], TIME).unwrap();
+    let mut spec = VolumeSpec {
+        subvolumes: card_subvolumes(),
+        ..spec(name)
+    };
+    spec.label = "card".to_owned();
+    spec.metadata_uuid = Some(formats::ids::uuid("role", &["hypervisor"]));
+    let mut image = lay_out(&spec, &tree).unwrap().image;
+    image.sort().unwrap();
+    image
+}
+
+/// The blocks of an image that no hole covers.
+fn blocks(image: &SparseImage) -> std::collections::BTreeMap<u64, Vec<u8>> {
+    let mut blocks = std::collections::BTreeMap::new();
+    for piece in &image.pieces {
+        for offset in (0..piece.length).step_by(BLOCK as usize) {
+            let mut bytes = vec![0; BLOCK as usize];
+            piece
+                .blob
+                .read_exact_at(&mut bytes, piece.blob_offset + offset)
+                .unwrap();
+            blocks.insert(piece.offset + offset, bytes);
+        }
+    }
+    blocks
+}
+
+#[test]
+fn two_nodes_differ_in_few_blocks() {
+    let role = role();
+    let [one, other] = ["red-01", "blu-02"].map(|name| blocks(&volume(name, &role)));
+    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
+    let differing: Vec<u64> = one
+        .iter()
+        .filter(|(offset, bytes)| other[offset] != **bytes)
+        .map(|(offset, _)| *offset)
+        .collect();
+    // Superblocks, data of the nodes, and both copies of the leaves of the nodes, the checksums and the extents.
+    assert!(
+        differing.len() <= 40,
+        "{} of {} blocks differ: {differing:?}",
+        differing.len(),
+        one.len()
+    );
+    assert!(one.len() > 3000);
+}
+
+#[test]
+fn the_volume_of_a_node_is_sound() {
+    let role = role();
+    let node = node("red-01");
+    let tree = Tree::stack(&[(&role, Share::Role), (&node, Share::Node)], TIME).unwrap();
+    let metadata_uuid = Some(formats::ids::uuid("role", &["hypervisor"]));
+    judge(
+        &VolumeSpec {
+            metadata_uuid,
+            ..spec("red-01")
+        },
+        &tree,
+    );
+}
+
+#[test]
+fn a_nodes_file_with_the_roles_data_shares_it() {
+    let bytes = noise(1 << 20, 1);
+    let mut layer = builder();
+    layer.file(b"role", mode(0o644), &bytes).unwrap();
+    layer.file(b"node", mode(0o644), &bytes).unwrap();
+    let mut tree = tree(layer);
+    let node = tree.lookup(b"node").unwrap();
+    tree.inodes[node.0].share = Share::Node;
+    let written = judge(&spec("shared"), &tree);
+    assert_eq!(written.volume.figures.data.0, 1 << 20);
+}
+
+#[test]
+fn the_same_arguments_give_the_same_volume() {
+    let role = role();
+    let [one, again] = [(), ()].map(|()| blocks(&volume("red-01", &role)));
+    assert!(one == again);
+}

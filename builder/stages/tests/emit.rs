@@ -1,0 +1,156 @@
+//! Images as files: the bytes, the digest, and what is left when it fails.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use formats::blob::Blob;
+use formats::sparse::SparseImage;
+use formats::units::Bytes;
+use sha2::{Digest as _, Sha256};
+use stages::emit::{Digest, write_image};
+
+/// An image with pieces from memory, from a file, and holes around them.
+fn image() -> SparseImage {
+    let mut image = SparseImage::empty(Bytes::mib(20));
+    image.put(4096, b"from memory".to_vec());
+    let source = tempfile::tempfile().unwrap();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    source.write_all_at(&bytes, 0).unwrap();
+    let blob = Blob::from(source);
+    image.put_blob(1 << 20, 2_500_000, blob.clone(), 12_345);
+    image.put_blob(10 << 20, 7, blob, 0);
+    image.put((20 << 20) - 3, b"end".to_vec());
+    image
+}
+
+/// The image's bytes, put together in memory.
+fn bytes_of(image: &SparseImage) -> Vec<u8> {
+    let mut bytes = vec![0; image.size.0 as usize];
+    for piece in &image.pieces {
+        let start = piece.offset as usize;
+        let buffer = &mut bytes[start..start + piece.length as usize];
+        piece.blob.read_exact_at(buffer, piece.blob_offset).unwrap();
+    }
+    bytes
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap();
+    names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn the_file_has_the_bytes_and_the_holes() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = image();
+    let expected = bytes_of(&image);
+    for digest in [Digest::Skip, Digest::Sha256] {
+        let path = folder.path().join("image");
+        let written = write_image(&image, &path, digest).unwrap();
+        assert!(fs::read(&path).unwrap() == expected);
+        assert_eq!(written.size, image.size);
+        assert_eq!(written.mapped, Bytes(11 + 2_500_000 + 7 + 3));
+        let sha256 = (digest == Digest::Sha256).then(|| Sha256::digest(&expected).into());
+        assert_eq!(written.sha256, sha256);
+        let metadata = path.metadata().unwrap();
+        assert!(
+            metadata.blocks() * 512 < 4 << 20,
+            "holes are stored: {} blocks",
+            metadata.blocks()
+        );
+        assert_eq!(names(folder.path()), ["image"]);
+    }
+}
+
+#[test]
+fn others_may_read_it_as_any_new_file() {
+    let folder = tempfile::tempdir().unwrap();
+    write_image(&image(), &folder.path().join("image"), Digest::Skip).unwrap();
+    File::create(folder.path().join("any")).unwrap();
+    let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode();
+    assert_eq!(mode("image"), mode("any"));
+}
+
+#[test]
+fn a_blob_that_ends_early_leaves_the_old_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    fs::write(&path, "old").unwrap();
+    let sources = [Blob::from(vec![0; 10]), Blob::from(tempfile::tempfile().unwrap())];
+    for (blob, digest) in sources.into_iter().zip([Digest::Skip, Digest::Sha256]) {
+        let mut image = image();
+        image.put_blob(12 << 20, 11, blob, 0);
+        image.sort().unwrap();
+        let error = format!("{:#}", write_image(&image, &path, digest).unwrap_err());
+        assert!(error.contains("which needs 2500032 bytes"), "{error}");
+        assert!(
+            error.contains("bytes 12582912..12582923 of the image") && error.ends_with("early"),
+            "{error}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["image"]);
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_and_is_told() {
+    // A file system of 2 MiB; the image needs a bit more.
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    testkit::oracle::run("mount", "mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", at]);
+    let result = write_image(&image(), &folder.path().join("image"), Digest::Skip);
+    let left = names(folder.path());
+    testkit::oracle::run("mount", "umount", [at]);
+    let error = format!("{:#}", result.unwrap_err());
+    assert!(
+        error.contains("needs 2500021 bytes (2.4 MiB) of disk space"),
+        "{error}"
+    );
+    assert!(error.contains("No space left on device"), "{error}");
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn pieces_out_of_place_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let mut overlapping = image();
+    overlapping.put((20 << 20) - 1, b"x".to_vec());
+    let error = format!(
+        "{:#}",
+        write_image(&overlapping, &path, Digest::Skip).unwrap_err()
+    );
+    assert!(
+        error.ends_with("bytes 20971519..20971520 of the image: the piece before it ends at 20971520"),
+        "{error}"
+    );
+    let mut beyond = image();
+    beyond.put(20 << 20, b"x".to_vec());
+    let error = format!("{:#}", write_image(&beyond, &path, Digest::Skip).unwrap_err());
+    assert!(
+        error.ends_with("it lies behind the end of the image of 20971520 bytes"),
+        "{error}"
+    );
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn places_where_no_file_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = image();
+    let error = |path: &Path| format!("{:#}", write_image(&image, path, Digest::Skip).unwrap_err());
+    assert!(error(folder.path()).ends_with("there is a folder of this name"));
+    assert!(error(Path::new("/")).ends_with("the path names no file"));
+    let missing = folder.path().join("missing/image");
+    assert!(
+        error(&missing).contains("cannot make a file in its folder: No such file"),
+        "{}",
+        error(&missing)
+    );
+}

@@ -1,0 +1,221 @@
+//! A Debian mirror in miniature, and a project whose sources are on it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use model::finding::SourceFile;
+use model::sources::{SourceSet, Sources};
+use sequoia_openpgp::Cert;
+use stages::fetch::{Extent, Lock, Sha256Sum, is_verification_failure, update};
+use testkit::server::{Answer, Server};
+
+use crate::keys::{DAY, Made, clearsign, key, write_keyring};
+use crate::workbench::{Workbench, content};
+
+/// Files of a server by path.
+pub type Files = HashMap<String, Vec<u8>>;
+
+/// A Debian archive as a mirror carries it.
+pub struct Archive {
+    pub signer: Cert,
+    pub suite: String,
+    pub codename: String,
+    /// Seconds since 1970.
+    pub date: u64,
+    pub valid_until: Option<u64>,
+    /// Version and content of `linux`'s tarballs.
+    pub kernels: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Archive {
+    pub fn new() -> Self {
+        Self {
+            signer: key("archive", 100),
+            suite: "stable".into(),
+            codename: "trixie".into(),
+            date: now() - 5 * DAY.as_secs(),
+            valid_until: None,
+            kernels: vec![
+                ("6.12.9", content(5_000)),
+                ("6.12.107", content(9_000)),
+                ("6.1.3", content(100)),
+            ],
+        }
+    }
+
+    /// The files of a mirror.
+    pub fn files(&self) -> Files {
+        let mut files = Files::new();
+        let mut sources = String::new();
+        let u_boot = ("2025.01", content(3_000));
+        let packages = self.kernels.iter().map(|kernel| ("linux", kernel));
+        for (package, (version, bytes)) in packages.chain([("u-boot", &u_boot)]) {
+            let folder = format!("pool/main/{}/{package}", &package[..1]);
+            let file = format!("{package}_{version}.orig.tar.xz");
+            sources.push_str(&format!(
+                "Package: {package}\nBinary: a,\n b\nVersion: {version}-1\nFiles:\n 00 {} {file}\nDirectory: {folder}\n\
+                 Checksums-Sha256:\n {} 1 {package}_{version}-1.dsc\n {} {} {file}\nSection: x\n\n",
+                bytes.len(),
+                Sha256Sum::of(b"x"),
+                Sha256Sum::of(bytes),
+                bytes.len(),
+            ));
+            files.insert(format!("{folder}/{file}"), bytes.clone());
+        }
+        let compressed = xz(sources.as_bytes());
+        let sum = Sha256Sum::of(&compressed);
+        let mut release = format!(
+            "Origin: Debian\nSuite: {}\nVersion: 13.7\nCodename: {}\nDate: {}\nAcquire-By-Hash: yes\n",
+            self.suite,
+            self.codename,
+            release_date(self.date),
+        );
+        if let Some(end) = self.valid_until {
+            release.push_str(&format!("Valid-Until: {}\n", release_date(end)));
+        }
+        release.push_str(&format!(
+            "Components: main\nMD5Sum:\n 00 1 main/source/Sources.xz\nSHA256:\n {} 9 main/source/Sources\n {sum} {} main/source/Sources.xz\n",
+            Sha256Sum::of(b"y"),
+            compressed.len(),
+        ));
+        let made = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(self.date.min(now()));
+        let made = Made {
+            at: made,
+            valid: None,
+        };
+        files.insert(
+            "dists/trixie/InRelease".into(),
+            clearsign(&release, &self.signer, made),
+        );
+        files.insert(
+            format!("dists/trixie/main/source/by-hash/SHA256/{sum}"),
+            compressed.clone(),
+        );
+        files.insert("dists/trixie/main/source/Sources.xz".into(), compressed);
+        files
+    }
+}
+
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+pub fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut compressed = Vec::new();
+    std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(bytes, 1), &mut compressed).unwrap();
+    compressed
+}
+
+/// As Release files write it; the weekday is not looked at by anyone.
+fn release_date(seconds: u64) -> String {
+    let moment = stages::fetch::Moment(seconds as i64).to_string();
+    let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let month: usize = moment[5..7].parse().unwrap();
+    format!(
+        "Sat, {} {} {} {} UTC",
+        &moment[8..10],
+        months[month - 1],
+        &moment[..4],
+        &moment[11..19]
+    )
+}
+
+/// A project with a keyring of `signer`, and a server whose files can be changed.
+pub struct Project {
+    pub bench: Workbench,
+    pub set: SourceSet,
+    pub files: Arc<Mutex<Files>>,
+    pub server: Server,
+}
+
+impl Project {
+    pub fn debian(archive: &Archive) -> Self {
+        Self::new("debian", &archive.signer, archive.files())
+    }
+
+    pub fn new(set: &str, signer: &Cert, files: Files) -> Self {
+        let files = Arc::new(Mutex::new(files));
+        let served = files.clone();
+        let server = Server::start(move |request| {
+            match served.lock().unwrap().get(request.path.trim_start_matches('/')) {
+                Some(bytes) => Answer::file(request, bytes),
+                None => Answer::status(404),
+            }
+        });
+        let bench = Workbench::new();
+        write_keyring(&bench.folder.path().join("keys/all.pgp"), &[signer]);
+        let sources = SOURCES.replace("@URL@", &server.url());
+        let sources = Sources::check(&Arc::new(SourceFile {
+            path: "sources.toml".into(),
+            text: sources,
+        }))
+        .unwrap();
+        let set = sources.set(Some(set)).unwrap().clone();
+        Self {
+            bench,
+            set,
+            files,
+            server,
+        }
+    }
+
+    pub fn update(&self) -> anyhow::Result<stages::fetch::Update> {
+        self.update_if(Extent::All)
+    }
+
+    pub fn update_if(&self, extent: Extent) -> anyhow::Result<stages::fetch::Update> {
+        let root = self.bench.folder.path();
+        let mirror = self.server.url();
+        update(
+            &self.bench.engine,
+            root,
+            &self.set,
+            Some(&mirror),
+            &self.bench.network,
+            extent,
+        )
+    }
+
+    pub fn lock(&self) -> Lock {
+        Lock::load(self.bench.folder.path()).unwrap()
+    }
+
+    pub fn lock_text(&self) -> Option<String> {
+        fs::read_to_string(self.bench.folder.path().join("sources.lock")).ok()
+    }
+
+    /// The update fails with `expected`, and writes no lock.
+    pub fn refuses(&self, expected: &str, verification: bool) {
+        let before = self.lock_text();
+        let error = self.update().unwrap_err();
+        let shown = format!("{error:#}");
+        assert!(shown.contains(expected), "{expected}: {shown}");
+        assert_eq!(is_verification_failure(&error), verification, "{shown}");
+        assert_eq!(self.lock_text(), before);
+    }
+}
+
+pub const SOURCES: &str = r#"
+default = "debian"
+signers.all = { keyring = "keys/all.pgp", obtain = "ask the tester" }
+
+[sets.debian]
+description = "a mirror"
+archive = { suite = "trixie", components = ["main"], signer = "all" }
+kernel.archive = { package = "linux", series = "6.12" }
+u-boot.archive = { package = "u-boot", series = "2025.01" }
+base.archive = { architecture = "arm64" }
+
+[sets.gentoo]
+description = "upstream"
+kernel.kernel-org = { series = "6.18", mirrors = ["http://127.0.0.1:1/", "@URL@"], signer = "all" }
+u-boot.release = { version = "2025.01", mirrors = ["@URL@u-boot/"], signer = "all" }
+base.stage3 = { flavor = "arm64-systemd", mirrors = ["@URL@autobuilds/"], signer = "all" }
+"#;
