@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroUsize;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use formats::tree::Tree;
+use formats::layer::{Compression, Devices, Inline, Limits, Packing, TarOptions, from_tar};
+use formats::tree::{Share, Tree};
 use stages::rootfs::units::{UnitError, UnitLinks};
 use testkit::oracle;
 
@@ -303,4 +305,64 @@ fn units_that_cannot_be_enabled_say_why() {
         error.contains("cannot have its link `/etc/systemd/system/own.service`: a file is there"),
         "{error}"
     );
+}
+
+/// Of a whole distribution: `PORTADC_BASE_TAR=base.tar cargo test -- --ignored`.
+#[test]
+#[ignore = "needs the tarball of a base in PORTADC_BASE_TAR"]
+fn enabling_links_what_systemctl_links_for_all_units_of_a_base() {
+    let tarball = std::env::var("PORTADC_BASE_TAR").unwrap();
+    let packing = Packing {
+        compression: Compression::None,
+        inline: Inline::Raw,
+        jobs: NonZeroUsize::MIN,
+    };
+    let options = TarOptions {
+        packing,
+        devices: Devices::Allowed,
+        limits: Limits::default(),
+    };
+    let mut blob = Vec::new();
+    let index = from_tar(fs::File::open(&tarball).unwrap(), &mut blob, &options).unwrap();
+    let layer = index.with_blob(blob.into()).unwrap();
+    let tree = Tree::stack(&[(&layer, Share::Role)], support::TIME).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().to_str().unwrap();
+    let folders = ["./usr/lib/systemd/system", "./etc/systemd/system"];
+    oracle::run(
+        "tar",
+        "tar",
+        ["-C", folder, "-xf", &tarball].iter().chain(&folders),
+    );
+    let before = links_in(root.path());
+    let units = fs::read_dir(root.path().join("usr/lib/systemd/system")).unwrap();
+    let mut compared = 0;
+    for unit in units {
+        let unit = unit.unwrap();
+        let mut name = unit.file_name().into_string().unwrap();
+        if !unit.file_type().unwrap().is_file() {
+            continue;
+        }
+        if name.contains("@.") {
+            name = name.replace("@.", "@instance.");
+        }
+        let mut links = UnitLinks::new(&tree);
+        if links.enable(&name).is_err() {
+            continue;
+        }
+        systemctl(root.path(), "enable", &name);
+        let mut expected = links_in(root.path());
+        let added = links.into_changes().0;
+        // What the base had already is not made again by systemctl, with whatever target it has.
+        expected.retain(|path, _| !before.contains_key(path));
+        let mut added_anew = added.clone();
+        added_anew.retain(|path, _| !before.contains_key(path));
+        assert_eq!(added_anew, expected, "{name}");
+        for path in expected.keys() {
+            fs::remove_file(root.path().join(path)).unwrap();
+        }
+        compared += 1;
+    }
+    assert!(compared > 10, "{compared}");
+    println!("{compared} units compared");
 }
