@@ -83,18 +83,11 @@ pub fn debian_requirements(preflight: &mut Preflight) {
         )]);
     }
     if std::env::consts::ARCH != "aarch64" {
-        preflight.programs([
-            Requirement::new(
-                "arch-test",
-                "arch-test",
-                "tells mmdebstrap that arm64 programs run",
-            ),
-            Requirement::new(
-                "qemu-aarch64-static",
-                "qemu-user-static",
-                "runs arm64 programs while the base is made",
-            ),
-        ]);
+        preflight.programs([Requirement::new(
+            "arch-test",
+            "arch-test",
+            "tells mmdebstrap that arm64 programs run",
+        )]);
         if let Some(problem) = binfmt_problem(Path::new(BINFMT)) {
             preflight.problem(problem);
         }
@@ -237,4 +230,93 @@ fn arguments(base: &DebianBase<'_>) -> Result<Vec<String>> {
     ));
     arguments.push(format!("--customize-hook={CLEAN}"));
     Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RELEASE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn source(uri: &str, suite: &str, sha256: &str) -> AptSource {
+        AptSource {
+            uri: uri.to_owned(),
+            suite: suite.to_owned(),
+            in_release_sha256: sha256.to_owned(),
+        }
+    }
+
+    fn arguments_of(sources: &[AptSource], packages: &[&str]) -> Result<Vec<String>> {
+        arguments(&DebianBase {
+            sources,
+            packages: &packages.iter().map(|name| (*name).to_owned()).collect(),
+            time: Time::from_seconds(0),
+        })
+    }
+
+    #[test]
+    fn packages_come_sorted_and_the_mirror_does_not_come_at_all() {
+        let here = [source("http://mirror.example/debian", "trixie", RELEASE)];
+        let there = [source("http://elsewhere.example/debian", "trixie", RELEASE)];
+        let arguments = arguments_of(&here, &["udev", "dbus"]).unwrap();
+        assert_eq!(arguments, arguments_of(&there, &["dbus", "udev"]).unwrap());
+        assert!(
+            arguments.contains(&"--include=dbus,udev".to_owned()),
+            "{arguments:?}"
+        );
+        assert!(arguments.iter().any(|argument| argument.contains(RELEASE)));
+        let without = arguments_of(&here, &[]).unwrap();
+        assert!(!without.iter().any(|argument| argument.starts_with("--include")));
+    }
+
+    #[test]
+    fn what_would_say_something_else_to_the_shell_or_to_apt_is_refused() {
+        for (bad, expected) in [
+            (
+                source("http://m/debian", "trixie", "$(reboot)"),
+                "is not the SHA-256 of a release",
+            ),
+            (
+                source("http://m/debian trusted", "trixie", RELEASE),
+                "cannot be part of a package source",
+            ),
+            (
+                source("[trusted=yes]", "trixie", RELEASE),
+                "cannot be part of a package source",
+            ),
+            (
+                source("http://m/debian", "", RELEASE),
+                "cannot be part of a package source",
+            ),
+            (
+                source("http://m/debian", "a\nb", RELEASE),
+                "cannot be part of a package source",
+            ),
+        ] {
+            let error = arguments_of(&[bad], &[]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_cannot_run_arm64_programs_is_told_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let problem = || binfmt_problem(folder.path());
+        assert!(problem().unwrap().contains("mount -t binfmt_misc"));
+        fs::write(folder.path().join("register"), "").unwrap();
+        assert!(problem().unwrap().contains("apt-get install qemu-user-static"));
+        let entry = |state: &str, flags: &str| {
+            let text = format!(
+                "{state}\ninterpreter /usr/bin/qemu-aarch64\nflags: {flags}\noffset 0\n\
+                 magic 7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff\n"
+            );
+            fs::write(folder.path().join("qemu-aarch64"), text).unwrap();
+        };
+        for (state, flags) in [("disabled", "OCF"), ("enabled", "OC")] {
+            entry(state, flags);
+            assert!(problem().is_some(), "{state} {flags}");
+        }
+        entry("enabled", "POF");
+        assert_eq!(problem(), None);
+    }
 }

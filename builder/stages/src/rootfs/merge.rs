@@ -1,10 +1,11 @@
 //! Overlays over each other, and what they take away from the layers below.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use formats::layer::{Body, Content, Entry, Layer};
 use formats::tree::{InodeId, Tree};
-use model::finding::{Finding, Findings};
+use model::finding::{Finding, Findings, SourceFile};
 use model::overlay::{Overlay, OverlayEntry, Source, TargetPath};
 
 /// What the overlays of a role come to.
@@ -14,6 +15,18 @@ pub(super) struct Merged<'a> {
     pub entries: BTreeMap<TargetPath, &'a OverlayEntry>,
     /// What goes away from the layers below.
     pub removals: Vec<&'a TargetPath>,
+}
+
+impl Merged<'_> {
+    /// The templates by the path that each is rendered to.
+    pub fn templates(&self) -> impl Iterator<Item = (TargetPath, Arc<SourceFile>)> {
+        self.entries
+            .iter()
+            .filter_map(|(path, entry)| match &entry.source {
+                Source::Template(file) => Some((path.clone(), file.clone())),
+                _ => None,
+            })
+    }
 }
 
 /// Lays overlays over each other, first to last.

@@ -7,12 +7,14 @@
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
 //! | `merge` | overlays over each other, removals |
+//! | `check` | the overlays of a project before anything is built |
 //! | `accounts` | owners by name, locked passwords |
 //! | [`units`] | what `systemctl enable` would link |
 //! | `context`, `render` | what templates can use, and their rendering |
 //! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
+mod check;
 mod context;
 mod debian;
 pub mod identity;
@@ -22,6 +24,7 @@ mod role;
 mod tarball;
 pub mod units;
 
+pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_base, debian_requirements};
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};

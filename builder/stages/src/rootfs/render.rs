@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anyhow::{Context as _, Result};
 use handlebars::{
-    Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, RenderContext, RenderError,
-    RenderErrorReason, Renderable,
+    Context as Prepared, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, RenderContext,
+    RenderError, RenderErrorReason, Renderable,
 };
 use model::finding::{Finding, Findings, SourceFile};
 use model::names::quoted;
@@ -51,29 +52,36 @@ impl Renderer {
         self.files.keys()
     }
 
+    /// What all templates of a node are rendered from, made once.
+    pub fn prepare(context: &Context<'_>) -> Result<Prepared> {
+        Prepared::wraps(context).context("cannot make the values that templates use")
+    }
+
     /// The text of `path` for the node called `node`.
-    pub fn render(&self, path: &TargetPath, node: &str, context: &Context<'_>) -> Result<String, Finding> {
-        self.registry.render(path.relative(), context).map_err(|error| {
-            let finding = Finding::new(format!("cannot render `{path}` for {node}: {}", reason(&error)));
-            let finding = match self.files.get(path) {
-                Some(file) => {
-                    let span = position(
-                        &file.text,
-                        error.line_no.unwrap_or(1),
-                        error.column_no.unwrap_or(1),
-                    );
-                    finding.at(file.place(span))
+    pub fn render(&self, path: &TargetPath, node: &str, context: &Prepared) -> Result<String, Finding> {
+        self.registry
+            .render_with_context(path.relative(), context)
+            .map_err(|error| {
+                let finding = Finding::new(format!("cannot render `{path}` for {node}: {}", reason(&error)));
+                let finding = match self.files.get(path) {
+                    Some(file) => {
+                        let span = position(
+                            &file.text,
+                            error.line_no.unwrap_or(1),
+                            error.column_no.unwrap_or(1),
+                        );
+                        finding.at(file.place(span))
+                    }
+                    None => finding,
+                };
+                match error.reason() {
+                    RenderErrorReason::MissingVariable(_) => finding.hint(format!(
+                        "a template can use {}; what a node may lack is a list: {{{{#each node.gateways}}}}",
+                        NAMES.map(quoted).join(", ")
+                    )),
+                    _ => finding,
                 }
-                None => finding,
-            };
-            match error.reason() {
-                RenderErrorReason::MissingVariable(_) => finding.hint(format!(
-                    "a template can use {}; what a node may lack is a list: {{{{#each node.gateways}}}}",
-                    NAMES.map(quoted).join(", ")
-                )),
-                _ => finding,
-            }
-        })
+            })
     }
 }
 
@@ -131,7 +139,7 @@ impl HelperDef for Condition {
         &self,
         helper: &Helper<'rc>,
         registry: &'reg Handlebars<'reg>,
-        context: &'rc handlebars::Context,
+        context: &'rc Prepared,
         render: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {

@@ -87,7 +87,13 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let zstd = zstd_level(inputs.layout)?;
     let merged = merge(inputs.overlays)?;
     let (base, base_key) = layer_of(engine, inputs.base, zstd)?;
-    let (modules, modules_key) = layer_of(engine, inputs.modules, zstd)?;
+    let (mut modules, modules_key) = layer_of(engine, inputs.modules, zstd)?;
+    // The folders on the way to the modules are the base's: a newer time of /usr, for one, makes systemd bring
+    // everything below it up to date on the next start.
+    let of_base = stack(&[&base], inputs.time)?;
+    modules
+        .entries
+        .retain(|entry| entry.body != Body::Directory || of_base.directory(&entry.path).is_none());
     let below = stack(&[&base, &modules], inputs.time)?;
     let removed = real_paths(&below, &merged.removals);
     let (base, modules) = (without(base, &removed), without(modules, &removed));
@@ -98,15 +104,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let (overlay, disabled) = with_units(files, &base, &modules, &merged, engine, inputs)?;
     let base = without(base, &disabled);
 
-    let renderer = Renderer::new(
-        merged
-            .entries
-            .iter()
-            .filter_map(|(path, entry)| match &entry.source {
-                Source::Template(file) => Some((path.clone(), file.clone())),
-                _ => None,
-            }),
-    )?;
+    let renderer = Renderer::new(merged.templates())?;
     let key = Key::builder("role", REVISION)
         .key("base", &base_key)
         .key("modules", &modules_key)
@@ -136,7 +134,7 @@ impl<'a> RoleLayers<'a> {
 
     /// Renders what is the node's own. All templates that fail are found at once.
     pub fn node_layer(&'a self, inputs: &NodeInputs<'a>) -> Result<NodeLayer> {
-        let context = self.shared.context(inputs);
+        let context = Renderer::prepare(&self.shared.context(inputs))?;
         let mut findings = Findings::default();
         // Uncompressed, so that a file of the same length takes the same place on every node.
         let mut layer = LayerBuilder::in_memory(Packing {

@@ -6,12 +6,14 @@ use std::path::Path;
 
 use formats::layer::Body;
 use formats::tree::{Share, Tree};
-use model::fleet::Node;
+use model::fleet::{Node, Role};
 use model::overlay::Overlay;
 use model::project::Project;
 use stages::engine::Engine;
 use stages::rootfs::identity::{IdentityStore, Operator};
-use stages::rootfs::{CardIds, NodeInputs, NodeLayer, RoleInputs, RoleLayers, Tarball, role_layers};
+use stages::rootfs::{
+    CardIds, NodeInputs, NodeLayer, RoleInputs, RoleLayers, Tarball, check_overlays, role_layers,
+};
 use testkit::oracle;
 
 use crate::support::{self, TIME, link, paths, project, read};
@@ -680,4 +682,78 @@ fn verbatim_files_and_links_are_as_they_were_written() {
             .body,
         Body::File(_)
     ));
+}
+
+#[test]
+fn overlays_are_checked_before_anything_is_built() {
+    let mut project = project();
+    let found = check_overlays(&project).unwrap();
+    assert!(found.0.is_empty(), "{found}");
+    let workshop = Workshop::new();
+    let broken = workshop.overlay(&[
+        EMPTY,
+        ("templates/etc/foo.hbs", "{{node.colour}}"),
+        ("templates/etc/bar.hbs", "{{#if"),
+    ]);
+    let late = workshop.overlay_named("late", &[EMPTY, ("templates/etc/foo.hbs", "{{node.colour}}")]);
+    for overlay in [broken, late] {
+        project.overlays.insert(overlay.name.clone(), overlay);
+    }
+    let mut found_with = |overlay: &str| {
+        // Two roles that have the fault in common.
+        let names = ["hypervisor", "other"];
+        project.fleet.roles = names
+            .map(|name| {
+                let overlays = vec!["common".to_owned(), overlay.to_owned()];
+                (
+                    name.to_owned(),
+                    Role {
+                        name: name.to_owned(),
+                        overlays,
+                    },
+                )
+            })
+            .into();
+        check_overlays(&project).unwrap().to_string()
+    };
+    let found = found_with("test");
+    assert_eq!(
+        found.matches("the template of `/etc/bar` is not valid").count(),
+        1,
+        "{found}"
+    );
+    let found = found_with("late");
+    assert_eq!(
+        found.matches("cannot render `/etc/foo` for red-01: ").count(),
+        1,
+        "{found}"
+    );
+    assert!(!found.contains("for red-02"), "{found}");
+}
+
+#[test]
+fn folders_of_the_modules_leave_those_of_the_base_alone() {
+    let mut workshop = Workshop::new();
+    let path = workshop.folder.path().join("folders.tar");
+    let mut tar = tar::Builder::new(File::create(&path).unwrap());
+    for name in ["usr/", "usr/lib/", "usr/lib/modules/", "usr/lib/modules/6.12.0/"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_size(0);
+        header.set_mode(0o700);
+        header.set_mtime(1_900_000_000);
+        tar.append_data(&mut header, name, std::io::empty()).unwrap();
+    }
+    tar.finish().unwrap();
+    workshop.modules = Tarball::from_file(&path).unwrap();
+    let overlay = workshop.overlay(&[EMPTY]);
+    let role = workshop.role(&[&overlay]).unwrap();
+    let tree = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
+    let attributes = |path: &str| &tree.inodes[tree.lookup(path.as_bytes()).unwrap().0].attributes;
+    assert_eq!(
+        (attributes("usr").mode, attributes("usr/lib").mode),
+        (0o755, 0o755)
+    );
+    assert!(attributes("usr").mtime <= TIME);
+    assert_eq!(attributes("usr/lib/modules/6.12.0").mode, 0o700);
 }

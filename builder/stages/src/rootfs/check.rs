@@ -1,0 +1,84 @@
+//! What can be said about the overlays of a project before anything is built: every template is rendered for every
+//! node, with keys and identifiers that stand for the real ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use model::finding::Findings;
+use model::overlay::Overlay;
+use model::project::Project;
+
+use super::context::{CardIds, NodeInputs, Shared};
+use super::identity::{Identity, Operator};
+use super::merge::merge;
+use super::render::Renderer;
+
+/// Lays the overlays of each role over each other and renders their templates. A template that fails for many nodes is
+/// told of once, for the first of them.
+pub fn check_overlays(project: &Project) -> Result<Findings> {
+    let identity = Identity {
+        machine_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        host_key: "a private key\n".to_owned(),
+        host_key_public: "ssh-ed25519 AAAA root@node".to_owned(),
+    };
+    let operator = Operator {
+        key: "operator".into(),
+        public_key: "ssh-ed25519 AAAA operator".to_owned(),
+    };
+    let card = CardIds {
+        boot_partuuid: "00000001-01".to_owned(),
+        root_partuuid: "00000001-02".to_owned(),
+    };
+    let mut findings = Findings::default();
+    let mut renderers = BTreeMap::new();
+    for (name, role) in &project.fleet.roles {
+        let overlays: Vec<&Overlay> = role
+            .overlays
+            .iter()
+            .filter_map(|name| project.overlays.get(name))
+            .collect();
+        match merge(&overlays).and_then(|merged| Renderer::new(merged.templates())) {
+            Ok(renderer) => {
+                renderers.insert(name, renderer);
+            }
+            Err(more) => findings.0.extend(more.0),
+        }
+    }
+    let mut kinds = BTreeMap::new();
+    let mut failed = BTreeSet::new();
+    for node in &project.fleet.nodes {
+        let (Some(renderer), Some(board), Some(layout)) = (
+            renderers.get(&node.role),
+            project.boards.get(&node.board),
+            project.layouts.get(&node.layout),
+        ) else {
+            continue;
+        };
+        let shared: &Shared<'_> = kinds
+            .entry((&node.board, &node.layout))
+            .or_insert_with(|| Shared::new(&project.fleet, board, layout));
+        let inputs = NodeInputs {
+            node,
+            identity: &identity,
+            operator: &operator,
+            card: &card,
+        };
+        let context = Renderer::prepare(&shared.context(&inputs))?;
+        for path in renderer
+            .paths()
+            .filter(|path| !failed.contains(&(&node.role, (*path).clone())))
+            .collect::<Vec<_>>()
+        {
+            if findings
+                .keep(renderer.render(path, &node.name, &context))
+                .is_none()
+            {
+                failed.insert((&node.role, path.clone()));
+            }
+        }
+    }
+    findings.sort();
+    // Roles that share an overlay share its faults.
+    findings.0.dedup();
+    Ok(findings)
+}
