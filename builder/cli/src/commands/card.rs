@@ -22,7 +22,11 @@ pub fn run(common: &Common, node: &str, device: &Path, missing_firmware: Missing
     let out = workplace::output_folder(common, &folder);
     let files = ImageFiles::new(&out.join("images"), &node.name);
     let engine = workplace::engine(common, &folder)?;
-    let request = Request { image: &files.image, target: device, missing_firmware };
+    let request = Request {
+        image: &files.image,
+        target: device,
+        missing_firmware,
+    };
     let mut shown: Option<(Step, Task)> = None;
     let report = flash(&request, &mut |step, done, total| {
         if shown.as_ref().is_none_or(|(current, _)| *current != step) {

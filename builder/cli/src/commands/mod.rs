@@ -23,10 +23,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
         Command::Build { nodes, sources, .. } => build::run(common, nodes, sources)?,
-        Command::Boot { node, check, timeout, memory } => {
+        Command::Boot {
+            node,
+            check,
+            timeout,
+            memory,
+        } => {
             return boot::run(common, node, check.then_some(*timeout), *memory);
         }
-        Command::Flash { node, device, without_firmware } => {
+        Command::Flash {
+            node,
+            device,
+            without_firmware,
+        } => {
             let missing = if *without_firmware {
                 flash::MissingFirmware::Accept
             } else {
