@@ -1,5 +1,7 @@
 //! The root file system of a node: identities, units, overlays, layers, and the script that grows it.
 
+#![allow(clippy::unwrap_used)]
+
 mod grow;
 mod identity;
 mod layers;
