@@ -14,7 +14,8 @@ pub struct Arguments {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused";
 
 /// Options of every command
 #[derive(Debug, Args)]
@@ -115,9 +116,6 @@ pub enum Command {
         /// Write an image that lacks the board's firmware all the same
         #[arg(long)]
         without_firmware: bool,
-        /// Do not read the card back
-        #[arg(long)]
-        no_verify: bool,
     },
     /// Work on the kernel alone
     Kernel {
