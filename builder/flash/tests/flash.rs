@@ -352,7 +352,9 @@ fn cards_that_are_too_small_are_refused() {
         .set_len(12 * MIB)
         .unwrap();
     bench.flash().unwrap();
-    assert!(fs::read(&bench.card).unwrap()[..3 * MIB as usize] == bench.bytes[..3 * MIB as usize]);
+    // Behind it the image has a hole, where the card keeps what it had.
+    let data = ..(MIB + 8192) as usize;
+    assert!(fs::read(&bench.card).unwrap()[data] == bench.bytes[data]);
 }
 
 #[test]
