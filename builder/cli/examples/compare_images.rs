@@ -29,7 +29,10 @@ fn main() -> Result<ExitCode> {
     let request = BuildRequest {
         project: &project,
         nodes: project.fleet.nodes.iter().collect(),
-        set: project.sources.set(None).map_err(model::finding::Findings::from)?,
+        set: project
+            .sources
+            .set(None)
+            .map_err(model::finding::Findings::from)?,
         mirror: None,
         network: Network::new(Mode::Offline),
         locked: true,
@@ -59,7 +62,11 @@ fn main() -> Result<ExitCode> {
     if compared == 0 {
         bail!("the fleet has no nodes");
     }
-    Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The root file system of an image with all its subvolumes where a node has them.
@@ -69,7 +76,10 @@ fn mounted(images: &Path, node: &str, layout: &model::layout::Layout) -> Result<
         .map_err(anyhow::Error::from)
         .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
         .with_context(|| format!("cannot read {}", manifest.display()))?;
-    let partition = manifest.partitions.iter().find(|partition| partition.file_system == "btrfs");
+    let partition = manifest
+        .partitions
+        .iter()
+        .find(|partition| partition.file_system == "btrfs");
     let offset = partition.context("no root partition")?.first_sector.to_bytes().0;
     let image = images.join(format!("{node}.img"));
     let mut mount = LoopMount::new(&image, offset, Access::ReadOnly, &[]);

@@ -14,7 +14,8 @@ pub struct Arguments {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused";
 
 /// Options of every command
 #[derive(Debug, Args)]

@@ -34,7 +34,10 @@ impl std::error::Error for Coded {}
 
 /// Prints `text` on standard output. A reader that went away is no error.
 pub fn print(text: &str) -> Result<()> {
-    match stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush()) {
+    match stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout().flush())
+    {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("cannot write to standard output"))
         }
@@ -60,20 +63,31 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         return FAILED.into();
     }
     eprintln!("error: {error:#}");
-    error.downcast_ref::<Coded>().map_or(FAILED, |coded| coded.code).into()
+    error
+        .downcast_ref::<Coded>()
+        .map_or(FAILED, |coded| coded.code)
+        .into()
 }
 
 /// Colours on a terminal, unless the user does not want any (`NO_COLOR`).
 fn renderer() -> Renderer {
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if colours { Renderer::styled() } else { Renderer::plain() }
+    if colours {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    }
 }
 
 /// Rows in aligned columns; the first row is the heading. Columns of numbers are named by `right` and aligned right.
 pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
@@ -83,7 +97,11 @@ pub fn table(rows: &[Vec<String>], right: &[usize]) -> String {
             .zip(&widths)
             .enumerate()
             .map(|(column, (cell, &width))| {
-                if right.contains(&column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+                if right.contains(&column) {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
             })
             .collect();
         text.push_str(cells.join("  ").trim_end());
@@ -99,6 +117,9 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let row = |cells: [&str; 2]| cells.map(String::from).to_vec();
-        assert_eq!(table(&[row(["node", "size"]), row(["red-07", "1"])], &[1]), "node    size\nred-07     1\n");
+        assert_eq!(
+            table(&[row(["node", "size"]), row(["red-07", "1"])], &[1]),
+            "node    size\nred-07     1\n"
+        );
     }
 }

@@ -18,7 +18,10 @@ pub fn project_folder(common: &Common) -> Result<PathBuf> {
     let here = std::env::current_dir().context("cannot find the current folder")?;
     match here.ancestors().find(|folder| folder.join(MARK).is_file()) {
         Some(folder) => Ok(folder.to_owned()),
-        None => bail!("no {MARK} in {} or above it: go to a project, or name one with -C", here.display()),
+        None => bail!(
+            "no {MARK} in {} or above it: go to a project, or name one with -C",
+            here.display()
+        ),
     }
 }
 

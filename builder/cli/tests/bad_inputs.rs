@@ -78,7 +78,11 @@ fn assert_fails(output: &Output, code: i32, named: &[&str]) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{errors}");
     assert!(!errors.contains("panicked"), "{errors}");
-    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(
+        output.stdout.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
     for name in named {
         assert!(errors.contains(name), "{name:?} is not named in:\n{errors}");
     }
@@ -105,7 +109,11 @@ const COMMON: &str = "overlays/common/overlay.toml";
 #[test]
 fn the_project_itself_is_right() {
     let output = Project::new().command(&["check"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -114,16 +122,46 @@ fn fleet() {
     let changes: [(Change, &[&str]); 12] = [
         (|project| project.remove(FLEET), &["images/fleet.toml"]),
         (|project| project.write(FLEET, ""), &["fleet.toml", "name"]),
-        (|project| project.write(FLEET, b"name = \"\xff\""), &["fleet.toml", "UTF-8"]),
-        (|project| project.edit(FLEET, "[defaults]", "[defaults"), &["fleet.toml"]),
-        (|project| project.append(FLEET, "\n[nodes.red-07]\nadress = \"172.16.1.9\"\n"), &["adress", "address"]),
-        (|project| project.append(FLEET, "\n[nodes.red-07]\naddress = \"172.16.1.8\"\n"), &["172.16.1.8", "red-08"]),
-        (|project| project.append(FLEET, "\n[nodes.red-07]\naddress = \"10.0.0.1\"\n"), &["10.0.0.1"]),
-        (|project| project.append(FLEET, "\n[nodes.red-07]\nrole = \"hypervizor\"\n"), &["hypervizor", "hypervisor"]),
-        (|project| project.edit(FLEET, "overlays = [\"common\"]", "overlays = [\"comon\"]"), &["comon", "common"]),
-        (|project| project.edit(FLEET, "admin-keys = []", "admin-keys = [\"secret\"]"), &["secret"]),
-        (|project| project.edit(FLEET, "slots = \"1-23\"", "slots = \"1-99\""), &["ports"]),
-        (|project| project.edit(FLEET, "gateway = \"172.16.0.1\"", "gateway = \"172.16.1.7\""), &["172.16.1.7"]),
+        (
+            |project| project.write(FLEET, b"name = \"\xff\""),
+            &["fleet.toml", "UTF-8"],
+        ),
+        (
+            |project| project.edit(FLEET, "[defaults]", "[defaults"),
+            &["fleet.toml"],
+        ),
+        (
+            |project| project.append(FLEET, "\n[nodes.red-07]\nadress = \"172.16.1.9\"\n"),
+            &["adress", "address"],
+        ),
+        (
+            |project| project.append(FLEET, "\n[nodes.red-07]\naddress = \"172.16.1.8\"\n"),
+            &["172.16.1.8", "red-08"],
+        ),
+        (
+            |project| project.append(FLEET, "\n[nodes.red-07]\naddress = \"10.0.0.1\"\n"),
+            &["10.0.0.1"],
+        ),
+        (
+            |project| project.append(FLEET, "\n[nodes.red-07]\nrole = \"hypervizor\"\n"),
+            &["hypervizor", "hypervisor"],
+        ),
+        (
+            |project| project.edit(FLEET, "overlays = [\"common\"]", "overlays = [\"comon\"]"),
+            &["comon", "common"],
+        ),
+        (
+            |project| project.edit(FLEET, "admin-keys = []", "admin-keys = [\"secret\"]"),
+            &["secret"],
+        ),
+        (
+            |project| project.edit(FLEET, "slots = \"1-23\"", "slots = \"1-99\""),
+            &["ports"],
+        ),
+        (
+            |project| project.edit(FLEET, "gateway = \"172.16.0.1\"", "gateway = \"172.16.1.7\""),
+            &["172.16.1.7"],
+        ),
     ];
     for (change, named) in changes {
         let project = Project::new();
@@ -136,14 +174,34 @@ fn fleet() {
 #[test]
 fn boards_and_layouts() {
     let changes: [(&str, &str, &str, &[&str]); 8] = [
-        (C2, "partition-table = \"mbr\"", "partition-table = \"gpt\"", &["odroid-c2", "bl1"]),
+        (
+            C2,
+            "partition-table = \"mbr\"",
+            "partition-table = \"gpt\"",
+            &["odroid-c2", "bl1"],
+        ),
         (C2, "last = 96", "last = 97", &["bl1", "fip"]),
-        (C2, "source = \"node.dts\"", "source = \"none.dts\"", &["none.dts"]),
-        (C2, "partition-table = \"mbr\"", "partition-table = \"apm\"", &["apm"]),
+        (
+            C2,
+            "source = \"node.dts\"",
+            "source = \"none.dts\"",
+            &["none.dts"],
+        ),
+        (
+            C2,
+            "partition-table = \"mbr\"",
+            "partition-table = \"apm\"",
+            &["apm"],
+        ),
         (CARD, "mount = \"/srv\"", "mount = \"srv\"", &["srv"]),
         (CARD, "zstd = 3", "zstd = 99", &["99"]),
         (CARD, "size = \"128 MiB\"", "size = \"128 MIB\"", &["128 MIB"]),
-        (CARD, "file-system = \"btrfs\"", "file-system = \"ext4\"", &["ext4"]),
+        (
+            CARD,
+            "file-system = \"btrfs\"",
+            "file-system = \"ext4\"",
+            &["ext4"],
+        ),
     ];
     for (file, from, to, named) in changes {
         let project = Project::new();
@@ -194,7 +252,11 @@ fn kernel() {
 
     let project = Project::new();
     project.write("linux.tar.xz", "no kernel");
-    project.fails(&["kernel", "config", "--source", "linux.tar.xz"], 1, &["linux.tar.xz"]);
+    project.fails(
+        &["kernel", "config", "--source", "linux.tar.xz"],
+        1,
+        &["linux.tar.xz"],
+    );
 }
 
 #[test]
@@ -208,11 +270,19 @@ fn sources_and_lock() {
 
     let project = Project::new();
     project.fails(&offline, 1, &["offline"]);
-    project.fails(&["build", "red-07", "--sources", "gentu"], 1, &["gentu", "gentoo"]);
+    project.fails(
+        &["build", "red-07", "--sources", "gentu"],
+        1,
+        &["gentu", "gentoo"],
+    );
     project.fails(&["update", "--offline"], 1, &["offline"]);
     project.fails(&["update", "--mirror", "file:///etc"], 1, &["file:///etc"]);
     // Nobody listens on port 1.
-    project.fails(&["update", "--mirror", "http://127.0.0.1:1/debian"], 1, &["127.0.0.1"]);
+    project.fails(
+        &["update", "--mirror", "http://127.0.0.1:1/debian"],
+        1,
+        &["127.0.0.1"],
+    );
     project.fails(&["update", "--sources", "gentoo"], 1, &["keys/kernel-org.asc"]);
     assert!(!project.path("out/images/red-07.img").exists());
 
@@ -223,8 +293,16 @@ fn sources_and_lock() {
 #[test]
 fn missing_programs_are_listed_at_once() {
     let project = Project::new();
-    let output = project.command(&["build", "red-07"]).env("PATH", "/nowhere").output().unwrap();
-    assert_fails(&output, 1, &["`make`", "mmdebstrap", "gcc-aarch64-linux-gnu", "apt-get install"]);
+    let output = project
+        .command(&["build", "red-07"])
+        .env("PATH", "/nowhere")
+        .output()
+        .unwrap();
+    assert_fails(
+        &output,
+        1,
+        &["`make`", "mmdebstrap", "gcc-aarch64-linux-gnu", "apt-get install"],
+    );
 }
 
 #[test]
@@ -243,14 +321,21 @@ fn tarballs() {
     project.write("empty.tar", "");
     fails("empty.tar", &["empty"]);
     let tar = |name: &str, options: &[&str]| {
-        let output = Command::new("tar").current_dir(project.folder.path()).args(["-cf", name]).args(options).output();
+        let output = Command::new("tar")
+            .current_dir(project.folder.path())
+            .args(["-cf", name])
+            .args(options)
+            .output();
         assert!(output.unwrap().status.success());
     };
     tar("absolute.tar", &["-P", "--transform=s,^,/,", "boards"]);
     fails("absolute.tar", &["/boards"]);
     tar("outside.tar", &["-P", "--transform=s,^,../,", "boards"]);
     fails("outside.tar", &["../boards"]);
-    tar("twice.tar", &["sources.toml", "sources.toml", "--hard-dereference"]);
+    tar(
+        "twice.tar",
+        &["sources.toml", "sources.toml", "--hard-dereference"],
+    );
     fails("twice.tar", &["sources.toml"]);
     tar("good.tar", &["boards"]);
     let bytes = fs::read(project.path("good.tar")).unwrap();
@@ -261,16 +346,35 @@ fn tarballs() {
 #[test]
 fn outputs() {
     let project = Project::new();
-    let tar = Command::new("tar").current_dir(project.folder.path()).args(["-cf", "good.tar", "boards"]).status();
+    let tar = Command::new("tar")
+        .current_dir(project.folder.path())
+        .args(["-cf", "good.tar", "boards"])
+        .status();
     assert!(tar.unwrap().success());
-    project.fails(&["volume", "good.tar", "-o", "no/such/folder/v"], 1, &["no/such/folder"]);
+    project.fails(
+        &["volume", "good.tar", "-o", "no/such/folder/v"],
+        1,
+        &["no/such/folder"],
+    );
     project.fails(&["volume", "good.tar", "-o", "boards"], 1, &["boards"]);
     project.fails(&["volume", "good.tar", "-o", "v", "--size", "1 MiB"], 1, &["109"]);
     project.fails(&["volume", "good.tar", "-o", "v", "--size", "much"], 2, &["much"]);
-    project.fails(&["volume", "good.tar", "-o", "v", "--subvol", "@:relative"], 2, &["@:relative"]);
+    project.fails(
+        &["volume", "good.tar", "-o", "v", "--subvol", "@:relative"],
+        2,
+        &["@:relative"],
+    );
     // sysfs: nobody can make a file there, not even root.
-    project.fails(&["volume", "good.tar", "-o", "/sys/kernel/v"], 1, &["/sys/kernel"]);
-    project.fails(&["build", "red-07", "--out", "/sys/kernel/out"], 1, &["/sys/kernel/out"]);
+    project.fails(
+        &["volume", "good.tar", "-o", "/sys/kernel/v"],
+        1,
+        &["/sys/kernel"],
+    );
+    project.fails(
+        &["build", "red-07", "--out", "/sys/kernel/out"],
+        1,
+        &["/sys/kernel/out"],
+    );
     project.write("file", "");
     project.fails(&["--cache", "file", "build", "red-07"], 1, &["cache"]);
     assert!(!project.path("v").exists());
@@ -279,13 +383,23 @@ fn outputs() {
 #[test]
 fn a_full_disk_leaves_nothing() {
     let project = Project::new();
-    let tar = Command::new("tar").current_dir(project.folder.path()).args(["-cf", "good.tar", "boards"]).status();
+    let tar = Command::new("tar")
+        .current_dir(project.folder.path())
+        .args(["-cf", "good.tar", "boards"])
+        .status();
     assert!(tar.unwrap().success());
     let small = project.path("small");
     fs::create_dir(&small).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&small).status().unwrap();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+        .arg(&small)
+        .status()
+        .unwrap();
     assert!(mounted.success(), "mounting a small tmpfs needs root");
-    let output = project.command(&["volume", "good.tar", "-o", "small/v"]).output().unwrap();
+    let output = project
+        .command(&["volume", "good.tar", "-o", "small/v"])
+        .output()
+        .unwrap();
     let left = fs::read_dir(&small).unwrap().count();
     assert!(Command::new("umount").arg(&small).status().unwrap().success());
     assert_fails(&output, 1, &["small/v", "bytes"]);

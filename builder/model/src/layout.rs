@@ -24,10 +24,12 @@ pub struct Layout {
 impl Layout {
     /// The root file system; `None` only in a layout that no check has seen.
     pub fn root(&self) -> Option<&Btrfs> {
-        self.partitions.iter().find_map(|partition| match &partition.file_system {
-            FileSystem::Btrfs(btrfs) => Some(btrfs),
-            FileSystem::Fat => None,
-        })
+        self.partitions
+            .iter()
+            .find_map(|partition| match &partition.file_system {
+                FileSystem::Btrfs(btrfs) => Some(btrfs),
+                FileSystem::Fat => None,
+            })
     }
 }
 

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use formats::manifest::Manifest;
 use formats::units::Bytes;
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
 use stages::boot::{Access, BootRequest, Expected, Outcome, check, on_console, requirements};
 use stages::build::{ImageFiles, KERNEL};
-use formats::manifest::Manifest;
 use stages::engine::Preflight;
 use stages::rootfs::identity::IdentityStore;
 
@@ -33,10 +33,19 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
     let out = workplace::output_folder(common, &folder);
     let files = ImageFiles::new(&out.join("images"), &node.name);
     if files.finished().is_none() {
-        bail!("there is no finished image of {0} in {1}: run `portadc build {0}`", node.name, out.display());
+        bail!(
+            "there is no finished image of {0} in {1}: run `portadc build {0}`",
+            node.name,
+            out.display()
+        );
     }
     let network = &project.fleet.networks[&node.network];
-    let request = BootRequest { node, network, image: &files.image, memory: Bytes::mib(memory) };
+    let request = BootRequest {
+        node,
+        network,
+        image: &files.image,
+        memory: Bytes::mib(memory),
+    };
     let Some(patience) = patience else {
         on_console(&request)?;
         return Ok(ExitCode::SUCCESS);
@@ -47,9 +56,13 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
         .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
         .with_context(|| format!("cannot read {}", files.manifest.display()))?;
     let kernel = manifest.inputs.iter().find(|input| input.name == KERNEL);
-    let release = kernel.and_then(|kernel| kernel.version.as_deref()).context("the manifest names no kernel")?;
+    let release = kernel
+        .and_then(|kernel| kernel.version.as_deref())
+        .context("the manifest names no kernel")?;
     let store = IdentityStore::open(&folder.join("identity"))?;
-    let root = project.layouts[&node.layout].root().context("the layout has no root file system")?;
+    let root = project.layouts[&node.layout]
+        .root()
+        .context("the layout has no root file system")?;
     let access = Access {
         known_hosts: store.write_known_hosts(&project.fleet)?,
         operator_key: store.operator()?.key,
@@ -77,7 +90,11 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
             _ => format!("{}: {failed} of {} checks failed\n", node.name, outcomes.len()),
         })?;
     }
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { VERIFICATION_FAILED.into() })
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        VERIFICATION_FAILED.into()
+    })
 }
 
 /// A row for each check; what was expected only where it is not what was found.
@@ -85,7 +102,11 @@ fn report(outcomes: &[Outcome]) -> String {
     let rows: Vec<_> = outcomes
         .iter()
         .map(|outcome| {
-            let found = if outcome.found.is_empty() { "none" } else { &outcome.found };
+            let found = if outcome.found.is_empty() {
+                "none"
+            } else {
+                &outcome.found
+            };
             vec![
                 if outcome.passed { "ok" } else { "FAILED" }.to_owned(),
                 outcome.check.clone(),

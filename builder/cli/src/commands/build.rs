@@ -28,17 +28,23 @@ pub fn run(common: &Common, nodes: &[String], sources: &SourceOptions) -> Result
             .collect::<Result<Vec<_>, _>>()
             .map_err(Findings::from)?
     };
-    let set = project.sources.set(sources.sources.as_deref()).map_err(Findings::from)?;
+    let set = project
+        .sources
+        .set(sources.sources.as_deref())
+        .map_err(Findings::from)?;
     let engine = workplace::engine(common, &folder)?;
-    let report = build(&engine, &BuildRequest {
-        project: &project,
-        nodes: chosen,
-        set,
-        mirror: sources.mirror.as_deref(),
-        network: network(sources),
-        locked: sources.locked,
-        images: workplace::output_folder(common, &folder).join("images"),
-    })?;
+    let report = build(
+        &engine,
+        &BuildRequest {
+            project: &project,
+            nodes: chosen,
+            set,
+            mirror: sources.mirror.as_deref(),
+            network: network(sources),
+            locked: sources.locked,
+            images: workplace::output_folder(common, &folder).join("images"),
+        },
+    )?;
     if common.json {
         let images: Vec<_> = report
             .images

@@ -32,7 +32,11 @@ pub fn check(common: &Common) -> Result<()> {
 pub fn show(common: &Common, node: &str) -> Result<()> {
     let project = Project::load(&workplace::project_folder(common)?)?;
     let values = show::values(&project, node).map_err(Findings::from)?;
-    if common.json { print_json(&show::json(&values)) } else { print(&show::text(&values)) }
+    if common.json {
+        print_json(&show::json(&values))
+    } else {
+        print(&show::text(&values))
+    }
 }
 
 /// `schema [KIND]`

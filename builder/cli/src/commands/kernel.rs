@@ -14,7 +14,11 @@ use crate::workplace;
 
 /// Configures a kernel and says how many symbols it has.
 pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
-    let KernelCommand::Config { series, source, sources } = command;
+    let KernelCommand::Config {
+        series,
+        source,
+        sources,
+    } = command;
     let folder = workplace::project_folder(common)?;
     let project = Project::load(&folder)?;
     let engine = workplace::engine(common, &folder)?;
@@ -59,7 +63,10 @@ fn locked_source(
     engine: &stages::engine::Engine,
     options: &SourceOptions,
 ) -> Result<KernelSource> {
-    let set = project.sources.set(options.sources.as_deref()).map_err(Findings::from)?;
+    let set = project
+        .sources
+        .set(options.sources.as_deref())
+        .map_err(Findings::from)?;
     let lock = Lock::load(&project.root)?;
     let locked = &lock.find(set)?.kernel;
     let mirrors = Mirrors::of(&set.kernel, options.mirror.as_deref())?;

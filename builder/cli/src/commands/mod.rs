@@ -22,7 +22,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
         Command::Build { nodes, sources, .. } => build::run(common, nodes, sources)?,
-        Command::Boot { node, check, timeout, memory } => {
+        Command::Boot {
+            node,
+            check,
+            timeout,
+            memory,
+        } => {
             return boot::run(common, node, check.then_some(*timeout), *memory);
         }
         Command::Flash { .. } => unreachable!(),

@@ -18,7 +18,14 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
     let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
     let engine = workplace::engine(common, &folder)?;
     let extent = if if_gone { Extent::IfGone } else { Extent::All };
-    let update = update(&engine, &folder, set, options.mirror.as_deref(), &network(options), extent)?;
+    let update = update(
+        &engine,
+        &folder,
+        set,
+        options.mirror.as_deref(),
+        &network(options),
+        extent,
+    )?;
     if common.json {
         let parts: Vec<_> = update
             .parts
@@ -27,5 +34,9 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
             .collect();
         return print_json(&json!({ "set": update.set, "parts": parts }));
     }
-    if common.quiet { Ok(()) } else { print(&format!("{update}\n")) }
+    if common.quiet {
+        Ok(())
+    } else {
+        print(&format!("{update}\n"))
+    }
 }

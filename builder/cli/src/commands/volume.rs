@@ -19,7 +19,11 @@ use crate::workplace;
 pub fn run(common: &Common, arguments: &VolumeArguments) -> Result<()> {
     let usage = |message: String| anyhow!(Coded { code: USAGE, message });
     let size = arguments.size.as_deref().map(parse_size).transpose();
-    let subvolumes = arguments.subvolumes.iter().map(|text| text.parse()).collect::<Result<Vec<_>>>();
+    let subvolumes = arguments
+        .subvolumes
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<Vec<_>>>();
     let compression = match arguments.zstd {
         0 => Compression::None,
         level => Compression::Zstd(ZstdLevel::new(level).unwrap_or(ZstdLevel::DEFAULT)),

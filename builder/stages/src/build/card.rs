@@ -84,7 +84,10 @@ impl CardMaker<'_> {
             node,
             identity: &self.store.node(&node.name)?,
             operator: self.operator,
-            card: &rootfs::CardIds { boot_partuuid, root_partuuid },
+            card: &rootfs::CardIds {
+                boot_partuuid,
+                root_partuuid,
+            },
         })
     }
 
@@ -193,7 +196,11 @@ impl CardMaker<'_> {
         described.push(Input {
             name: format!(
                 "overlays {}",
-                self.overlays.iter().map(|overlay| overlay.name.as_str()).collect::<Vec<_>>().join(", ")
+                self.overlays
+                    .iter()
+                    .map(|overlay| overlay.name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ),
             version: None,
             sha256: self.layers.key.to_string(),

@@ -27,7 +27,8 @@ impl ImageFolder {
         let state = path.join(".state");
         fs::create_dir_all(&state).with_context(|| format!("cannot make the folder {}", state.display()))?;
         let lock_path = state.join("lock");
-        let lock = File::create(&lock_path).with_context(|| format!("cannot write in {}", state.display()))?;
+        let lock =
+            File::create(&lock_path).with_context(|| format!("cannot write in {}", state.display()))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => bail!(
                 "another build is writing images into {}: wait for it, or choose another folder with --out",
@@ -38,7 +39,10 @@ impl ImageFolder {
         for folder in [path, &state] {
             remove_unfinished(folder).with_context(|| format!("cannot tidy {}", folder.display()))?;
         }
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 
     /// The files of a node.

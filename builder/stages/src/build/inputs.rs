@@ -38,7 +38,9 @@ impl Inputs {
         let (kernel, base) = std::thread::scope(|scope| {
             let kernel = scope.spawn(|| make_kernel(engine, request, locked));
             let base = make_base(engine, request, &locked.base, time);
-            let kernel = kernel.join().unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
+            let kernel = kernel
+                .join()
+                .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
             (kernel, base)
         });
         let (kernel, base) = match (kernel, base) {
@@ -89,9 +91,16 @@ fn make_kernel(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> R
 /// The device trees of all boards that the fleet uses: one kernel serves them all.
 fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
     let used = |name: &str| project.fleet.nodes.iter().any(|node| node.board == name);
-    let trees = project.boards.values().filter(|board| used(&board.name)).filter_map(|board| board.device_tree.as_ref());
+    let trees = project
+        .boards
+        .values()
+        .filter(|board| used(&board.name))
+        .filter_map(|board| board.device_tree.as_ref());
     trees
-        .map(|tree| DeviceTreeSource { source: project.root.join(&tree.source), install: tree.install.clone() })
+        .map(|tree| DeviceTreeSource {
+            source: project.root.join(&tree.source),
+            install: tree.install.clone(),
+        })
         .collect()
 }
 
@@ -105,11 +114,23 @@ fn make_base(engine: &Engine, request: &BuildRequest, locked: &LockedBase, time:
         );
     };
     let mirrors = Mirrors::of_base(&set.base, request.mirror)?;
-    let uri = mirrors.route()?.mirrors.into_iter().next().context("apt knows no Debian mirror")?;
-    let sources =
-        [AptSource { uri, suite: archive.suite.clone(), in_release_sha256: archive.sha256.to_string() }];
+    let uri = mirrors
+        .route()?
+        .mirrors
+        .into_iter()
+        .next()
+        .context("apt knows no Debian mirror")?;
+    let sources = [AptSource {
+        uri,
+        suite: archive.suite.clone(),
+        in_release_sha256: archive.sha256.to_string(),
+    }];
     let packages = packages(request.project);
-    let base = DebianBase { sources: &sources, packages: &packages, time };
+    let base = DebianBase {
+        sources: &sources,
+        packages: &packages,
+        time,
+    };
     debian_base(engine, &base, || {
         if request.network.mode == crate::fetch::Mode::Offline {
             bail!("the base is not in the cache, and making it needs a mirror: build once without --offline");
@@ -127,8 +148,14 @@ fn boot_files(kernel: &Output) -> Result<Vec<FatFile>> {
     while let Some(folder) = folders.pop() {
         let listed = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
         for entry in listed {
-            let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-            if path.is_dir() { folders.push(path) } else { trees.push(path) }
+            let path = entry
+                .with_context(|| format!("cannot read {}", folder.display()))?
+                .path();
+            if path.is_dir() {
+                folders.push(path)
+            } else {
+                trees.push(path)
+            }
         }
     }
     trees.sort();
@@ -141,8 +168,16 @@ fn boot_files(kernel: &Output) -> Result<Vec<FatFile>> {
 
 fn boot_file(name: &str, path: &Path) -> Result<FatFile> {
     let file = fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let length = file.metadata().with_context(|| format!("cannot look at {}", path.display()))?.len();
-    Ok(FatFile { path: name.to_owned(), length, blob: Blob::from(file), blob_offset: 0 })
+    let length = file
+        .metadata()
+        .with_context(|| format!("cannot look at {}", path.display()))?
+        .len();
+    Ok(FatFile {
+        path: name.to_owned(),
+        length,
+        blob: Blob::from(file),
+        blob_offset: 0,
+    })
 }
 
 /// What the manifest says of sources, kernel and base.
@@ -160,8 +195,11 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
             sha256: archive.sha256.to_string(),
         },
     };
-    let built =
-        Input { name: KERNEL.to_owned(), version: Some(kernel.release.clone()), sha256: kernel_key.to_owned() };
+    let built = Input {
+        name: KERNEL.to_owned(),
+        version: Some(kernel.release.clone()),
+        sha256: kernel_key.to_owned(),
+    };
     vec![source("kernel source", &locked.kernel), built, base]
 }
 

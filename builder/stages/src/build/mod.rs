@@ -28,9 +28,9 @@ use rayon::prelude::*;
 
 use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, Network};
+use crate::kernel;
 use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{RoleInputs, debian_requirements, role_layers};
-use crate::kernel;
 
 pub use inputs::{KERNEL, kernel_source};
 pub use state::{ImageFiles, ImageState};
@@ -115,7 +115,10 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
                 })
                 .collect()
         });
-        let made: Vec<_> = made.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
+        let made: Vec<_> = made
+            .into_iter()
+            .filter_map(Result::transpose)
+            .collect::<Result<_>>()?;
         let written = made.iter().filter(|image| image.written).count();
         task.done(format!("{written} written, {} unchanged", made.len() - written));
         images.extend(made);
@@ -124,7 +127,11 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     folder.write_sums(fleet)?;
     let place = |name: &str| fleet.nodes.iter().position(|node| node.name == name);
     images.sort_by_key(|image| place(&image.node));
-    Ok(BuildReport { folder: request.images.clone(), images, warnings: warnings(request) })
+    Ok(BuildReport {
+        folder: request.images.clone(),
+        images,
+        warnings: warnings(request),
+    })
 }
 
 /// The root file system of each node of `request` as the tree that its image was made of: for whoever compares images
@@ -162,7 +169,10 @@ fn for_each_kind(
 
     let mut kinds: BTreeMap<_, Vec<&Node>> = BTreeMap::new();
     for node in &request.nodes {
-        kinds.entry((&node.role, &node.board, &node.layout)).or_default().push(*node);
+        kinds
+            .entry((&node.role, &node.board, &node.layout))
+            .or_default()
+            .push(*node);
     }
     for ((role, board, layout), nodes) in kinds {
         let overlays: Vec<_> = overlays_of(project, role).collect();
@@ -235,7 +245,10 @@ fn overlays_of<'a>(
     project: &'a Project,
     role: &str,
 ) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
-    project.fleet.roles[role].overlays.iter().map(|name| &project.overlays[name])
+    project.fleet.roles[role]
+        .overlays
+        .iter()
+        .map(|name| &project.overlays[name])
 }
 
 /// What the user should know about the images.

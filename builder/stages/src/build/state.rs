@@ -99,9 +99,8 @@ impl ImageFiles {
 
     /// Notes that image and manifest are complete.
     pub fn record(&self, key: &Key, finished: Finished) -> Result<ImageState> {
-        let fingerprint = |path: &Path| {
-            Fingerprint::of(path).with_context(|| format!("cannot look at {}", path.display()))
-        };
+        let fingerprint =
+            |path: &Path| Fingerprint::of(path).with_context(|| format!("cannot look at {}", path.display()));
         let state = ImageState {
             key: key.as_str().to_owned(),
             sha256: finished.sha256,
