@@ -116,9 +116,6 @@ pub enum Command {
         /// Write an image that lacks the board's firmware all the same
         #[arg(long)]
         without_firmware: bool,
-        /// Do not read the card back
-        #[arg(long)]
-        no_verify: bool,
     },
     /// Work on the kernel alone
     Kernel {

@@ -1,1 +1,113 @@
-//! placeholder
+//! Writes an image to a card, safely, and reads it back.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`device`] | what may be written to: nothing that is in use |
+//! | [`image`] | the image, its manifest, and which of its bytes matter |
+//! | [`write`] | the order of writing: a card that is not finished does not start |
+//! | [`verify`] | reading back, past the page cache |
+
+pub mod device;
+pub mod image;
+pub mod verify;
+pub mod write;
+
+use std::path::Path;
+
+use formats::manifest::Firmware;
+use formats::units::Bytes;
+use thiserror::Error;
+
+use device::{DeviceError, System, Target};
+use image::{Image, ImageError};
+use verify::VerifyError;
+use write::WriteError;
+
+/// What is written where.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The image; its manifest lies beside it.
+    pub image: &'a Path,
+    /// The card: a block device, or a file that stands for one.
+    pub target: &'a Path,
+    /// Whether an image may lack the firmware that its board starts from.
+    pub missing_firmware: MissingFirmware,
+}
+
+/// What to do with an image that lacks the firmware of its board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingFirmware {
+    /// The board would not start: refuse.
+    Refuse,
+    /// The user knows.
+    Accept,
+}
+
+/// What is being done, for whoever shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The image goes to the card.
+    Write,
+    /// The card is read and compared.
+    Verify,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The node whose card it is now.
+    pub node: String,
+    /// Size of the image.
+    pub image: Bytes,
+    /// Size of the card.
+    pub card: Bytes,
+    /// Bytes that were written and read back.
+    pub written: Bytes,
+}
+
+/// Why a card was not made.
+#[derive(Debug, Error)]
+pub enum FlashError {
+    /// The card must not be written to. Nothing was.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The image cannot be used. The card may have lost what was on it; it does not start.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// Writing failed. The card does not start.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The card holds something else than was written to it.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+}
+
+/// Writes an image to a card and reads it back. `progress` is told how many bytes of how many a step has done.
+pub fn flash(
+    request: &Request<'_>,
+    progress: &mut dyn FnMut(Step, Bytes, Bytes),
+) -> Result<Report, FlashError> {
+    let image = Image::open(request.image)?;
+    if image.manifest.firmware == Firmware::Absent && request.missing_firmware == MissingFirmware::Refuse {
+        return Err(ImageError::NoFirmware {
+            path: request.image.to_owned(),
+            board: image.manifest.board.clone(),
+            advice: image.manifest.firmware_advice.clone().unwrap_or_default(),
+        }
+        .into());
+    }
+    let target = Target::open(request.target, &System::host())?;
+    target.check_room(&image)?;
+    let chunks = write::write(&image, &target, &mut |done, total| {
+        progress(Step::Write, done, total)
+    })?;
+    verify::verify(&target, &chunks, &mut |done, total| {
+        progress(Step::Verify, done, total)
+    })?;
+    Ok(Report {
+        node: image.manifest.node.clone(),
+        image: image.size,
+        card: target.size,
+        written: chunks.iter().map(|chunk| Bytes(chunk.length)).sum(),
+    })
+}

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`units`] | sizes, sectors and times as types |
 //! | [`ids`] | identifiers derived from names instead of drawn at random |
+//! | [`digest`] | SHA-256 of what has holes, and as text |
 //! | [`blob`] | bytes that stay where they are until an image is written |
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
@@ -16,6 +17,7 @@
 
 pub mod blob;
 pub mod btrfs;
+pub mod digest;
 pub mod fat;
 pub mod gpt;
 pub mod ids;

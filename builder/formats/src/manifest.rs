@@ -29,6 +29,12 @@ pub struct Manifest {
     pub inputs: Vec<Input>,
     /// Whether the board's firmware is on the image.
     pub firmware: Firmware,
+    /// Where it is: SHA-256 in hexadecimal of the image from sector 1 to the end of the boot area.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware_sha256: Option<String>,
+    /// Where it is not: what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware_advice: Option<String>,
     /// The partition table.
     pub partition_table: Table,
     /// The partitions, in the order of their numbers.
@@ -51,21 +57,15 @@ pub struct Input {
 }
 
 /// Whether the board's firmware is on the image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case", deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Firmware {
     /// The board brings its own.
     NotNeeded,
     /// It is.
-    Present {
-        /// SHA-256 in hexadecimal of the image from sector 1 to the end of the boot area.
-        sha256: String,
-    },
+    Present,
     /// It is not: the board does not start from the card.
-    Absent {
-        /// What to do about it.
-        advice: String,
-    },
+    Absent,
 }
 
 /// The partition table.

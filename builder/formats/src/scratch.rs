@@ -1,4 +1,4 @@
-//! A disk in memory that keeps only the sectors somebody wrote something to. A writer that expects a device to seek in
+//! A disk in memory that keeps only the sectors that somebody wrote. A writer that expects a device to seek in
 //! works on one; what it leaves there becomes the pieces of an image.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use crate::units::{Bytes, SECTOR};
 /// Bytes of a sector, as an array length.
 const SECTOR_LENGTH: usize = SECTOR as usize;
 
-/// The sectors of a disk that are not all zero, and the place that reads and writes move on.
+/// The sectors of a disk that were written, and the place that reads and writes move on.
 #[derive(Debug)]
 pub(crate) struct ScratchDisk {
     size: u64,
@@ -34,14 +34,12 @@ impl ScratchDisk {
         usize::try_from(left).map_or(wanted, |left| left.min(wanted))
     }
 
-    /// The sectors that hold something, neighbours joined to one piece.
+    /// The sectors that were written, neighbours joined to one piece. Zeros that were written belong to it too: they are
+    /// part of a structure.
     pub(crate) fn into_image(self) -> SparseImage {
         let mut image = SparseImage::empty(Bytes(self.size));
         let mut run: (u64, Vec<u8>) = (0, Vec::new());
         for (number, sector) in self.sectors {
-            if sector.iter().all(|byte| *byte == 0) {
-                continue;
-            }
             let offset = number * SECTOR;
             if run.0 + run.1.len() as u64 != offset {
                 image.put(run.0, std::mem::take(&mut run.1));

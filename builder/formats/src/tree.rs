@@ -154,8 +154,8 @@ impl Tree {
         }
     }
 
-    /// The directory at `path`, symbolic links followed.
-    fn directory(&self, path: &[u8]) -> Option<InodeId> {
+    /// The directory at `path`, all symbolic links followed, the last one too.
+    pub fn directory(&self, path: &[u8]) -> Option<InodeId> {
         match self.resolve(path) {
             Resolved::Directory(id) => Some(id),
             _ => None,

@@ -171,3 +171,23 @@ fn the_smallest_size_is_told_and_suffices() {
         }
     );
 }
+
+#[test]
+fn sizes_beyond_all_bounds_do_not_wrap() {
+    for size in [
+        VolumeSize::Exact(Bytes(u64::MAX)),
+        VolumeSize::Minimal {
+            free: Bytes(u64::MAX),
+        },
+    ] {
+        let volume = lay_out(
+            &VolumeSpec {
+                size,
+                ..spec("endless")
+            },
+            &few(),
+        )
+        .unwrap();
+        assert!(volume.image.size.0 > u64::MAX - SECTOR);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod boot;
 mod build;
+mod card;
 mod describe;
 mod kernel;
 mod update;
@@ -30,7 +31,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         } => {
             return boot::run(common, node, check.then_some(*timeout), *memory);
         }
-        Command::Flash { .. } => unreachable!(),
+        Command::Flash {
+            node,
+            device,
+            without_firmware,
+        } => {
+            let missing = if *without_firmware {
+                flash::MissingFirmware::Accept
+            } else {
+                flash::MissingFirmware::Refuse
+            };
+            card::run(common, node, device, missing)?;
+        }
         Command::Kernel { command } => kernel::run(common, command)?,
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,

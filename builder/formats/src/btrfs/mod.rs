@@ -153,7 +153,12 @@ impl VolumeSize {
     fn total(self, end: u64) -> u64 {
         match self {
             Self::Exact(size) => size.0 - size.0 % SECTOR,
-            Self::Minimal { free } => minimum(end) + free.round_up(SECTOR).0,
+            Self::Minimal { free } => {
+                let total = minimum(end).saturating_add(free.0);
+                total
+                    .checked_next_multiple_of(SECTOR)
+                    .unwrap_or(total - total % SECTOR)
+            }
         }
     }
 }

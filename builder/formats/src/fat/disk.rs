@@ -230,8 +230,8 @@ pub(super) fn fs_info(geometry: &Geometry, used: u64) -> Vec<u8> {
     info.as_bytes().to_vec()
 }
 
-/// The table for chains of these lengths in clusters, one behind the other: as many whole sectors as are not zero.
-pub(super) fn table(fat_type: FatType, chains: impl IntoIterator<Item = u64>) -> Vec<u8> {
+/// The table for chains of these lengths in clusters, one behind the other.
+pub(super) fn table(geometry: &Geometry, chains: impl IntoIterator<Item = u64>) -> Vec<u8> {
     // The first entry repeats the media byte, the second says "cleanly unmounted, no errors".
     let mut entries: Vec<u32> = vec![0x0fff_fff8, 0x0fff_ffff];
     for length in chains {
@@ -241,13 +241,13 @@ pub(super) fn table(fat_type: FatType, chains: impl IntoIterator<Item = u64>) ->
             entries.push(0x0fff_ffff);
         }
     }
-    let mut bytes: Vec<u8> = match fat_type {
+    let mut bytes: Vec<u8> = match geometry.fat_type {
         FatType::Fat32 => entries.iter().flat_map(|entry| entry.to_le_bytes()).collect(),
         FatType::Fat16 => entries
             .iter()
             .flat_map(|entry| (*entry as u16).to_le_bytes())
             .collect(),
     };
-    bytes.resize(bytes.len().next_multiple_of(SECTOR as usize), 0);
+    bytes.resize((geometry.table * SECTOR) as usize, 0);
     bytes
 }

@@ -31,7 +31,7 @@ use crate::sparse::SparseImage;
 use crate::units::{Bytes, SECTOR, Time};
 
 use directory::{Directory, Places};
-use geometry::{FIRST_CLUSTER, Geometry, TABLES};
+use geometry::{ENTRY, FIRST_CLUSTER, Geometry, TABLES};
 use time::Stamp;
 
 /// Largest file in bytes: sizes have 32 bits.
@@ -204,22 +204,27 @@ pub fn lay_out(files: &[FatFile], options: &FatOptions) -> Result<FatVolume, Fat
             0,
         );
     }
-    let table = disk::table(geometry.fat_type, lengths.all());
-    let (length, table) = (table.len() as u64, Blob::from(table));
+    // Tables and directories are given in full, zeros and all: a card that is written without the image's holes must
+    // not keep old bytes there.
+    let table = Blob::from(disk::table(&geometry, lengths.all()));
     for number in 0..TABLES {
-        image.put_blob(
-            (geometry.reserved + number * geometry.table) * SECTOR,
-            length,
-            table.clone(),
-            0,
-        );
+        let offset = (geometry.reserved + number * geometry.table) * SECTOR;
+        image.put_blob(offset, geometry.table * SECTOR, table.clone(), 0);
     }
     for (this, directory) in directories.iter().enumerate() {
-        let offset = match places.directories[this] {
-            0 => (geometry.reserved + TABLES * geometry.table) * SECTOR,
-            cluster => geometry.offset_of(cluster),
+        let (offset, length) = match places.directories[this] {
+            0 => (
+                (geometry.reserved + TABLES * geometry.table) * SECTOR,
+                geometry.root_entries * ENTRY,
+            ),
+            cluster => (
+                geometry.offset_of(cluster),
+                lengths.directories[this] * geometry.cluster(),
+            ),
         };
-        image.put(offset, directory.encode(this, label, files, &places, stamp));
+        let mut bytes = directory.encode(this, label, files, &places, stamp);
+        bytes.resize(length as usize, 0);
+        image.put(offset, bytes);
     }
     for (file, cluster) in files.iter().zip(&places.files) {
         if *cluster != 0 {

@@ -67,9 +67,6 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
     let mut roles = BTreeMap::new();
     for (name, toml) in written {
         check.name(name, "role");
-        for overlay in &toml.overlays {
-            check.name(overlay, "overlay");
-        }
         check.distinct(&toml.overlays, "overlay");
         let role = Role {
             name: name.value.clone(),

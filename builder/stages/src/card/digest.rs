@@ -1,6 +1,8 @@
 //! SHA-256 of parts of an image that is not written yet.
 
 use anyhow::{Context, Result};
+pub use formats::digest::hex;
+use formats::digest::update_zeros;
 use formats::sparse::SparseImage;
 use sha2::{Digest as _, Sha256};
 
@@ -20,7 +22,7 @@ pub fn of_range(image: &SparseImage, start: u64, end: u64) -> Result<[u8; 32]> {
             break;
         }
         let from = piece.offset.max(start);
-        zeros(&mut hash, from - done);
+        update_zeros(&mut hash, from - done);
         done = from;
         let piece_end = (piece.offset + piece.length).min(end);
         while done < piece_end {
@@ -35,22 +37,8 @@ pub fn of_range(image: &SparseImage, start: u64, end: u64) -> Result<[u8; 32]> {
             done += length as u64;
         }
     }
-    zeros(&mut hash, end - done);
+    update_zeros(&mut hash, end - done);
     Ok(hash.finalize().into())
-}
-
-fn zeros(hash: &mut Sha256, mut length: u64) {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-    while length > 0 {
-        let part = length.min(ZEROS.len() as u64);
-        hash.update(&ZEROS[..part as usize]);
-        length -= part;
-    }
-}
-
-/// A digest in hexadecimal.
-pub fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use formats::fat::FatType;
 use formats::manifest::{FORMAT, Firmware, Image, Input, Manifest, Partition, Table, TableKind};
-use formats::units::Bytes;
+use formats::units::{Bytes, SECTOR};
 use model::board::{Board, PartitionTable};
 use model::layout::Layout;
 
@@ -66,6 +66,7 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
             sha256: hex(&of_range(&card.image, start, end)?),
         })
     });
+    let (firmware, firmware_sha256, firmware_advice) = firmware(card, board)?;
     Ok(Manifest {
         format: FORMAT,
         fleet: request.fleet.to_owned(),
@@ -74,7 +75,9 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
         layout: request.layout.name.clone(),
         sources: request.sources.to_owned(),
         inputs,
-        firmware: firmware(card, board)?,
+        firmware,
+        firmware_sha256,
+        firmware_advice,
         partition_table: Table { kind, id },
         partitions: partitions.collect::<Result<_>>()?,
         image: Image {
@@ -86,25 +89,23 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
     })
 }
 
-/// Whether the firmware is on the card. Its hash starts behind sector 0, most of which is the partition table's.
-fn firmware(card: &Card, board: &Board) -> Result<Firmware> {
+/// Whether the firmware is on the card, what it hashes to, and what to do where it is not. Sector 0, most of which is the
+/// partition table's, is not hashed.
+fn firmware(card: &Card, board: &Board) -> Result<(Firmware, Option<String>, Option<String>)> {
     let Some(firmware) = card.firmware else {
-        return Ok(Firmware::NotNeeded);
+        return Ok((Firmware::NotNeeded, None, None));
     };
     let end = firmware.sectors.end();
-    Ok(if firmware.present {
-        Firmware::Present {
-            sha256: hex(&of_range(&card.image, formats::units::SECTOR, end.to_bytes().0)?),
-        }
-    } else {
-        Firmware::Absent {
-            advice: format!(
-                "the image starts in QEMU, not on {}: accept the licence of its boot blobs in sources.toml and build again, \
-                 or write a boot area to the sectors before {} of the card yourself",
-                board.name, end.0
-            ),
-        }
-    })
+    if firmware.present {
+        let digest = of_range(&card.image, SECTOR, end.to_bytes().0)?;
+        return Ok((Firmware::Present, Some(hex(&digest)), None));
+    }
+    let advice = format!(
+        "the image starts in QEMU, not on {}: accept the licence of its boot blobs in sources.toml and build again, \
+         or write a boot area to the sectors before {} of the card yourself",
+        board.name, end.0
+    );
+    Ok((Firmware::Absent, None, Some(advice)))
 }
 
 /// The manifest as JSON.

@@ -65,8 +65,7 @@ pub(super) fn real_paths(tree: &Tree, removals: &[&TargetPath]) -> Vec<Vec<u8>> 
             let Some(slash) = relative.iter().rposition(|byte| *byte == b'/') else {
                 return Some(relative.to_vec());
             };
-            // With `/.` behind it the last link of the folder is followed too.
-            let folder = tree.lookup(&[&relative[..slash], b"/."].concat())?;
+            let folder = tree.directory(&relative[..slash])?;
             let mut path = folders.get(&folder)?.clone();
             if !path.is_empty() {
                 path.push(b'/');

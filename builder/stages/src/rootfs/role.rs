@@ -38,21 +38,21 @@ const REVISION: u32 = 1;
 /// Folders that the kernel and systemd mount something on; a tarball may lack them.
 const SYSTEM_FOLDERS: [&str; 4] = ["dev", "proc", "run", "sys"];
 
-/// What the layers of a role are made from.
+/// What the layers of a role are made from; `'a` is what its nodes are rendered from later.
 #[derive(Debug, Clone, Copy)]
-pub struct RoleInputs<'a> {
+pub struct RoleInputs<'a, 'b> {
     /// The fleet, for what is rendered.
     pub fleet: &'a Fleet,
     /// The role's overlays, first to last.
-    pub overlays: &'a [&'a Overlay],
+    pub overlays: &'b [&'b Overlay],
     /// The board of the role's nodes.
     pub board: &'a Board,
     /// The layout of their cards: compression, mount points.
     pub layout: &'a Layout,
     /// The base root file system.
-    pub base: &'a Tarball,
+    pub base: &'b Tarball,
     /// The kernel's modules: paths below `usr/lib/modules/`.
-    pub modules: &'a Tarball,
+    pub modules: &'b Tarball,
     /// The time that everything made here gets.
     pub time: Time,
 }
@@ -83,7 +83,7 @@ pub struct NodeLayer {
 }
 
 /// Makes, or finds in the cache, the layers of a role.
-pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a>) -> Result<RoleLayers<'a>> {
+pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<RoleLayers<'a>> {
     let zstd = zstd_level(inputs.layout)?;
     let merged = merge(inputs.overlays)?;
     let (base, base_key) = layer_of(engine, inputs.base, zstd)?;
@@ -210,7 +210,7 @@ fn file_layer(
     merged: &Merged<'_>,
     attributes: &BTreeMap<TargetPath, Attributes>,
     below: &Tree,
-    inputs: &RoleInputs<'_>,
+    inputs: &RoleInputs<'_, '_>,
 ) -> Result<Layer> {
     let mut layer = LayerBuilder::in_memory(packing)?;
     for (path, entry) in &merged.entries {
@@ -262,7 +262,7 @@ fn with_units(
     modules: &Layer,
     merged: &Merged<'_>,
     engine: &Engine,
-    inputs: &RoleInputs<'_>,
+    inputs: &RoleInputs<'_, '_>,
 ) -> Result<(Layer, Vec<Vec<u8>>)> {
     let tree = stack(&[base, modules, &files], inputs.time)?;
     let mut links = UnitLinks::new(&tree);

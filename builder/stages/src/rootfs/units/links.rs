@@ -250,16 +250,17 @@ fn links_of(name: &str, unit: &UnitFile) -> Result<Vec<(String, String)>, UnitEr
                 "has the alias `{alias}`, which is no name of a unit"
             )));
         };
-        if parsed_alias.suffix != parsed.suffix {
-            return Err(fault(format!(
-                "has the alias `{alias}`, which is another kind of unit"
-            )));
-        }
-        if let Some(instance) = parsed
+        // `Alias=other@.service` of an instance is the same instance of the other template.
+        let same_suffix = parsed_alias.suffix == parsed.suffix;
+        let propagated = parsed
             .instance
-            .filter(|_| parsed.is_instance() && parsed_alias.is_template())
-        {
+            .filter(|_| same_suffix && parsed.is_instance() && parsed_alias.is_template());
+        if let Some(instance) = propagated {
             alias = parsed_alias.with_instance(instance);
+        } else if !parsed.can_be_called(parsed_alias) {
+            return Err(fault(format!(
+                "has the alias `{alias}`, which cannot be a name of this unit"
+            )));
         }
         let path = format!("{CONFIGURATION}/{alias}");
         links.push((path, unit.path.clone()));

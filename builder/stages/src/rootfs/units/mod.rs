@@ -62,6 +62,17 @@ impl<'a> UnitName<'a> {
         format!("{}@{instance}.{}", self.prefix, self.suffix)
     }
 
+    /// Whether `alias` can be another name of this unit: of the same kind, and an instance of the same name; a template
+    /// can also be called as one of its instances.
+    fn can_be_called(self, alias: UnitName<'_>) -> bool {
+        self.suffix == alias.suffix
+            && (match (self.instance, alias.instance) {
+                (None, None) => true,
+                (Some(own), Some(other)) => own == other || (self.is_template() && !alias.is_template()),
+                _ => false,
+            })
+    }
+
     /// `text` with the specifiers of `[Install]` replaced; `Err` with one that has no meaning here.
     fn expand(self, text: &str) -> Result<String, char> {
         let mut expanded = String::new();

@@ -1,0 +1,68 @@
+//! `portadc flash`
+
+use std::path::Path;
+
+use anyhow::Result;
+use flash::{FlashError, MissingFirmware, Request, Step, flash};
+use model::finding::Findings;
+use model::project::Project;
+use serde_json::json;
+use stages::build::ImageFiles;
+use stages::engine::Task;
+
+use crate::arguments::Common;
+use crate::output::{Coded, DEVICE_REFUSED, VERIFICATION_FAILED, print, print_json};
+use crate::workplace;
+
+/// Writes the image of `node` to `device` and reads it back.
+pub fn run(common: &Common, node: &str, device: &Path, missing_firmware: MissingFirmware) -> Result<()> {
+    let folder = workplace::project_folder(common)?;
+    let project = Project::load(&folder)?;
+    let node = project.node(node).map_err(Findings::from)?;
+    let out = workplace::output_folder(common, &folder);
+    let files = ImageFiles::new(&out.join("images"), &node.name);
+    let engine = workplace::engine(common, &folder)?;
+    let request = Request {
+        image: &files.image,
+        target: device,
+        missing_firmware,
+    };
+    let mut shown: Option<(Step, Task)> = None;
+    let report = flash(&request, &mut |step, done, total| {
+        if shown.as_ref().is_none_or(|(current, _)| *current != step) {
+            let name = match step {
+                Step::Write => "write",
+                Step::Verify => "verify",
+            };
+            shown = Some((step, engine.progress.bytes(name, total.0)));
+        }
+        if let Some((_, task)) = &shown {
+            task.position(done.0);
+        }
+    });
+    drop(shown);
+    let report = report.map_err(|error| {
+        let code = match &error {
+            FlashError::Device(_) => DEVICE_REFUSED,
+            FlashError::Verify(_) => VERIFICATION_FAILED,
+            FlashError::Image(_) | FlashError::Write(_) => return anyhow::Error::new(error),
+        };
+        let message = format!("{:#}", anyhow::Error::new(error));
+        Coded { code, message }.into()
+    })?;
+    if common.json {
+        return print_json(&json!({
+            "node": report.node,
+            "image": report.image.0,
+            "card": report.card.0,
+            "written": report.written.0,
+        }));
+    }
+    print(&format!(
+        "{}: {} written to {} and read back; it grows to {} when it first starts\n",
+        report.node,
+        report.written,
+        device.display(),
+        report.card
+    ))
+}

@@ -1,0 +1,344 @@
+//! What may be written to. A disk that anything uses is refused, and so is everything that is not a whole disk; a plain
+//! file can stand for a card.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use formats::units::{Bytes, SECTOR};
+use rustix::fs::{OFlags, major, minor};
+use thiserror::Error;
+
+use crate::image::Image;
+
+/// A card, open for writing and for nobody else.
+#[derive(Debug)]
+pub struct Target {
+    /// What the user called it.
+    pub path: PathBuf,
+    /// It.
+    pub file: File,
+    /// How much it holds.
+    pub size: Bytes,
+}
+
+/// Where the kernel says who uses what.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// `/sys`.
+    pub sys: PathBuf,
+    /// `/proc`.
+    pub proc: PathBuf,
+}
+
+/// Why something must not be written to. Nothing was.
+#[derive(Debug, Error)]
+pub enum DeviceError {
+    /// The kernel does not say what has to be known.
+    #[error("cannot examine {}", path.display())]
+    Examine {
+        /// The file or device.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Neither a disk nor a file.
+    #[error("{} is neither a disk nor a plain file", path.display())]
+    NotADisk {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// A partition, which has no room for the boot area.
+    #[error("{} is a partition; an image goes to the whole disk, /dev/{disk}", path.display())]
+    Partition {
+        /// What was named.
+        path: PathBuf,
+        /// The disk it is on.
+        disk: String,
+    },
+    /// A card reader without a card.
+    #[error("there is no card in {}", path.display())]
+    Empty {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The switch on the side of the card, or a device that cannot be written.
+    #[error("{} is write-protected", path.display())]
+    ReadOnly {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The system that runs this program runs from it.
+    #[error("{} holds the running system: it is mounted at /", path.display())]
+    System {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// Somebody's files are on it.
+    #[error("{} is in use: it or a part of it is mounted at {mount}", path.display())]
+    Mounted {
+        /// What was named.
+        path: PathBuf,
+        /// Where.
+        mount: String,
+    },
+    /// The kernel swaps to it.
+    #[error("{} is in use: the system swaps to {swap}", path.display())]
+    Swap {
+        /// What was named.
+        path: PathBuf,
+        /// The device or file.
+        swap: String,
+    },
+    /// Something else has it: LVM, RAID, a virtual machine, another flash.
+    #[error("{} is in use by another program or by the kernel", path.display())]
+    Busy {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The image itself.
+    #[error("{} is the image that is to be written", path.display())]
+    IsImage {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The image does not fit.
+    #[error("{} holds {} bytes ({size}), the image has {} ({needed})", path.display(), size.0, needed.0)]
+    TooSmall {
+        /// What was named.
+        path: PathBuf,
+        /// What it holds.
+        size: Bytes,
+        /// The size of the image.
+        needed: Bytes,
+    },
+}
+
+/// A device's number, as the kernel writes it: `8:16`.
+type Number = String;
+
+impl System {
+    /// The running system.
+    pub fn host() -> Self {
+        Self {
+            sys: PathBuf::from("/sys"),
+            proc: PathBuf::from("/proc"),
+        }
+    }
+}
+
+impl Target {
+    /// Opens what may be written to.
+    pub fn open(path: &Path, system: &System) -> Result<Self, DeviceError> {
+        let examine = |source| DeviceError::Examine {
+            path: path.to_owned(),
+            source,
+        };
+        let metadata = fs::metadata(path).map_err(examine)?;
+        let kind = metadata.file_type();
+        let known_size = if kind.is_block_device() {
+            Some(examine_disk(path, number(metadata.rdev()), system)?)
+        } else if kind.is_file() {
+            None
+        } else {
+            return Err(DeviceError::NotADisk {
+                path: path.to_owned(),
+            });
+        };
+        // For a block device, O_EXCL means: fail if the kernel or another such opener has it.
+        let exclusive = if known_size.is_some() {
+            OFlags::EXCL
+        } else {
+            OFlags::empty()
+        };
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(exclusive.bits() as i32)
+            .open(path);
+        let file = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::ResourceBusy => DeviceError::Busy {
+                path: path.to_owned(),
+            },
+            io::ErrorKind::ReadOnlyFilesystem => DeviceError::ReadOnly {
+                path: path.to_owned(),
+            },
+            _ => examine(error),
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            size: known_size.unwrap_or(Bytes(metadata.len())),
+        })
+    }
+
+    /// Refuses a card that the image does not fit on, and the image itself.
+    pub fn check_room(&self, image: &Image) -> Result<(), DeviceError> {
+        let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+        let same = identity(&self.file).and_then(|own| Ok(own == identity(&image.file)?));
+        if same.map_err(|source| DeviceError::Examine {
+            path: self.path.clone(),
+            source,
+        })? {
+            return Err(DeviceError::IsImage {
+                path: self.path.clone(),
+            });
+        }
+        if self.size < image.size {
+            return Err(DeviceError::TooSmall {
+                path: self.path.clone(),
+                size: self.size,
+                needed: image.size,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn number(device: u64) -> Number {
+    format!("{}:{}", major(device), minor(device))
+}
+
+/// Refuses a disk that is not whole, writable and unused; returns its size.
+fn examine_disk(path: &Path, disk: Number, system: &System) -> Result<Bytes, DeviceError> {
+    let examine = |source| DeviceError::Examine {
+        path: path.to_owned(),
+        source,
+    };
+    let folder = fs::canonicalize(system.sys.join("dev/block").join(&disk)).map_err(examine)?;
+    if folder.join("partition").exists() {
+        let disk = folder.parent().and_then(Path::file_name).unwrap_or_default();
+        return Err(DeviceError::Partition {
+            path: path.to_owned(),
+            disk: disk.to_string_lossy().into_owned(),
+        });
+    }
+    let attribute = |name: &str| fs::read_to_string(folder.join(name)).map_err(examine);
+    let size = attribute("size")?;
+    let size = size
+        .trim()
+        .parse::<u64>()
+        .map_err(|error| examine(io::Error::other(error)))?;
+    if size == 0 {
+        return Err(DeviceError::Empty {
+            path: path.to_owned(),
+        });
+    }
+    if attribute("ro")?.trim() != "0" {
+        return Err(DeviceError::ReadOnly {
+            path: path.to_owned(),
+        });
+    }
+    let mut parts = BTreeSet::from([disk]);
+    collect_parts(&folder, system, &mut parts).map_err(examine)?;
+    check_mounts(path, &parts, system)?;
+    check_swaps(path, &parts, system)?;
+    // The kernel counts in 512 bytes, whatever the disk's own sector is.
+    Ok(Bytes(size * SECTOR))
+}
+
+/// Adds the numbers of a disk's partitions and of everything that is made of them (LVM, RAID, encryption).
+fn collect_parts(folder: &Path, system: &System, parts: &mut BTreeSet<Number>) -> io::Result<()> {
+    let mut inner = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.join("partition").exists() {
+            inner.push(path);
+        }
+    }
+    match fs::read_dir(folder.join("holders")) {
+        Ok(holders) => {
+            for holder in holders {
+                inner.push(fs::canonicalize(holder?.path())?);
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    for path in inner {
+        if parts.insert(fs::read_to_string(path.join("dev"))?.trim().to_owned()) {
+            collect_parts(&path, system, parts)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a disk of which a part is mounted. A line of `mountinfo` (proc_pid_mountinfo(5)):
+///
+/// ```text
+/// 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+///       ^device    ^mount point              ^ ^type ^source
+/// ```
+fn check_mounts(path: &Path, parts: &BTreeSet<Number>, system: &System) -> Result<(), DeviceError> {
+    let file = system.proc.join("self/mountinfo");
+    let text = fs::read_to_string(&file).map_err(|source| DeviceError::Examine { path: file, source })?;
+    let mut mounts = Vec::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let (Some(device), Some(mount)) = (words.get(2), words.get(4)) else {
+            continue;
+        };
+        // btrfs shows a number of its own; its source tells the disk.
+        let source = words
+            .iter()
+            .position(|word| *word == "-")
+            .and_then(|at| words.get(at + 2));
+        let source = source.and_then(|source| device_number(&unescape(source)));
+        if parts.contains(*device) || source.is_some_and(|source| parts.contains(&source)) {
+            mounts.push(unescape(mount));
+        }
+    }
+    let path = path.to_owned();
+    match mounts
+        .into_iter()
+        .reduce(|first, other| if other == "/" { other } else { first })
+    {
+        None => Ok(()),
+        Some(mount) if mount == "/" => Err(DeviceError::System { path }),
+        Some(mount) => Err(DeviceError::Mounted { path, mount }),
+    }
+}
+
+/// Refuses a disk that the kernel swaps to. The first column of `/proc/swaps` names a device, or a file, whose disk is
+/// mounted.
+fn check_swaps(path: &Path, parts: &BTreeSet<Number>, system: &System) -> Result<(), DeviceError> {
+    let file = system.proc.join("swaps");
+    let text = match fs::read_to_string(&file) {
+        Ok(text) => text,
+        // A kernel that cannot swap.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(DeviceError::Examine { path: file, source }),
+    };
+    for line in text.lines().skip(1) {
+        let swap = unescape(line.split_whitespace().next().unwrap_or_default());
+        if device_number(&swap).is_some_and(|number| parts.contains(&number)) {
+            return Err(DeviceError::Swap {
+                path: path.to_owned(),
+                swap,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The number of a block device, where the path is one.
+fn device_number(path: &str) -> Option<Number> {
+    let metadata = fs::metadata(path).ok()?;
+    metadata
+        .file_type()
+        .is_block_device()
+        .then(|| number(metadata.rdev()))
+}
+
+/// Space, tab, line break and backslash, which these files write as octal numbers.
+fn unescape(text: &str) -> String {
+    let codes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    codes.iter().fold(text.to_owned(), |text, (code, character)| {
+        text.replace(code, character)
+    })
+}

@@ -1,0 +1,179 @@
+//! Writing, in an order that leaves no half-written card that looks like one.
+//!
+//! 1. The first MiB, with partition table and first boot loader, becomes zeros: what the card was is gone.
+//! 2. Signatures of old contents that the image would not cover become zeros.
+//! 3. The image follows from its second MiB on, hashed on the way.
+//! 4. If the image was the one that its manifest describes, and all is on the card, the first MiB is written.
+
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use formats::digest::{hex, update_zeros};
+use formats::units::Bytes;
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+
+use crate::FlashError;
+use crate::device::Target;
+use crate::image::{Image, ImageError};
+
+/// What is written last.
+const HEAD: u64 = 1 << 20;
+
+/// Bytes that are read, hashed and written at once.
+pub(crate) const CHUNK: u64 = 4 << 20;
+
+/// Where btrfs keeps superblocks, from the start of its partition or disk. A GPT and some RAIDs are at the very end.
+const OLD_SUPERBLOCKS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
+
+/// Bytes of a btrfs superblock.
+const SUPERBLOCK: u64 = 4096;
+
+/// A run of bytes that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where it lies on the card.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub length: u64,
+    /// What it hashes to.
+    pub sha256: [u8; 32],
+}
+
+/// The card did not take the bytes.
+#[derive(Debug, Error)]
+#[error("cannot write to {} at byte {offset}", path.display())]
+pub struct WriteError {
+    /// The card.
+    pub path: PathBuf,
+    /// Where.
+    pub offset: u64,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Writes `image` to `target`, which is large enough; returns what has to be there now.
+pub fn write(
+    image: &Image,
+    target: &Target,
+    progress: &mut dyn FnMut(Bytes, Bytes),
+) -> Result<Vec<Chunk>, FlashError> {
+    let head = HEAD.min(image.size.0);
+    zero(target, 0..head)?;
+    sync(target)?;
+    erase_old_signatures(image, target)?;
+
+    let total = Bytes(image.ranges.iter().map(|range| range.end - range.start).sum());
+    let mut chunks = Vec::new();
+    let mut whole = Sha256::new();
+    let mut buffer = vec![0; CHUNK as usize];
+    let (mut position, mut done) = (0, 0);
+    for range in &image.ranges {
+        update_zeros(&mut whole, range.start - position);
+        position = range.start;
+        while position < range.end {
+            // At most CHUNK.
+            let length = CHUNK.min(range.end - position);
+            let bytes = &mut buffer[..length as usize];
+            read(image, bytes, position)?;
+            whole.update(&*bytes);
+            chunks.push(Chunk {
+                offset: position,
+                length,
+                sha256: Sha256::digest(&*bytes).into(),
+            });
+            let skip = head.saturating_sub(position).min(length);
+            put(target, &bytes[skip as usize..], position + skip)?;
+            position += length;
+            done += length;
+            progress(Bytes(done), total);
+        }
+    }
+    update_zeros(&mut whole, image.size.0 - position);
+    check_digest(image, &whole.finalize().into())?;
+    sync(target)?;
+
+    let mut first = vec![0; head as usize];
+    read(image, &mut first, 0)?;
+    put(target, &first, 0)?;
+    sync(target)?;
+    Ok(chunks)
+}
+
+/// Zeros what could be taken for something that the card no longer is.
+fn erase_old_signatures(image: &Image, target: &Target) -> Result<(), WriteError> {
+    let starts = image
+        .manifest
+        .partitions
+        .iter()
+        .map(|partition| partition.first_sector.to_bytes().0);
+    let mut old: Vec<u64> = std::iter::once(0)
+        .chain(starts)
+        .flat_map(|start| OLD_SUPERBLOCKS.map(|offset| start.saturating_add(offset)))
+        .collect();
+    old.sort_unstable();
+    old.dedup();
+    for offset in old {
+        zero(
+            target,
+            offset..offset.saturating_add(SUPERBLOCK).min(target.size.0),
+        )?;
+    }
+    // Within the image the end is overwritten anyway.
+    zero(target, target.size.0.saturating_sub(HEAD)..target.size.0)
+}
+
+/// Compares the image with its manifest.
+fn check_digest(image: &Image, digest: &[u8; 32]) -> Result<(), ImageError> {
+    let found = hex(digest);
+    let expected = &image.manifest.image.sha256;
+    if found == *expected {
+        return Ok(());
+    }
+    Err(ImageError::Digest {
+        path: image.path.clone(),
+        found,
+        expected: expected.clone(),
+    })
+}
+
+fn read(image: &Image, bytes: &mut [u8], offset: u64) -> Result<(), ImageError> {
+    image
+        .file
+        .read_exact_at(bytes, offset)
+        .map_err(|source| ImageError::Read {
+            path: image.path.clone(),
+            source,
+        })
+}
+
+fn put(target: &Target, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
+    target
+        .file
+        .write_all_at(bytes, offset)
+        .map_err(|source| WriteError {
+            path: target.path.clone(),
+            offset,
+            source,
+        })
+}
+
+/// Writes zeros; nothing where the range is empty.
+fn zero(target: &Target, range: Range<u64>) -> Result<(), WriteError> {
+    match range.end.checked_sub(range.start) {
+        // At most HEAD.
+        Some(length) if length > 0 => put(target, &vec![0; length as usize], range.start),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the card has what was written: only here some errors show.
+fn sync(target: &Target) -> Result<(), WriteError> {
+    target.file.sync_all().map_err(|source| WriteError {
+        path: target.path.clone(),
+        offset: 0,
+        source,
+    })
+}

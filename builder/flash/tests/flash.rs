@@ -1,0 +1,456 @@
+//! Cards as files and loop devices, whole ones and bad ones.
+
+#![allow(missing_docs)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use flash::device::DeviceError;
+use flash::image::ImageError;
+use flash::{FlashError, MissingFirmware, Report, Request, Step};
+use formats::manifest::{FORMAT, Firmware, Image, Manifest, Partition, Table, TableKind};
+use formats::units::{Bytes, Lba};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use testkit::oracle;
+
+const MIB: u64 = 1 << 20;
+
+/// An image of 12 MiB with holes, its manifest, and a card of 80 MiB full of old bytes.
+struct Bench {
+    folder: TempDir,
+    image: PathBuf,
+    card: PathBuf,
+    /// What the image holds.
+    bytes: Vec<u8>,
+}
+
+fn noise(seed: u64, length: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed);
+        (state >> 56) as u8
+    })
+    .take(length as usize)
+    .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("red-07.img");
+        let card = folder.path().join("card");
+        let mut bytes = vec![0; 12 * MIB as usize];
+        let file = File::create(&image).unwrap();
+        file.set_len(12 * MIB).unwrap();
+        let mut mapped = 0;
+        for (seed, offset, length) in [
+            (1, 0, 8192),
+            (2, MIB - 4096, 12_288),
+            (3, 3 * MIB, 5 * MIB),
+            (4, 12 * MIB - 4096, 4096),
+        ] {
+            let part = noise(seed, length);
+            file.write_all_at(&part, offset).unwrap();
+            bytes[offset as usize..(offset + length) as usize].copy_from_slice(&part);
+            mapped += length;
+        }
+        fs::write(&card, vec![0xee; 80 * MIB as usize]).unwrap();
+        let bench = Self {
+            folder,
+            image,
+            card,
+            bytes,
+        };
+        bench.write_manifest(Bytes(mapped), Firmware::NotNeeded);
+        bench
+    }
+
+    fn write_manifest(&self, mapped: Bytes, firmware: Firmware) {
+        let manifest = Manifest {
+            format: FORMAT,
+            fleet: "test".to_owned(),
+            node: "red-07".to_owned(),
+            board: "test-board".to_owned(),
+            layout: "node".to_owned(),
+            sources: "debian".to_owned(),
+            inputs: Vec::new(),
+            firmware,
+            firmware_sha256: None,
+            firmware_advice: (firmware == Firmware::Absent).then(|| "add it".to_owned()),
+            partition_table: Table {
+                kind: TableKind::Mbr,
+                id: "00000001".to_owned(),
+            },
+            partitions: vec![Partition {
+                number: 1,
+                label: "root".to_owned(),
+                first_sector: Lba(2048),
+                sectors: 2048,
+                part_uuid: "00000001-01".to_owned(),
+                file_system: "btrfs".to_owned(),
+                uuid: String::new(),
+                sha256: String::new(),
+            }],
+            image: Image {
+                file: "red-07.img".to_owned(),
+                size: Bytes(12 * MIB),
+                mapped,
+                sha256: hex(&self.bytes),
+            },
+        };
+        fs::write(self.manifest(), serde_json::to_vec(&manifest).unwrap()).unwrap();
+    }
+
+    fn manifest(&self) -> PathBuf {
+        self.folder.path().join("red-07.manifest.json")
+    }
+
+    fn flash_to(&self, target: &Path) -> Result<Report, FlashError> {
+        let request = Request {
+            image: &self.image,
+            target,
+            missing_firmware: MissingFirmware::Refuse,
+        };
+        flash::flash(&request, &mut |_, _, _| {})
+    }
+
+    fn flash(&self) -> Result<Report, FlashError> {
+        self.flash_to(&self.card)
+    }
+
+    /// Whether nothing on the card has changed.
+    fn card_is_untouched(&self) -> bool {
+        fs::read(&self.card).unwrap().iter().all(|byte| *byte == 0xee)
+    }
+
+    /// Whether the card can be taken for one: its first MiB is neither what it was nor the image's.
+    fn card_is_dead(&self) -> bool {
+        fs::read(&self.card).unwrap()[..MIB as usize]
+            .iter()
+            .all(|byte| *byte == 0)
+    }
+}
+
+/// A loop device on a file, gone when dropped.
+struct Loop(String);
+
+impl Loop {
+    fn new(file: &Path, options: &[&str]) -> Self {
+        let arguments = options.iter().map(|option| option.as_ref()).chain([
+            "--show".as_ref(),
+            "-f".as_ref(),
+            file.as_os_str(),
+        ]);
+        Self(oracle::run("mount", "losetup", arguments).trim().to_owned())
+    }
+
+    fn path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        oracle::output("mount", "losetup", ["-d", &self.0]);
+    }
+}
+
+/// What must be on the card: the image where it has data, the old bytes elsewhere, zeros where signatures can be.
+fn check_card(bench: &Bench) {
+    let card = fs::read(&bench.card).unwrap();
+    let mapped = [
+        0..MIB,
+        MIB..MIB + 8192,
+        3 * MIB..8 * MIB,
+        12 * MIB - 4096..12 * MIB,
+    ];
+    for range in mapped {
+        let range = range.start as usize..range.end as usize;
+        assert!(card[range.clone()] == bench.bytes[range.clone()], "{range:?}");
+    }
+    // Superblocks of a btrfs on the whole card and on the partition at 1 MiB, and the last MiB.
+    for range in [
+        64 * MIB..64 * MIB + 4096,
+        65 * MIB..65 * MIB + 4096,
+        79 * MIB..80 * MIB,
+    ] {
+        assert!(
+            card[range.start as usize..range.end as usize]
+                .iter()
+                .all(|byte| *byte == 0),
+            "{range:?}"
+        );
+    }
+    // Nothing else was written.
+    for range in [
+        2 * MIB..3 * MIB,
+        9 * MIB..11 * MIB,
+        12 * MIB..64 * MIB,
+        66 * MIB..79 * MIB,
+    ] {
+        assert!(
+            card[range.start as usize..range.end as usize]
+                .iter()
+                .all(|byte| *byte == 0xee),
+            "{range:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_gets_what_the_image_maps() {
+    let bench = Bench::new();
+    let mut steps = Vec::new();
+    let request = Request {
+        image: &bench.image,
+        target: &bench.card,
+        missing_firmware: MissingFirmware::Refuse,
+    };
+    let report = flash::flash(&request, &mut |step, done, total| steps.push((step, done, total))).unwrap();
+    assert_eq!((report.node.as_str(), report.card), ("red-07", Bytes(80 * MIB)));
+    assert_eq!(report.written, Bytes(8192 + 12_288 + 5 * MIB + 4096));
+    check_card(&bench);
+    for step in [Step::Write, Step::Verify] {
+        let last = steps.iter().rev().find(|(other, _, _)| *other == step).unwrap();
+        assert_eq!((last.1, last.2), (report.written, report.written));
+    }
+}
+
+#[test]
+fn a_loop_device_gets_the_same() {
+    let bench = Bench::new();
+    let device = Loop::new(&bench.card, &[]);
+    bench.flash_to(device.path()).unwrap();
+    drop(device);
+    check_card(&bench);
+}
+
+#[test]
+fn holes_that_a_copy_made_are_written() {
+    let bench = Bench::new();
+    // The manifest knows of more bytes than the file has: they were zeros.
+    bench.write_manifest(Bytes(6 * MIB), Firmware::NotNeeded);
+    let report = bench.flash().unwrap();
+    assert_eq!(report.written, Bytes(12 * MIB));
+    assert!(fs::read(&bench.card).unwrap()[..12 * MIB as usize] == bench.bytes);
+}
+
+#[test]
+fn an_image_without_firmware_needs_a_word() {
+    let bench = Bench::new();
+    bench.write_manifest(Bytes(MIB), Firmware::Absent);
+    let error = bench.flash().unwrap_err();
+    assert!(
+        matches!(error, FlashError::Image(ImageError::NoFirmware { .. })),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .ends_with("has no firmware for test-board, which would not start from it; add it"),
+        "{error}"
+    );
+    assert!(bench.card_is_untouched());
+    let request = Request {
+        image: &bench.image,
+        target: &bench.card,
+        missing_firmware: MissingFirmware::Accept,
+    };
+    flash::flash(&request, &mut |_, _, _| {}).unwrap();
+    check_card(&bench);
+}
+
+#[test]
+fn images_that_are_not_whole_are_refused_before_anything_is_written() {
+    let bench = Bench::new();
+    File::options()
+        .write(true)
+        .open(&bench.image)
+        .unwrap()
+        .set_len(12 * MIB - 512)
+        .unwrap();
+    assert!(
+        matches!(bench.flash(), Err(FlashError::Image(ImageError::Size { found, .. })) if found == 12 * MIB - 512)
+    );
+
+    let bench = Bench::new();
+    fs::write(bench.manifest(), "{\"format\": 1}").unwrap();
+    assert!(matches!(
+        bench.flash(),
+        Err(FlashError::Image(ImageError::Manifest { .. }))
+    ));
+    assert!(bench.card_is_untouched());
+    fs::remove_file(bench.manifest()).unwrap();
+    assert!(matches!(
+        bench.flash(),
+        Err(FlashError::Image(ImageError::Read { .. }))
+    ));
+    assert!(bench.card_is_untouched());
+
+    let bench = Bench::new();
+    let text = fs::read_to_string(bench.manifest())
+        .unwrap()
+        .replace("\"format\":1", "\"format\":2");
+    fs::write(bench.manifest(), text).unwrap();
+    assert!(matches!(
+        bench.flash(),
+        Err(FlashError::Image(ImageError::Format { found: 2, .. }))
+    ));
+}
+
+#[test]
+fn a_changed_image_leaves_no_card_that_starts() {
+    let bench = Bench::new();
+    File::options()
+        .write(true)
+        .open(&bench.image)
+        .unwrap()
+        .write_all_at(&[1], 4 * MIB)
+        .unwrap();
+    let error = bench.flash().unwrap_err();
+    assert!(
+        matches!(error, FlashError::Image(ImageError::Digest { .. })),
+        "{error}"
+    );
+    assert!(bench.card_is_dead());
+}
+
+#[test]
+fn cards_that_are_too_small_are_refused() {
+    let bench = Bench::new();
+    File::options()
+        .write(true)
+        .open(&bench.card)
+        .unwrap()
+        .set_len(12 * MIB - 512)
+        .unwrap();
+    let expected = |result: Result<Report, FlashError>| {
+        let error = result.unwrap_err();
+        assert!(
+            matches!(&error, FlashError::Device(DeviceError::TooSmall { size, .. }) if *size == Bytes(12 * MIB - 512)),
+            "{error}"
+        );
+    };
+    expected(bench.flash());
+    let device = Loop::new(&bench.card, &[]);
+    expected(bench.flash_to(device.path()));
+    drop(device);
+    assert!(bench.card_is_untouched());
+    File::options()
+        .write(true)
+        .open(&bench.card)
+        .unwrap()
+        .set_len(12 * MIB)
+        .unwrap();
+    bench.flash().unwrap();
+    // Behind it the image has a hole, where the card keeps what it had.
+    let data = ..(MIB + 8192) as usize;
+    assert!(fs::read(&bench.card).unwrap()[data] == bench.bytes[data]);
+}
+
+#[test]
+fn what_is_no_card_is_refused() {
+    let bench = Bench::new();
+    let refused = |target: &Path| match bench.flash_to(target).unwrap_err() {
+        FlashError::Device(error) => error,
+        error => panic!("{error}"),
+    };
+    assert!(matches!(
+        refused(Path::new("/dev/null")),
+        DeviceError::NotADisk { .. }
+    ));
+    assert!(matches!(
+        refused(bench.folder.path()),
+        DeviceError::NotADisk { .. }
+    ));
+    assert!(matches!(
+        refused(&bench.folder.path().join("none")),
+        DeviceError::Examine { .. }
+    ));
+    assert!(matches!(refused(&bench.image), DeviceError::IsImage { .. }));
+    let link = bench.folder.path().join("link");
+    std::os::unix::fs::symlink(&bench.image, &link).unwrap();
+    assert!(matches!(refused(&link), DeviceError::IsImage { .. }));
+    let device = Loop::new(&bench.card, &["-r"]);
+    assert!(matches!(refused(device.path()), DeviceError::ReadOnly { .. }));
+}
+
+#[test]
+fn a_mounted_disk_is_refused_with_the_place() {
+    let bench = Bench::new();
+    let volume = bench.folder.path().join("volume");
+    File::create(&volume).unwrap().set_len(128 * MIB).unwrap();
+    oracle::run("btrfs-progs", "mkfs.btrfs", ["-q".as_ref(), volume.as_os_str()]);
+    let device = Loop::new(&volume, &[]);
+    let mount = bench.folder.path().join("a mount");
+    fs::create_dir(&mount).unwrap();
+    oracle::run("mount", "mount", [device.path(), &mount]);
+    let error = bench.flash_to(device.path()).unwrap_err();
+    oracle::run("mount", "umount", [&mount]);
+    match error {
+        FlashError::Device(DeviceError::Mounted { mount: place, .. }) => assert_eq!(Path::new(&place), mount),
+        error => panic!("{error}"),
+    }
+    oracle::run(
+        "btrfs-progs",
+        "btrfs",
+        ["check".as_ref(), device.path().as_os_str()],
+    );
+    bench.flash_to(device.path()).unwrap();
+}
+
+#[test]
+fn a_disk_that_another_program_has_is_refused() {
+    let bench = Bench::new();
+    let device = Loop::new(&bench.card, &[]);
+    let system = flash::device::System::host();
+    let first = flash::device::Target::open(device.path(), &system).unwrap();
+    assert!(matches!(
+        bench.flash_to(device.path()),
+        Err(FlashError::Device(DeviceError::Busy { .. }))
+    ));
+    drop(first);
+    assert!(bench.card_is_untouched());
+    bench.flash_to(device.path()).unwrap();
+}
+
+#[test]
+fn a_card_that_forgets_is_found_out() {
+    use flash::device::{System, Target};
+    let bench = Bench::new();
+    let image = flash::image::Image::open(&bench.image).unwrap();
+    let target = Target::open(&bench.card, &System::host()).unwrap();
+    let chunks = flash::write::write(&image, &target, &mut |_, _| {}).unwrap();
+    flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap();
+    // One bit, in the second chunk of the largest range.
+    let place = 7 * MIB + 77;
+    let bit = bench.bytes[place as usize] ^ 1;
+    File::options()
+        .write(true)
+        .open(&bench.card)
+        .unwrap()
+        .write_all_at(&[bit], place)
+        .unwrap();
+    let error = flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap_err();
+    let said = error.to_string();
+    assert!(
+        said.contains(&format!("bytes {}..{} differ", 7 * MIB, 8 * MIB)),
+        "{said}"
+    );
+    // And one that ends early.
+    target.file.set_len(7 * MIB).unwrap();
+    let error = flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap_err();
+    assert!(
+        error.to_string().contains(&format!("back at byte {}", 7 * MIB)),
+        "{error}"
+    );
+}
