@@ -49,7 +49,10 @@ pub fn configure(engine: &Engine, kernel: &Kernel, source: &KernelSource) -> Res
         .text("toolchain", &toolchain(kernel)?)
         .finish();
     let folder = engine.cache.obtain("kernel-config", &key, |part| {
-        let tree = part.join("tree");
+        // The kernel's build changes folders: relative paths would lead elsewhere.
+        let tree = fs::canonicalize(part)
+            .with_context(|| format!("cannot find {}", part.display()))?
+            .join("tree");
         unpack_for_configuring(engine, source, &patches, &tree)?;
         let mut log = engine.log("kernel-config")?;
         let absent = configure_tree(kernel, source, &requests, &tree, &mut log)?;
