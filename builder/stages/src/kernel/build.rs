@@ -104,7 +104,10 @@ pub fn build(
     let configured = configure(engine, kernel, source)?;
     let key = key_of(&configured, kernel, trees)?;
     let folder = engine.cache.obtain("kernel", &key, |part| {
-        let work = part.join("work");
+        // The kernel's build changes folders: relative paths would lead elsewhere.
+        let work = fs::canonicalize(part)
+            .with_context(|| format!("cannot find {}", part.display()))?
+            .join("work");
         let result = compile(engine, kernel, source, &configured, trees, &work, part);
         // The objects are of no use to anyone; an error of the work matters more than one of removing them.
         let removed = fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()));

@@ -38,6 +38,7 @@ pub struct Configured {
 ///
 /// Fails, with all lines at once, where a requested value did not survive.
 pub fn configure(engine: &Engine, kernel: &Kernel, source: &KernelSource) -> Result<Configured> {
+    check_folder(engine.cache.root())?;
     let requests = kernel.requests_for(source.version.series);
     let patches = kernel.patches_for(source.version.series);
     let lines: Vec<_> = requests.iter().map(ToString::to_string).collect();
@@ -48,7 +49,10 @@ pub fn configure(engine: &Engine, kernel: &Kernel, source: &KernelSource) -> Res
         .text("toolchain", &toolchain(kernel)?)
         .finish();
     let folder = engine.cache.obtain("kernel-config", &key, |part| {
-        let tree = part.join("tree");
+        // The kernel's build changes folders: relative paths would lead elsewhere.
+        let tree = fs::canonicalize(part)
+            .with_context(|| format!("cannot find {}", part.display()))?
+            .join("tree");
         unpack_for_configuring(engine, source, &patches, &tree)?;
         let mut log = engine.log("kernel-config")?;
         let absent = configure_tree(kernel, source, &requests, &tree, &mut log)?;
@@ -69,6 +73,16 @@ pub fn configure(engine: &Engine, kernel: &Kernel, source: &KernelSource) -> Res
         config,
         key,
     })
+}
+
+/// The kernel's build breaks in a folder whose path has blanks or colons: said here, before anything is unpacked.
+fn check_folder(cache: &Path) -> Result<()> {
+    let path = cache.to_string_lossy();
+    ensure!(
+        !path.contains(|character: char| character.is_whitespace() || character == ':'),
+        "a kernel cannot be built in {path}: its path has a blank or a colon; choose another cache with XDG_CACHE_HOME"
+    );
+    Ok(())
 }
 
 /// `builder` with the source and the patches that are applied to it.

@@ -311,3 +311,16 @@ fn a_folder_of_device_trees_that_the_kernel_lacks_is_named() {
         "the kernel has no folder `rockchip` of device trees, as `rockchip/other.dtb` asks for"
     );
 }
+
+#[test]
+fn a_cache_whose_path_has_a_blank_is_refused_before_any_work() {
+    let mut bench = Bench::new(FRAGMENT);
+    let folder = bench.root().join("my cache");
+    bench.engine.cache = Cache::open(&folder).unwrap();
+    let error = bench.build().unwrap_err().to_string();
+    assert!(
+        error.contains("my cache: its path has a blank or a colon"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+}
