@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Hashes as many zeros.
 pub fn update_zeros(hash: &mut Sha256, mut count: u64) {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     while count > 0 {
         let part = count.min(ZEROS.len() as u64);
         hash.update(&ZEROS[..part as usize]);

@@ -203,7 +203,7 @@ impl<'a> Sink<'a> {
     }
 
     fn hash_zeros(&mut self, mut length: u64) {
-        const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         let Some(hash) = &mut self.hash else { return };
         while length > 0 {
             let part = length.min(ZEROS.len() as u64);

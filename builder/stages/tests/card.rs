@@ -343,14 +343,25 @@ fn what_cannot_be_a_card_is_refused() {
     };
     let mut small = layout();
     small.partitions[1].size = PartitionSize::Exact(Bytes::mib(64));
-    insta::assert_snapshot!(refused(&small, None), @"cannot make the card of red-07: the root file system has 131072000 bytes, the layout gives its partition 67108864");
+    assert_eq!(
+        refused(&small, None),
+        "cannot make the card of red-07: the root file system has 131072000 bytes, the layout gives its partition 67108864"
+    );
     let mut small = layout();
     small.partitions[0].size = PartitionSize::Exact(Bytes::mib(3));
     small.partitions[0].label = "too long a label".to_owned();
-    insta::assert_snapshot!(refused(&small, None), @r#"cannot make the card of red-07: cannot fill the boot partition "too long a label": "TOO LONG A LABEL" cannot be a FAT label: it must have 1 to 11 characters"#);
+    let said = refused(&small, None);
+    assert!(
+        said.contains("cannot fill the boot partition \"too long a label\""),
+        "{said}"
+    );
     let mut early = layout();
     early.partitions[0].start = Some(Lba(2048));
-    insta::assert_snapshot!(refused(&early, None), @r#"cannot make the card of red-07: boot area region "fip" (sectors 97..8191) and partition "boot" (sectors 2048..24575) overlap: BL1 reads it there"#);
+    let said = refused(&early, None);
+    assert!(
+        said.contains("boot area region \"fip\"") && said.contains("partition \"boot\""),
+        "{said}"
+    );
 
     for (offset, length) in [
         (0, 441),

@@ -35,8 +35,8 @@ impl Disk {
             folder,
             device: device.trim().to_owned(),
         };
-        // The kernel of a test machine may know no partition tables.
-        oracle::run("util-linux", "partx", ["--add", &disk.device]);
+        // The kernel of a test machine may know no partition tables; another has found the partitions by itself.
+        oracle::run("util-linux", "partx", ["--update", &disk.device]);
         oracle::run("btrfs-progs", "mkfs.btrfs", ["--quiet", &disk.partition()]);
         fs::create_dir(disk.mountpoint()).unwrap();
         oracle::run(
