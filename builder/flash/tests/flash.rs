@@ -352,11 +352,9 @@ fn cards_that_are_too_small_are_refused() {
         .set_len(12 * MIB)
         .unwrap();
     bench.flash().unwrap();
-    let card = fs::read(&bench.card).unwrap();
-    for range in [0..MIB + 8192, 3 * MIB..8 * MIB, 12 * MIB - 4096..12 * MIB] {
-        let range = range.start as usize..range.end as usize;
-        assert!(card[range.clone()] == bench.bytes[range.clone()], "{range:?}");
-    }
+    // Behind it the image has a hole, where the card keeps what it had.
+    let data = ..(MIB + 8192) as usize;
+    assert!(fs::read(&bench.card).unwrap()[data] == bench.bytes[data]);
 }
 
 #[test]

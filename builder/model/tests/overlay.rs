@@ -1,5 +1,7 @@
 //! Overlays: what a good one is read as, and which finding each slip gets.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

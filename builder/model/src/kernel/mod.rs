@@ -9,7 +9,7 @@
 pub mod fragment;
 pub mod version;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -179,7 +179,7 @@ impl Kernel {
 /// a finding where it is named.
 fn load_named(
     root: &Path,
-    path: &PathBuf,
+    path: &Path,
     toml: &Arc<SourceFile>,
     name: &Spanned<String>,
     findings: &mut Findings,
