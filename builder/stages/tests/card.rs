@@ -249,7 +249,12 @@ fn an_mbr_card_passes_every_judge() {
     );
 
     let manifest = manifest_of(&written.card, &board, &written.image);
-    insta::assert_snapshot!(manifest::to_json(&manifest).unwrap());
+    // What depends on the btrfs writer is left to `check_manifest`.
+    let mut shown = manifest.clone();
+    shown.partitions[1].sha256 = "of the root file system".to_owned();
+    shown.image.sha256 = "of the image".to_owned();
+    shown.image.mapped = Bytes(0);
+    insta::assert_snapshot!(manifest::to_json(&shown).unwrap());
     check_manifest(&written, &manifest);
 }
 
