@@ -92,6 +92,7 @@ pub(super) fn fetch(
         task,
         failures: Vec::new(),
         changed: false,
+        absent: true,
     };
     for mirror in &route.mirrors {
         for path in &wanted.paths {
@@ -262,6 +263,8 @@ struct Download<'a> {
     failures: Vec<String>,
     /// Whether one of them had other bytes than it must.
     changed: bool,
+    /// Whether all of them answered that they do not have it.
+    absent: bool,
 }
 
 impl Download<'_> {
@@ -280,7 +283,9 @@ impl Download<'_> {
             if matches!(trouble, Trouble::NoRange(_)) {
                 self.part.cut(0)?;
             }
-            if matches!(trouble, Trouble::Lasting(_)) || tried >= self.http.limits.tries {
+            let given_up = matches!(trouble, Trouble::Lasting(_) | Trouble::Absent(_));
+            self.absent &= matches!(trouble, Trouble::Absent(_));
+            if given_up || tried >= self.http.limits.tries {
                 self.failures
                     .push(format!("{}: {}", shown(url), trouble.into_text()));
                 return Ok(false);
@@ -358,12 +363,15 @@ impl Download<'_> {
         if self.part.length == 0 {
             self.part.remove();
         }
-        let text = format!(
+        let mut text = format!(
             "cannot fetch {} ({}):\n  {}",
             self.wanted.name,
             self.wanted.size,
             self.failures.join("\n  ")
         );
+        if self.absent {
+            text.push_str("\nmirrors drop old versions: `portadc update` takes the newest");
+        }
         if self.changed {
             VerificationFailed(text).into()
         } else {

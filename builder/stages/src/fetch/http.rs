@@ -49,6 +49,8 @@ pub(super) enum Trouble {
     Passing(String),
     /// It will not go on at the byte that was asked for, but may start from the beginning.
     NoRange(String),
+    /// It does not have it.
+    Absent(String),
     /// It will not.
     Lasting(String),
 }
@@ -57,7 +59,7 @@ impl Trouble {
     /// What happened.
     pub(super) fn into_text(self) -> String {
         match self {
-            Self::Passing(text) | Self::NoRange(text) | Self::Lasting(text) => text,
+            Self::Passing(text) | Self::NoRange(text) | Self::Absent(text) | Self::Lasting(text) => text,
         }
     }
 }
@@ -191,6 +193,7 @@ impl Http {
         }
         let text = format!("the server answered {status}");
         Err(match status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Trouble::Absent(text),
             StatusCode::RANGE_NOT_SATISFIABLE => Trouble::NoRange(text),
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Trouble::Passing(text),
             _ if status.is_server_error() => Trouble::Passing(text),

@@ -185,6 +185,13 @@ fn a_missing_file_is_not_asked_for_again() {
 }
 
 #[test]
+fn a_version_that_no_mirror_has_any_more_says_what_to_do() {
+    let expected = "\nmirrors drop old versions: `portadc update` takes the newest";
+    bad_server(|_, _| Answer::status(404), expected, false, 1);
+    bad_server(|_, _| Answer::status(410), expected, false, 1);
+}
+
+#[test]
 fn a_failing_server_is_asked_again() {
     bad_server(|_, _| Answer::status(500), "the server answered 500", false, 3);
     bad_server(|_, _| Answer::status(429), "the server answered 429", false, 3);
