@@ -235,7 +235,7 @@ fn examine_disk(path: &Path, disk: Number, system: &System) -> Result<Bytes, Dev
         });
     }
     let mut parts = BTreeSet::from([disk]);
-    collect_parts(&folder, system, &mut parts).map_err(examine)?;
+    collect_parts(&folder, &mut parts).map_err(examine)?;
     check_mounts(path, &parts, system)?;
     check_swaps(path, &parts, system)?;
     // The kernel counts in 512 bytes, whatever the disk's own sector is.
@@ -243,7 +243,7 @@ fn examine_disk(path: &Path, disk: Number, system: &System) -> Result<Bytes, Dev
 }
 
 /// Adds the numbers of a disk's partitions and of everything that is made of them (LVM, RAID, encryption).
-fn collect_parts(folder: &Path, system: &System, parts: &mut BTreeSet<Number>) -> io::Result<()> {
+fn collect_parts(folder: &Path, parts: &mut BTreeSet<Number>) -> io::Result<()> {
     let mut inner = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -262,7 +262,7 @@ fn collect_parts(folder: &Path, system: &System, parts: &mut BTreeSet<Number>) -
     }
     for path in inner {
         if parts.insert(fs::read_to_string(path.join("dev"))?.trim().to_owned()) {
-            collect_parts(&path, system, parts)?;
+            collect_parts(&path, parts)?;
         }
     }
     Ok(())

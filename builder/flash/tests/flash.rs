@@ -1,6 +1,6 @@
 //! Cards as files and loop devices, whole ones and bad ones.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

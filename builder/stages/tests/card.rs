@@ -95,7 +95,7 @@ fn root(ids: &CardIds) -> SparseImage {
 }
 
 fn boot_files() -> Vec<FatFile> {
-    let image = (0..2_000_000_u32).map(|n| (n * 31 >> 5) as u8).collect();
+    let image = (0..2_000_000_u32).map(|n| ((n * 31) >> 5) as u8).collect();
     vec![
         FatFile::from_bytes("Image", image),
         FatFile::from_bytes("dtbs/amlogic/node.dtb", vec![0xd0; 30_000]),
