@@ -5,5 +5,7 @@
 mod grow;
 mod identity;
 mod layers;
+mod overlays;
 mod support;
 mod units;
+mod workshop;
