@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use model::project::Project;
 use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
+use stages::rootfs::check_overlays;
 
 use crate::arguments::Common;
 
@@ -23,6 +25,14 @@ pub fn project_folder(common: &Common) -> Result<PathBuf> {
             here.display()
         ),
     }
+}
+
+/// The project of a folder, with nothing left that can be found wrong before something is built of it.
+pub fn checked_project(folder: &Path) -> Result<Project> {
+    let project = Project::load(folder)?;
+    // Templates are rendered with what the fleet says, so they come after it.
+    check_overlays(&project)?.or_value(())?;
+    Ok(project)
 }
 
 /// The output folder.

@@ -227,6 +227,14 @@ fn overlays_and_templates() {
     let project = Project::new();
     fs::create_dir(project.path("overlays/common/filez")).unwrap();
     project.finds(&["filez"]);
+
+    let project = Project::new();
+    let hostname = "overlays/common/templates/etc/hostname.hbs";
+    project.edit(hostname, "node.name", "node.colour");
+    project.finds(&["hostname.hbs:1", "red-01", "node.colour"]);
+    project.fails(&["build", "--all"], 1, &["node.colour"]);
+    project.write(hostname, "{{#if node.name}}");
+    project.finds(&["hostname.hbs"]);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::Result;
 use formats::units::Bytes;
 use model::finding::Findings;
-use model::project::Project;
 use serde_json::json;
 use stages::build::{BuildReport, BuildRequest, build};
 
@@ -18,7 +17,7 @@ use crate::workplace;
 pub fn run(common: &Common, nodes: &[String], sources: &SourceOptions) -> Result<()> {
     let started = Instant::now();
     let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::checked_project(&folder)?;
     let chosen = if nodes.is_empty() {
         project.fleet.nodes.iter().collect()
     } else {

@@ -17,7 +17,7 @@ use crate::workplace;
 
 /// `check`
 pub fn check(common: &Common) -> Result<()> {
-    let project = Project::load(&workplace::project_folder(common)?)?;
+    let project = workplace::checked_project(&workplace::project_folder(common)?)?;
     let nodes = project.fleet.nodes.len();
     if common.json {
         return print_json(&json!([]));
