@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use formats::blob::Blob;
+use formats::digest::update_zeros;
 use formats::sparse::{Piece, SparseImage};
 use formats::units::Bytes;
 use rustix::fs::copy_file_range;
@@ -202,13 +203,9 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn hash_zeros(&mut self, mut length: u64) {
-        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
-        let Some(hash) = &mut self.hash else { return };
-        while length > 0 {
-            let part = length.min(ZEROS.len() as u64);
-            hash.update(&ZEROS[..part as usize]);
-            length -= part;
+    fn hash_zeros(&mut self, length: u64) {
+        if let Some(hash) = &mut self.hash {
+            update_zeros(hash, length);
         }
     }
 
