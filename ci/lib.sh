@@ -3,11 +3,13 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Where Debian keeps sfdisk, mkfs.btrfs and their kin; a user's PATH lacks it.
+PATH=$PATH:/usr/sbin:/sbin
 
 # What `portadc build` needs on Debian 12 and 13.
 build_packages=(
     bc bison ca-certificates cpio debian-archive-keyring flex gcc gcc-aarch64-linux-gnu kmod
-    libc6-dev libelf-dev libssl-dev make mmdebstrap patch qemu-user-static arch-test
+    libc6-dev libelf-dev libssl-dev make mmdebstrap patch qemu-user-static arch-test uidmap
 )
 # What `portadc boot` needs.
 boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
@@ -66,6 +68,14 @@ need_rust() {
     version=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n1.88\n' "$version" | sort -V | head -n1)" = 1.88 ] ||
         die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
+}
+
+# Tests that mount run as root; everything is compiled as the user who called.
+tests_as_root() {
+    [ "$(id -u)" = 0 ] && return
+    local host
+    host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+    export "CARGO_TARGET_${host}_RUNNER=sudo -E env PATH=$PATH"
 }
 
 build_portadc() {

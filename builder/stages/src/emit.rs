@@ -18,6 +18,9 @@ use rustix::fs::copy_file_range;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+/// How the temporary names of files start that are being written.
+pub const TEMPORARY: &str = ".portadc-";
+
 /// Bytes that are read, hashed and written at once where the kernel does not copy.
 const BUFFER: usize = 1 << 20;
 
@@ -65,7 +68,7 @@ fn write(image: &SparseImage, path: &Path, digest: Digest) -> Result<Option<[u8;
         bail!("there is a folder of this name");
     }
     let folder = folder_of(path);
-    let mut prefix = OsString::from(".");
+    let mut prefix = OsString::from(TEMPORARY);
     prefix.push(name);
     let temporary = tempfile::Builder::new()
         .prefix(&prefix)
@@ -224,7 +227,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder_of(path);
     let write = || -> Result<()> {
         let mut temporary = tempfile::Builder::new()
-            .prefix(".")
+            .prefix(TEMPORARY)
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)?;
         temporary.write_all(bytes)?;

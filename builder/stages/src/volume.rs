@@ -123,8 +123,12 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
 
     let spec = spec(request, time, &identity);
     let fsid = spec.fsid;
-    let volume =
-        lay_out(&spec, &tree).with_context(|| format!("cannot lay out {}", request.output.display()))?;
+    let volume = rayon::ThreadPoolBuilder::new()
+        .num_threads(request.jobs.get())
+        .build()
+        .context("cannot start the threads that lay out the volume")?
+        .install(|| lay_out(&spec, &tree))
+        .with_context(|| format!("cannot lay out {}", request.output.display()))?;
     drop(tree);
     let written = write_image(&volume.image, &request.output, request.digest)?;
     Ok(VolumeReport {

@@ -40,9 +40,10 @@ pub struct Outcome {
 }
 
 /// Asks the node for everything at once; each line is `name=value`. `is-system-running --wait` returns when the boot
-/// is over, whatever came of it.
+/// is over, whatever came of it; a boot that does not end is told as `starting`.
 const QUESTIONS: &str = r#"
-state=$(systemctl is-system-running --wait 2>/dev/null)
+state=$(timeout 300 systemctl is-system-running --wait 2>/dev/null)
+test -n "$state" || state=$(systemctl is-system-running)
 echo "hostname=$(cat /proc/sys/kernel/hostname)"
 echo "machine-id=$(cat /etc/machine-id)"
 echo "address=$(ip -4 -o address show dev eth0 scope global | awk '{ print $4 }' | paste -sd,)"

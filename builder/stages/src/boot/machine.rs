@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::BootRequest;
+use crate::engine::end_with_us;
 
 /// U-Boot's build for this machine, as Debian installs it.
 pub const FIRMWARE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
@@ -97,6 +98,7 @@ impl Machine {
                     .stderr(log);
             }
         }
+        end_with_us(&mut command);
         let child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 anyhow!("the program `qemu-system-aarch64` is missing: install the Debian package `qemu-system-arm`")

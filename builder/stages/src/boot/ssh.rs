@@ -80,6 +80,8 @@ impl Ssh<'_> {
                 "-o",
                 "ConnectTimeout=10",
             ])
+            // A node that hangs in the middle of a check is told from one that is slow.
+            .args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"])
             .args(["-o", "GlobalKnownHostsFile=none", "-o", "LogLevel=ERROR"])
             .arg("-o")
             .arg(format!("UserKnownHostsFile=\"{}\"", self.known_hosts.display()))

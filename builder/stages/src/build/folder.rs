@@ -10,8 +10,9 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::ImageFiles;
+use super::state::SUMS;
 use crate::card::manifest::sha256sums;
-use crate::emit::write_file;
+use crate::emit::{TEMPORARY, write_file};
 
 /// The folder, locked for this build.
 #[derive(Debug)]
@@ -24,6 +25,12 @@ pub struct ImageFolder {
 impl ImageFolder {
     /// Opens the folder, which is made where it is missing, and removes what a killed build left in it.
     pub fn open(path: &Path) -> Result<Self> {
+        if path.join("fleet.toml").exists() {
+            bail!(
+                "{} holds the description of a fleet: choose another folder with --out",
+                path.display()
+            );
+        }
         let state = path.join(".state");
         fs::create_dir_all(&state).with_context(|| format!("cannot make the folder {}", state.display()))?;
         let lock_path = state.join("lock");
@@ -57,7 +64,7 @@ impl ImageFolder {
             Some((format!("{}.img", node.name), state.sha256))
         });
         let sums = sha256sums(&finished.collect::<BTreeMap<_, _>>())?;
-        let path = self.path.join("SHA256SUMS");
+        let path = self.path.join(SUMS);
         if fs::read(&path).is_ok_and(|old| old == sums.as_bytes()) {
             return Ok(());
         }
@@ -65,11 +72,12 @@ impl ImageFolder {
     }
 }
 
-/// Removes the files under temporary names: those that start with a dot and are no folders.
+/// Removes the files that were written under temporary names.
 fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let is_temporary = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let name = entry.file_name();
+        let is_temporary = name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
         if is_temporary && entry.file_type()?.is_file() {
             fs::remove_file(entry.path())?;
         }

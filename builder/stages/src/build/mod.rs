@@ -218,7 +218,7 @@ fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
         .filter(|node| ImageFiles::new(&request.images, &node.name).finished().is_none())
         .count() as u64;
     preflight.space(&request.images, Bytes(IMAGE_SPACE.0 * missing), "images")?;
-    if !engine.cache.root().join("kernel").exists() {
+    if !engine.cache.has_any("kernel") {
         preflight.space(engine.cache.root(), kernel::BUILD_SPACE, "the kernel's build")?;
     }
     preflight.finish()

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Key;
 
+/// The file in the folder of images that lists their hashes.
+pub const SUMS: &str = "SHA256SUMS";
+
 /// The files of one node in the folder of images.
 #[derive(Debug, Clone)]
 pub struct ImageFiles {
@@ -19,6 +22,8 @@ pub struct ImageFiles {
     pub manifest: PathBuf,
     /// The note.
     state: PathBuf,
+    /// The list of all images' hashes.
+    sums: PathBuf,
 }
 
 /// What the note says.
@@ -68,6 +73,7 @@ impl ImageFiles {
             image: folder.join(format!("{node}.img")),
             manifest: folder.join(format!("{node}.manifest.json")),
             state: folder.join(".state").join(format!("{node}.json")),
+            sums: folder.join(SUMS),
         }
     }
 
@@ -84,9 +90,9 @@ impl ImageFiles {
         self.finished().filter(|state| state.key == key.as_str())
     }
 
-    /// Takes note and manifest away before the image changes, so that neither ever tells of another image.
+    /// Takes note, manifest and list away before the image changes, so that none ever tells of another image.
     pub fn invalidate(&self) -> Result<()> {
-        for path in [&self.state, &self.manifest] {
+        for path in [&self.state, &self.manifest, &self.sums] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", path.display()));

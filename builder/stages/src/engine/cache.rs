@@ -6,6 +6,7 @@
 //! <root>/<stage>/<key>.lock    held while it is made, so that two builds make it once
 //! ```
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,12 @@ impl Cache {
         folder.is_dir().then_some(folder)
     }
 
+    /// Whether `stage` has any finished output.
+    pub fn has_any(&self, stage: &str) -> bool {
+        fs::read_dir(self.root.join(stage))
+            .is_ok_and(|entries| entries.flatten().any(|entry| entry.path().extension().is_none()))
+    }
+
     /// The output of `stage` for `key`: found, or made by `make` in the empty folder that it is given. The folder
     /// gets its final name only after `make` succeeded and everything in it reached the disk.
     pub fn obtain(&self, stage: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
@@ -59,6 +66,7 @@ impl Cache {
         if let Some(found) = self.find(stage, key) {
             return Ok(found);
         }
+        remove_abandoned(&parent)?;
         let part = parent.join(format!("{key}.part"));
         remove_folder(&part)?;
         fs::create_dir(&part).with_context(|| format!("cannot make {}", part.display()))?;
@@ -75,6 +83,24 @@ impl Cache {
             .with_context(|| format!("cannot write {} to the disk", parent.display()))?;
         Ok(done)
     }
+}
+
+/// Removes what killed runs left in the making, of whatever key: nobody holds its lock any more.
+fn remove_abandoned(parent: &Path) -> Result<()> {
+    let listed = || format!("cannot look into {}", parent.display());
+    for entry in fs::read_dir(parent).with_context(listed)? {
+        let part = entry.with_context(listed)?.path();
+        if part.extension() != Some(OsStr::new("part")) {
+            continue;
+        }
+        let lock = part.with_extension("lock");
+        let lock = File::create(&lock).with_context(|| format!("cannot make {}", lock.display()))?;
+        // This process's own key fails here too: its lock is held through another file.
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            remove_folder(&part)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes what a killed run left.

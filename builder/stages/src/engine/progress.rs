@@ -1,7 +1,7 @@
 //! Progress: bars on a terminal, plain lines elsewhere.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write as _, stderr};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -51,11 +51,6 @@ impl Progress {
         }
     }
 
-    /// How much is told.
-    pub fn verbosity(&self) -> Verbosity {
-        self.verbosity
-    }
-
     /// Prints a line, above the bars if there are any.
     pub fn say(&self, line: impl AsRef<str>) {
         if self.verbosity == Verbosity::Quiet {
@@ -65,7 +60,8 @@ impl Progress {
             // Only a closed terminal refuses a line; there is nobody left to tell.
             self.bars.println(line).ok();
         } else {
-            eprintln!("{}", line.as_ref());
+            // Whoever read them may have seen enough (`2>&1 | head`).
+            writeln!(stderr(), "{}", line.as_ref()).ok();
         }
     }
 

@@ -4,11 +4,13 @@
 //! The locale is fixed, so that no output depends on the user's.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use super::Log;
 
@@ -111,8 +113,7 @@ impl Tool {
             }
         };
         if let Err(error) = copied {
-            child.kill().ok();
-            child.wait().ok();
+            end(&mut child);
             return Err(error);
         }
         let status = child
@@ -143,37 +144,10 @@ impl Tool {
         String::from_utf8(output.stdout).with_context(|| format!("{} printed no text", self.program))
     }
 
-    /// Runs it with standard output as a stream for `read`; standard error is kept for the error. The stream must be
-    /// read to its end for the program to succeed.
-    pub fn stream<T>(&self, read: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
-        let mut command = self.command()?;
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.started(command.spawn())?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (Some(mut stdout), Some(mut stderr)) = (stdout, stderr) else {
-            bail!("{} has no output", self.program)
-        };
-        let errors = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            stderr.read_to_end(&mut text).ok();
-            String::from_utf8_lossy(&text).trim().to_owned()
-        });
-        let result = read(&mut stdout);
-        drop(stdout);
-        let status = child
-            .wait()
-            .with_context(|| format!("cannot wait for {}", self.program))?;
-        let errors = errors.join().unwrap_or_default();
-        match result {
-            Ok(value) if status.success() => Ok(value),
-            Ok(_) => bail!("{} failed ({status}): {errors}", self.program),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The command as the operating system starts it.
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.program);
+        end_with_us(&mut command);
         if !self.inherits {
             let kept = ["PATH", "HOME", "TMPDIR"].map(|name| (name, std::env::var_os(name)));
             command.env_clear();
@@ -206,6 +180,23 @@ impl Tool {
             _ => anyhow!(error).context(format!("cannot start {}", self.program)),
         })
     }
+}
+
+/// Has `command`, once it runs, asked to end when the thread that starts it does, whatever ends it: no compiler and no
+/// virtual machine outlives a killed build.
+#[allow(unsafe_code)]
+pub fn end_with_us(command: &mut Command) {
+    // SAFETY: what runs between fork and exec is a single system call; it neither allocates nor locks.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
+    }
+}
+
+/// Asks a program to end and waits for it. `make` ends its jobs when it is asked; killed, it would leave them behind.
+fn end(child: &mut Child) {
+    // It may have ended already; either way nothing is left to do about an error.
+    kill_process(Pid::from_child(child), Signal::TERM).ok();
+    child.wait().ok();
 }
 
 impl std::fmt::Display for Tool {

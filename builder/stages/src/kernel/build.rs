@@ -55,29 +55,10 @@ impl Output {
     pub fn modules(&self) -> PathBuf {
         self.folder.join("modules.tar")
     }
-
-    /// The configuration.
-    pub fn config(&self) -> PathBuf {
-        self.folder.join("config")
-    }
-
-    /// Addresses of symbols, for reading a crash.
-    pub fn system_map(&self) -> PathBuf {
-        self.folder.join("System.map")
-    }
 }
 
-/// The key of a kernel built from `source` with these device trees. The configuration is made (or found) for it.
-pub fn key(
-    engine: &Engine,
-    kernel: &Kernel,
-    source: &KernelSource,
-    trees: &[DeviceTreeSource],
-) -> Result<Key> {
-    key_of(&configure(engine, kernel, source)?, kernel, trees)
-}
-
-fn key_of(configured: &Configured, kernel: &Kernel, trees: &[DeviceTreeSource]) -> Result<Key> {
+/// The key of a kernel with these device trees.
+pub(super) fn key_of(configured: &Configured, kernel: &Kernel, trees: &[DeviceTreeSource]) -> Result<Key> {
     // The configuration's key holds source, patches and compiler.
     let builder = Key::builder("kernel", REVISION)
         .key("configuration", &configured.key)

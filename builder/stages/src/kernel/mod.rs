@@ -30,7 +30,7 @@ mod modules;
 mod patch;
 mod source;
 
-pub use build::{DeviceTreeSource, Output, build, key};
+pub use build::{DeviceTreeSource, Output, build};
 pub use configure::{Configured, configure};
 pub use source::KernelSource;
 

@@ -138,7 +138,9 @@ impl Bench {
     }
 
     fn key(&self) -> crate::engine::Key {
-        key(&self.engine, &self.kernel(), &self.source, &self.trees).unwrap()
+        let kernel = self.kernel();
+        let configured = configure(&self.engine, &kernel, &self.source).unwrap();
+        build::key_of(&configured, &kernel, &self.trees).unwrap()
     }
 
     /// Writes a file of the project, or of the kernel and packs that again.
