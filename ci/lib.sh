@@ -91,11 +91,11 @@ new_project() {
     if [ -d keys ]; then cp -r keys "$1/"; fi
 }
 
-# seed_cache FOLDER: what takes minutes to make (fetched sources, the compiled kernel, the base tarball), not what a build
-# makes of it. Hard links: nothing is copied.
+# seed_cache FOLDER: what takes minutes to make (fetched sources, the configured and compiled kernel, the base tarball),
+# not what a build makes of it. Hard links: nothing is copied.
 seed_cache() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/portadc stage
-    for stage in sources kernel debian-base; do
+    for stage in sources kernel-kconfig kernel-config kernel-steps kernel debian-base; do
         [ -d "$cache/$stage" ] || die "no $stage in $cache: run ci/build first"
         cp -al "$cache/$stage" "$1/" 2>/dev/null || cp -a "$cache/$stage" "$1/"
     done
