@@ -95,7 +95,7 @@ new_project() {
 # not what a build makes of it. Hard links: nothing is copied.
 seed_cache() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/portadc stage
-    for stage in sources kernel-kconfig kernel-config kernel-steps kernel debian-base; do
+    for stage in sources kernel-kconfig kernel-config kernel debian-base; do
         [ -d "$cache/$stage" ] || die "no $stage in $cache: run ci/build first"
         cp -al "$cache/$stage" "$1/" 2>/dev/null || cp -a "$cache/$stage" "$1/"
     done
