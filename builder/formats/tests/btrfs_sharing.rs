@@ -5,7 +5,7 @@
 mod btrfs_common;
 
 use btrfs_common::*;
-use formats::btrfs::{VolumeSpec, lay_out};
+use formats::btrfs::{Base, VolumeError, VolumeSpec, lay_out};
 use formats::layer::Layer;
 use formats::sparse::SparseImage;
 use formats::tree::{Share, Tree};
@@ -48,16 +48,23 @@ fn node(name: &str) -> Layer {
     layer.finish_layer().unwrap()
 }
 
-fn volume(name: &str, role: &Layer) -> SparseImage {
-    let node = node(name);
-    let tree = Tree::stack(&[(role, Share::Role), (&node, Share::Node)], TIME).unwrap();
-    let mut spec = VolumeSpec {
+fn spec_of(name: &str) -> VolumeSpec {
+    VolumeSpec {
+        label: "card".to_owned(),
         subvolumes: card_subvolumes(),
+        metadata_uuid: Some(formats::ids::uuid("role", &["hypervisor"])),
         ..spec(name)
-    };
-    spec.label = "card".to_owned();
-    spec.metadata_uuid = Some(formats::ids::uuid("role", &["hypervisor"]));
-    let mut image = lay_out(&spec, &tree).unwrap().image;
+    }
+}
+
+fn tree_of(role: &Layer, node: &Layer) -> Tree {
+    Tree::stack(&[(role, Share::Role), (node, Share::Node)], TIME).unwrap()
+}
+
+fn volume(name: &str, role: &Layer) -> SparseImage {
+    let mut image = lay_out(&spec_of(name), &tree_of(role, &node(name)))
+        .unwrap()
+        .image;
     image.sort().unwrap();
     image
 }
@@ -131,4 +138,62 @@ fn the_same_arguments_give_the_same_volume() {
     let role = role();
     let [one, again] = [(), ()].map(|()| blocks(&volume("red-01", &role)));
     assert!(one == again);
+}
+
+/// Asserts that the volume of `node` over `base` is the one that the whole tree is laid out as.
+fn assert_same_as_alone(base: &Base, role: &Layer, name: &str, node: &Layer) {
+    let alone = lay_out(&spec_of(name), &tree_of(role, node)).unwrap();
+    let over = base.volume(spec_of(name).fsid, node).unwrap();
+    assert_eq!(over.image.size, alone.image.size);
+    assert_eq!(over.figures, alone.figures);
+    let (over, alone) = (blocks(&over.image), blocks(&alone.image));
+    let differing: Vec<u64> = alone
+        .keys()
+        .chain(over.keys())
+        .filter(|offset| alone.get(offset) != over.get(offset))
+        .copied()
+        .collect();
+    assert!(differing.is_empty(), "{name}: {differing:?}");
+}
+
+/// A node with one file of `size` bytes.
+fn node_with(size: usize) -> Layer {
+    let mut layer = raw_builder();
+    layer.file(b"etc/hostname", mode(0o644), &noise(size, 3)).unwrap();
+    layer.finish_layer().unwrap()
+}
+
+#[test]
+fn a_volume_over_a_base_is_the_one_laid_out_alone() {
+    let role = role();
+    let base = Base::new(&spec_of("none"), &tree_of(&role, &node("red-01"))).unwrap();
+    for name in ["red-01", "blu-02", "a-name-of-another-length"] {
+        assert_same_as_alone(&base, &role, name, &node(name));
+    }
+    let base = Base::new(&spec_of("none"), &tree_of(&role, &node_with(0))).unwrap();
+    for size in [0, 1, 2048, 2049, 4096, 100_000, 1 << 20] {
+        assert_same_as_alone(&base, &role, "red-01", &node_with(size));
+    }
+}
+
+#[test]
+fn any_node_gives_the_same_base() {
+    let role = role();
+    let [one, other] =
+        ["red-01", "blu-02"].map(|name| Base::new(&spec_of(name), &tree_of(&role, &node(name))).unwrap());
+    assert!(blocks(one.blank()) == blocks(other.blank()));
+}
+
+#[test]
+fn what_does_not_fit_over_a_base_is_refused() {
+    let role = role();
+    let base = Base::new(&spec_of("none"), &tree_of(&role, &node_with(1))).unwrap();
+    let fsid = spec_of("red-01").fsid;
+    for node in [
+        node_with(20 << 20),
+        node("red-01"),
+        raw_builder().finish_layer().unwrap(),
+    ] {
+        assert_eq!(base.volume(fsid, &node).unwrap_err(), VolumeError::BeyondBase);
+    }
 }

@@ -29,15 +29,22 @@ pub(super) struct Shape {
     pub nodes: Vec<usize>,
 }
 
-/// A leaf: a range of the tree's items.
+/// A leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Leaf {
-    /// Position of its first item.
-    pub first: usize,
-    /// Position behind its last item.
-    pub end: usize,
-    /// Who has all of its items.
-    pub share: Share,
+pub(super) enum Leaf {
+    /// A range of the tree's items, from `first` up to before `end`, which are all of one share.
+    Made { first: usize, end: usize, share: Share },
+    /// One that is there already.
+    Kept(KeptLeaf),
+}
+
+/// A leaf of a base: it is neither made nor moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeptLeaf {
+    /// Key of its first item.
+    pub first: Key,
+    /// Logical address.
+    pub address: u64,
 }
 
 /// Where a tree's root is.
@@ -54,17 +61,45 @@ pub(super) struct Root {
 }
 
 impl Tree {
-    /// Packs `items`, which are sorted and of which each fits into a leaf.
-    pub fn new(id: u64, items: Items) -> Self {
-        let shape = Shape::of(&items);
+    /// Packs `items`, which are sorted and of which each fits into a leaf, between the leaves of a base.
+    pub fn new(id: u64, items: Items, kept: &[KeptLeaf]) -> Self {
+        let shape = Shape::of(&items, kept);
         Self { id, items, shape }
+    }
+
+    /// The first key of a leaf. An empty leaf, which only a tree's only leaf can be, has none.
+    fn leaf_key(&self, leaf: &Leaf) -> Key {
+        match leaf {
+            Leaf::Made { first, .. } => self.items.entries()[*first].key,
+            Leaf::Kept(kept) => kept.first,
+        }
+    }
+
+    /// The leaves that all nodes of a role have, at the `addresses` of the tree's leaves.
+    pub fn role_leaves(&self, addresses: &[u64]) -> Vec<KeptLeaf> {
+        let leaves = self.shape.leaves.iter().zip(addresses);
+        leaves
+            .filter(|(leaf, _)| {
+                matches!(
+                    leaf,
+                    Leaf::Made {
+                        share: Share::Role,
+                        ..
+                    }
+                )
+            })
+            .map(|(leaf, &address)| KeptLeaf {
+                first: self.leaf_key(leaf),
+                address,
+            })
+            .collect()
     }
 
     /// First key of the block at `index` of `level`.
     fn first_key(&self, level: usize, index: usize) -> Key {
         // The first child of a node is `FANOUT` times as far right as the node.
         let leaf = (0..level).fold(index, |index, _| index * FANOUT);
-        self.items.entries()[self.shape.leaves[leaf].first].key
+        self.leaf_key(&self.shape.leaves[leaf])
     }
 
     /// Writes the block at `index` of `level` into `block`, which is zeros and goes to `address`. `child` tells the
@@ -113,11 +148,14 @@ impl Tree {
 
     /// Item heads from the front, data from the back. Tells the number of items.
     fn write_leaf(&self, index: usize, block: &mut [u8]) -> usize {
-        let leaf = self.shape.leaves[index];
+        let Leaf::Made { first, end, .. } = self.shape.leaves[index] else {
+            // It has no place among the blocks that are written.
+            return 0;
+        };
+        let items = &self.items.entries()[first..end];
         let body = &mut block[size_of::<Header>()..];
         let mut end = body.len();
-        let entries = &self.items.entries()[leaf.first..leaf.end];
-        for (position, entry) in entries.iter().enumerate() {
+        for (position, entry) in items.iter().enumerate() {
             let start = end - entry.size;
             body[start..end].copy_from_slice(self.items.data(entry));
             let head = ItemHead {
@@ -129,7 +167,7 @@ impl Tree {
             put(body, position, head.as_bytes());
             end = start;
         }
-        entries.len()
+        items.len()
     }
 
     /// Pointers to `children` of the level below. Tells their number.
@@ -163,7 +201,7 @@ impl Shape {
     /// The shape of a tree that starts with nothing.
     pub fn empty() -> Self {
         Self {
-            leaves: vec![Leaf {
+            leaves: vec![Leaf::Made {
                 first: 0,
                 end: 0,
                 share: Share::Node,
@@ -172,16 +210,26 @@ impl Shape {
         }
     }
 
-    /// Packs items as full as they fit, with a new leaf wherever what is shared meets what is not.
-    fn of(items: &Items) -> Self {
+    /// Packs items as full as they fit, with a new leaf wherever what is shared meets what is not, at the border, and
+    /// behind a leaf that is there already.
+    fn of(items: &Items, kept: &[KeptLeaf]) -> Self {
         let mut leaves: Vec<Leaf> = Vec::new();
+        let mut kept = kept.iter().peekable();
+        let mut before_border = items.border.is_some();
         let mut room = 0;
         for (position, entry) in items.entries().iter().enumerate() {
             let size = size_of::<ItemHead>() + entry.size;
+            while let Some(leaf) = kept.next_if(|leaf| leaf.first < entry.key) {
+                leaves.push(Leaf::Kept(*leaf));
+            }
+            let crosses = before_border && items.border.is_some_and(|border| entry.key >= border);
+            before_border &= !crosses;
             match leaves.last_mut() {
-                Some(leaf) if leaf.share == entry.share && size <= room => leaf.end = position + 1,
+                Some(Leaf::Made { end, share, .. }) if *share == entry.share && size <= room && !crosses => {
+                    *end = position + 1;
+                }
                 _ => {
-                    leaves.push(Leaf {
+                    leaves.push(Leaf::Made {
                         first: position,
                         end: position + 1,
                         share: entry.share,
@@ -191,6 +239,7 @@ impl Shape {
             }
             room -= size;
         }
+        leaves.extend(kept.map(|leaf| Leaf::Kept(*leaf)));
         if leaves.is_empty() {
             return Self::empty();
         }

@@ -148,17 +148,28 @@ impl Device {
             .next_multiple_of(STEP)
             .max(2 * STEP);
         let mut chunks = Vec::new();
-        let (mut left, mut used) = (wanted, total);
+        let mut left = wanted;
         while left > 0 {
             let length = left.min(MAX_METADATA);
-            let mut chunk = self.chunk(Role::Metadata, length, profile);
-            chunk.used = used.min(length);
-            used -= chunk.used;
+            chunks.push(self.chunk(Role::Metadata, length, profile));
             left -= length;
-            chunks.push(chunk);
         }
+        fill_metadata(&mut chunks, total);
         chunks
     }
+}
+
+/// Notes that the first `total` bytes of metadata chunks are in use.
+pub(super) fn fill_metadata(chunks: &mut [Chunk], mut total: u64) {
+    for chunk in chunks {
+        chunk.used = total.min(chunk.length);
+        total -= chunk.used;
+    }
+}
+
+/// Whether [`Device::metadata`] makes no more of `chunks` for `total` bytes of tree blocks than it made for fewer.
+pub(super) fn metadata_suffices(chunks: &[Chunk], total: u64) -> bool {
+    total + STEP / 2 <= chunks.iter().map(|chunk| chunk.length).sum()
 }
 
 /// The logical addresses of tree blocks in `chunks`, which are multiples of a block, in order.
@@ -207,9 +218,41 @@ impl DataArea {
         address
     }
 
-    /// Notes that all of the role's data has its place.
-    pub fn end_shared(&mut self) {
+    /// Notes that all of the role's data has its place, and that the nodes' own comes behind it in the same chunk.
+    ///
+    /// Tells how much of the chunk is the role's.
+    pub fn end_shared(&mut self) -> u64 {
+        if self
+            .chunks
+            .last()
+            .is_none_or(|open| self.limit - open.used < NODE_DATA)
+        {
+            self.open(NODE_DATA);
+        }
         self.shared = self.chunks.last().map_or(0, |open| open.used);
+        self.shared
+    }
+
+    /// The data chunks of a base, in whose last one `shared` bytes are the role's, to be filled with a node's own
+    /// data up to its end.
+    pub fn behind(chunks: &[Chunk], shared: u64) -> Self {
+        Self {
+            // No chunk is opened: what does not fit is refused.
+            device: Device { next: u64::MAX },
+            limit: chunks.last().map_or(0, |open| open.length),
+            chunks: chunks.to_vec(),
+            shared,
+        }
+    }
+
+    /// Bytes that the open chunk has left.
+    pub fn room(&self) -> u64 {
+        self.chunks.last().map_or(0, |open| self.limit - open.used)
+    }
+
+    /// The chunks as they are.
+    pub fn into_chunks(self) -> Vec<Chunk> {
+        self.chunks
     }
 
     /// Ends the open chunk behind its data and opens one for at least `length` bytes.
@@ -235,9 +278,6 @@ impl DataArea {
 
     /// The chunks, of which there is at least one, and the device behind them.
     pub fn finish(mut self) -> (Vec<Chunk>, Device) {
-        if self.chunks.is_empty() {
-            self.open(STEP);
-        }
         if let Some(open) = self.chunks.last_mut() {
             let wanted = (self.shared + NODE_DATA).max(open.used).next_multiple_of(STEP);
             open.length = wanted.min(self.limit);

@@ -29,6 +29,8 @@ pub(super) struct DataPlan<'a> {
     blobs: Blobs<'a>,
     /// From what an extent is to its position in `extents`.
     positions: HashMap<Place, usize>,
+    /// Bytes of the last chunk that are the role's.
+    pub shared: u64,
 }
 
 /// One data extent.
@@ -107,6 +109,39 @@ impl Place {
 impl<'a> DataPlan<'a> {
     /// Checks all files' data, finds every extent's place on `device` and the files that refer to it.
     pub fn new(subvolumes: &[Subvolume<'a>], device: Device) -> Result<(Self, Device), VolumeError> {
+        let mut plan = Self::collect(subvolumes)?;
+        let mut area = DataArea::new(device);
+        let shared = plan.extents.partition_point(|extent| extent.share == Share::Role);
+        let (role, node) = plan.extents.split_at_mut(shared);
+        for extent in role {
+            extent.address = area.place(extent.source.stored_length);
+        }
+        plan.shared = area.end_shared();
+        for extent in node {
+            extent.address = area.place(extent.source.stored_length);
+        }
+        let (chunks, device) = area.finish();
+        plan.chunks = chunks;
+        Ok((plan, device))
+    }
+
+    /// The data of `subvolumes`, whose files are a node's own, behind the role's data in the last of a base's
+    /// `chunks`, of which `shared` bytes are the role's.
+    pub fn behind(subvolumes: &[Subvolume<'a>], chunks: &[Chunk], shared: u64) -> Result<Self, VolumeError> {
+        let mut plan = Self::collect(subvolumes)?;
+        let mut area = DataArea::behind(chunks, shared);
+        for extent in &mut plan.extents {
+            if area.room() < extent.source.stored_length {
+                return Err(VolumeError::BeyondBase);
+            }
+            extent.address = area.place(extent.source.stored_length);
+        }
+        plan.chunks = area.into_chunks();
+        Ok(plan)
+    }
+
+    /// Checks all files' data and finds the files that refer to each extent, in the order in which extents are placed.
+    fn collect(subvolumes: &[Subvolume<'a>]) -> Result<Self, VolumeError> {
         let mut blobs = Blobs::default();
         let mut positions = HashMap::new();
         let mut zstd = false;
@@ -156,28 +191,15 @@ impl<'a> DataPlan<'a> {
         for (position, (place, _)) in extents.iter().enumerate() {
             positions.insert(*place, position);
         }
-        let mut extents: Vec<DataExtent<'a>> = extents.into_iter().map(|(_, extent)| extent).collect();
-        let mut area = DataArea::new(device);
-        let shared = extents.partition_point(|extent| extent.share == Share::Role);
-        let (role, node) = extents.split_at_mut(shared);
-        for extent in role {
-            extent.address = area.place(extent.source.stored_length);
-        }
-        area.end_shared();
-        for extent in node {
-            extent.address = area.place(extent.source.stored_length);
-        }
-        let (chunks, device) = area.finish();
-        Ok((
-            Self {
-                extents,
-                chunks,
-                zstd,
-                blobs,
-                positions,
-            },
-            device,
-        ))
+        let extents = extents.into_iter().map(|(_, extent)| extent).collect();
+        Ok(Self {
+            extents,
+            chunks: Vec::new(),
+            zstd,
+            blobs,
+            positions,
+            shared: 0,
+        })
     }
 
     /// The address of an extent of a file whose blob is `blob`. `None` only for a file that was not planned.
@@ -193,9 +215,10 @@ impl<'a> DataPlan<'a> {
         self.chunks.iter().map(|chunk| chunk.used).sum()
     }
 
-    /// Puts the data into `image`, neighbours of one blob as one piece.
-    pub fn put(&self, image: &mut SparseImage) {
-        let mut extents = self.extents.iter().peekable();
+    /// Puts the data of `share` into `image`, neighbours of one blob as one piece.
+    pub fn put(&self, image: &mut SparseImage, share: Share) {
+        let extents = self.extents.iter().filter(|extent| extent.share == share);
+        let mut extents = extents.peekable();
         while let Some(first) = extents.next() {
             let start = first.source.blob_offset;
             let mut length = first.source.stored_length;

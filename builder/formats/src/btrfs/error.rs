@@ -8,6 +8,9 @@ use crate::units::Bytes;
 /// Why a tree cannot become a volume. Paths start with the subvolume's name.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum VolumeError {
+    /// What is a node's own does not fit behind what its role has, or has other paths: the volume is laid out alone.
+    #[error("what is the node's own does not fit behind what its role has")]
+    BeyondBase,
     /// The content does not fit.
     #[error("the content needs a volume of at least {} bytes ({needed}), given are {} bytes ({given})", needed.0, given.0)]
     TooSmall {

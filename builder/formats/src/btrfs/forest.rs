@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use uuid::Uuid;
 
 use super::VolumeSpec;
-use super::btree::{Root, Tree};
-use super::chunks::{self, Chunk, Device};
+use super::btree::{KeptLeaf, Leaf, Root, Tree};
+use super::chunks::{self, Chunk, Device, Role};
 use super::data::DataPlan;
 use super::disk::{Identity, NODE_SIZE, object};
 use super::error::VolumeError;
@@ -52,8 +52,36 @@ pub(super) struct Plan<'p, 'a> {
     pub data: &'p DataPlan<'a>,
     /// The system chunk.
     pub system: Chunk,
-    /// The device behind the data.
-    pub device: Device,
+    /// What the trees stand on.
+    pub ground: Ground<'p>,
+}
+
+/// What trees stand on.
+pub(super) enum Ground<'p> {
+    /// Nothing yet: metadata chunks come from the device behind the data.
+    Bare(Device),
+    /// The role's leaves and all chunks; only what is a node's own is made.
+    Kept(&'p Kept),
+}
+
+/// What the volumes of a role have in common.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// The role's leaves by tree, in the order of the trees.
+    leaves: Vec<Vec<KeptLeaf>>,
+    /// The metadata chunks.
+    metadata: Vec<Chunk>,
+    /// First byte of the device behind all chunks.
+    end: u64,
+}
+
+impl Kept {
+    /// Blocks of the role in the metadata chunks, and in the system chunk.
+    fn blocks(&self) -> (usize, usize) {
+        let counts = self.leaves.iter().map(Vec::len);
+        let in_system = self.leaves.last().map_or(0, Vec::len);
+        (counts.sum::<usize>() - in_system, in_system)
+    }
 }
 
 /// All trees, and where their blocks are.
@@ -89,25 +117,27 @@ struct Spot {
 }
 
 impl Plan<'_, '_> {
-    /// Makes all trees.
+    /// Makes all trees. Over a base, what does not fit behind it is [`VolumeError::BeyondBase`].
     pub fn grow(&self) -> Result<Forest, VolumeError> {
         let mut trees = Vec::new();
         for subvolume in self.subvolumes {
-            trees.push(Tree::new(subvolume.id, files::items(subvolume, self.data)?));
+            let items = files::items(subvolume, self.data)?;
+            trees.push(self.tree(trees.len(), subvolume.id, items));
         }
-        trees.push(Tree::new(object::CSUM_TREE, space::checksum_tree(self.data)));
-        trees.push(Tree::new(
-            object::UUID_TREE,
-            roots::uuid_tree(self.subvolumes, self.top_level_uuid),
-        ));
+        let checksums = space::checksum_tree(self.data);
+        trees.push(self.tree(trees.len(), object::CSUM_TREE, checksums));
+        let uuids = roots::uuid_tree(self.subvolumes, self.top_level_uuid);
+        trees.push(self.tree(trees.len(), object::UUID_TREE, uuids));
         let mut items = Items::default();
         files::empty_directory(&mut items, object::FIRST_FREE, self.spec.time.into(), Share::Role);
-        trees.push(Tree::new(object::DATA_RELOC_TREE, items));
+        trees.push(self.tree(trees.len(), object::DATA_RELOC_TREE, items));
         let fixed = trees.len();
-        trees.extend(MOVING.map(|id| Tree::new(id, Items::default())));
+        for id in MOVING {
+            trees.push(self.tree(trees.len(), id, Items::default()));
+        }
         for _ in 0..ROUNDS {
             let layout = self.place(&trees)?;
-            let moved = self.moving_trees(&layout);
+            let moved = self.moving_trees(&layout, fixed);
             let settled = moved
                 .iter()
                 .map(|tree| &tree.shape)
@@ -121,24 +151,58 @@ impl Plan<'_, '_> {
         Err(VolumeError::Unsettled { rounds: ROUNDS })
     }
 
+    /// The tree `id`, which is at `position` among all: all of `items`, or those that the base's leaves lack.
+    fn tree(&self, position: usize, id: u64, mut items: Items) -> Tree {
+        match self.ground {
+            Ground::Bare(_) => Tree::new(id, items, &[]),
+            Ground::Kept(kept) => {
+                items.keep_own();
+                Tree::new(id, items, &kept.leaves[position])
+            }
+        }
+    }
+
+    /// Metadata chunks for the blocks of `spots`, which come behind `kept` blocks of a base, and the end of all chunks.
+    fn metadata_chunks(&self, spots: &[Spot], kept: usize) -> Result<(Vec<Chunk>, u64), VolumeError> {
+        let total = block_bytes(kept + spots.len());
+        match &self.ground {
+            Ground::Bare(device) => {
+                let shared = spots.iter().take_while(|spot| spot.share == Share::Role).count();
+                let mut device = device.clone();
+                let chunks = device.metadata(block_bytes(shared), total, self.spec.metadata);
+                Ok((chunks, device.end()))
+            }
+            Ground::Kept(base) => {
+                if !chunks::metadata_suffices(&base.metadata, total) {
+                    return Err(VolumeError::BeyondBase);
+                }
+                let mut chunks = base.metadata.clone();
+                chunks::fill_metadata(&mut chunks, total);
+                Ok((chunks, base.end))
+            }
+        }
+    }
+
     /// Gives every block of `trees` its address, and the chunks their lengths.
     fn place(&self, trees: &[Tree]) -> Result<Layout, VolumeError> {
         let chunk_tree = trees.len() - 1;
         let mut spots = order(&trees[..chunk_tree], 0);
         let system_spots = order(&trees[chunk_tree..], chunk_tree);
 
-        let shared = spots.iter().take_while(|spot| spot.share == Share::Role).count();
-        let mut device = self.device.clone();
-        let metadata = device.metadata(block_bytes(shared), block_bytes(spots.len()), self.spec.metadata);
+        let (kept, kept_in_system) = match self.ground {
+            Ground::Bare(_) => (0, 0),
+            Ground::Kept(base) => base.blocks(),
+        };
+        let (metadata, end) = self.metadata_chunks(&spots, kept)?;
         let mut system = self.system.clone();
-        system.used = block_bytes(system_spots.len());
+        system.used = block_bytes(kept_in_system + system_spots.len());
         if system.used > system.length {
             let (needed, limit) = (Bytes(system.used), Bytes(system.length));
             return Err(VolumeError::ChunkTree { needed, limit });
         }
 
-        let metadata_places = chunks::block_addresses(&metadata);
-        let system_places = chunks::block_addresses(std::slice::from_ref(&system));
+        let metadata_places = chunks::block_addresses(&metadata).skip(kept);
+        let system_places = chunks::block_addresses(std::slice::from_ref(&system)).skip(kept_in_system);
         for (spot, address) in spots.iter_mut().zip(metadata_places) {
             spot.address = address;
         }
@@ -165,7 +229,6 @@ impl Plan<'_, '_> {
             .chain(self.data.chunks.iter().cloned())
             .chain(metadata)
             .collect();
-        let end = device.end();
         let total = self.spec.size.total(end);
         let device = space::device_item(&chunks, total, &self.identity);
         Ok(Layout {
@@ -178,8 +241,8 @@ impl Plan<'_, '_> {
         })
     }
 
-    /// The trees that speak of addresses, for `layout`, in the order of [`MOVING`].
-    fn moving_trees(&self, layout: &Layout) -> [Tree; 5] {
+    /// The trees that speak of addresses, for `layout`, in the order of [`MOVING`], the first of which is at `first`.
+    fn moving_trees(&self, layout: &Layout, first: usize) -> Vec<Tree> {
         let chunks = &layout.chunks;
         let blocks: Vec<Block> = layout
             .spots
@@ -191,7 +254,7 @@ impl Plan<'_, '_> {
                 share: spot.share,
             })
             .collect();
-        MOVING.map(|id| {
+        let tree = |(position, id)| {
             let items = match id {
                 object::EXTENT_TREE => space::extent_tree(self.data, &blocks, chunks),
                 object::DEV_TREE => space::device_tree(chunks, &self.identity),
@@ -199,8 +262,9 @@ impl Plan<'_, '_> {
                 object::ROOT_TREE => self.root_tree(layout),
                 _ => space::chunk_tree(chunks, &layout.device, &self.identity),
             };
-            Tree::new(id, items)
-        })
+            self.tree(position, id, items)
+        };
+        (first..).zip(MOVING).map(tree).collect()
     }
 
     /// The root tree: all trees but itself and the chunk tree, which the superblock names.
@@ -221,10 +285,14 @@ impl Plan<'_, '_> {
     }
 }
 
-/// Room for the address of each block of a tree.
+/// Room for the address of each block of a tree; those of a base's leaves are known.
 fn addresses_by_level(tree: &Tree) -> Vec<Vec<u64>> {
-    let counts = std::iter::once(tree.shape.leaves.len()).chain(tree.shape.nodes.iter().copied());
-    counts.map(|count| vec![0; count]).collect()
+    let leaves = tree.shape.leaves.iter().map(|leaf| match leaf {
+        Leaf::Kept(kept) => kept.address,
+        Leaf::Made { .. } => 0,
+    });
+    let nodes = tree.shape.nodes.iter().map(|&count| vec![0; count]);
+    std::iter::once(leaves.collect()).chain(nodes).collect()
 }
 
 /// The blocks of `trees`, the first of which is number `first`, in the order in which they lie.
@@ -241,7 +309,7 @@ fn order(trees: &[Tree], first: usize) -> Vec<Spot> {
                 .leaves
                 .iter()
                 .enumerate()
-                .filter(move |(_, leaf)| leaf.share == share);
+                .filter(move |(_, leaf)| matches!(leaf, Leaf::Made { share: of, .. } if *of == share));
             leaves.map(move |(index, _)| Spot {
                 tree,
                 level: 0,
@@ -291,18 +359,36 @@ impl Forest {
         self.layout.roots.iter().find(|root| root.tree == id)
     }
 
-    /// Writes all blocks into `image`, each as often as its chunk has copies.
-    pub fn put(&self, image: &mut SparseImage, identity: &Identity) {
+    /// What the volumes of the role have in common.
+    pub fn kept(&self) -> Kept {
+        let leaves = self.trees.iter().zip(&self.layout.addresses);
+        Kept {
+            leaves: leaves
+                .map(|(tree, addresses)| tree.role_leaves(&addresses[0]))
+                .collect(),
+            metadata: self
+                .layout
+                .chunks
+                .iter()
+                .filter(|chunk| chunk.role == Role::Metadata)
+                .cloned()
+                .collect(),
+            end: self.layout.end,
+        }
+    }
+
+    /// Writes the blocks of `share` into `image`, each as often as its chunk has copies.
+    pub fn put(&self, image: &mut SparseImage, identity: &Identity, share: Share) {
         for chunk in &self.layout.chunks {
             let mut spots: Vec<&Spot> = self
                 .layout
                 .spots
                 .iter()
-                .filter(|spot| (chunk.start..chunk.end()).contains(&spot.address))
+                .filter(|spot| spot.share == share && (chunk.start..chunk.end()).contains(&spot.address))
                 .collect();
             spots.sort_by_key(|spot| spot.address);
-            // Within a chunk, blocks lie one behind the other.
-            for (batch, spots) in spots.chunks(BATCH).enumerate() {
+            // Within a chunk, the blocks of a share lie one behind the other.
+            for spots in spots.chunks(BATCH) {
                 let mut bytes = vec![0; spots.len() * NODE_SIZE];
                 bytes
                     .par_chunks_mut(NODE_SIZE)
@@ -312,7 +398,7 @@ impl Forest {
                         let tree = &self.trees[spot.tree];
                         tree.write(spot.level, spot.index, spot.address, child, identity, block);
                     });
-                let offset = block_bytes(batch * BATCH);
+                let offset = spots[0].address - chunk.start;
                 let length = bytes.len() as u64;
                 let blob = crate::blob::Blob::from(bytes);
                 for copy in chunk.copies() {

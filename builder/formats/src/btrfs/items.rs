@@ -8,6 +8,8 @@ use crate::tree::Share;
 pub(super) struct Items {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// Where a leaf starts in any case: what may stand before it on one node and not on another moves nothing behind.
+    pub border: Option<Key>,
 }
 
 /// One item: its key, who has it, and where its data is.
@@ -45,6 +47,11 @@ impl Items {
             self.entries.windows(2).all(|pair| pair[0].key < pair[1].key),
             "two items with one key"
         );
+    }
+
+    /// Drops what is alike on all nodes of a role.
+    pub fn keep_own(&mut self) {
+        self.entries.retain(|entry| entry.share == Share::Node);
     }
 
     /// All items.

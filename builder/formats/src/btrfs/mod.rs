@@ -30,6 +30,7 @@
 //! | `mounts`, `namespace` | the tree cut into subvolumes; inode numbers and names |
 //! | `chunks`, `data` | which runs of the device hold what; addresses of the data |
 //! | `files`, `roots`, `space` | the items of each tree |
+//! | [`Base`] | what the volumes of a role have in common, and one node's volume over it |
 //! | `items`, `btree`, `forest` | items into leaves and nodes; all trees until they agree with each other |
 //! | `superblock` | the way in |
 //! | `disk`, `records`, `hash` | structures and hashes of the format |
@@ -38,6 +39,7 @@
 //! Source: the "On-disk format" page of the btrfs documentation, `uapi/linux/btrfs_tree.h`, and the kernel's
 //! `fs/btrfs/tree-checker.c` for the limits.
 
+mod base;
 mod btree;
 mod chunks;
 mod data;
@@ -56,16 +58,18 @@ mod superblock;
 
 use uuid::Uuid;
 
+pub use self::base::Base;
 pub use self::error::VolumeError;
 
-use self::chunks::Device;
+use self::chunks::{Chunk, Device};
 use self::data::DataPlan;
 use self::disk::Identity;
-use self::forest::Plan;
+use self::forest::{Forest, Ground, Plan};
+use self::namespace::Subvolume;
 use crate::ids;
 use crate::layer::{Attributes, SECTOR};
 use crate::sparse::SparseImage;
-use crate::tree::Tree;
+use crate::tree::{Share, Tree};
 use crate::units::{Bytes, Time};
 
 /// Smallest volume: what mkfs.btrfs demands for duplicated metadata, and what leaves the kernel room to work.
@@ -173,66 +177,118 @@ fn minimum(end: u64) -> u64 {
 /// Files' data is not read: the image refers to the blobs of the tree. Limits and contradictions are errors; see
 /// [`VolumeError`].
 pub fn lay_out(spec: &VolumeSpec, tree: &Tree) -> Result<Volume, VolumeError> {
-    if spec.label.len() > superblock::MAX_LABEL || spec.label.contains(['\n', '\0']) {
-        return Err(VolumeError::Label {
-            label: spec.label.clone(),
-            limit: superblock::MAX_LABEL,
-        });
-    }
-    let metadata_uuid = spec.metadata_uuid.unwrap_or(spec.fsid);
-    let derived = |purpose| ids::uuid(purpose, &[&metadata_uuid.to_string()]);
-    let identity = Identity {
-        metadata_uuid,
-        chunk_tree_uuid: derived("btrfs chunk tree"),
-        device_uuid: derived("btrfs device"),
-    };
-    let made = Attributes {
-        mode: 0o755,
-        mtime: spec.time,
-        ..Attributes::default()
-    };
+    let labels = Labels::new(spec)?;
+    let made = labels.made(spec);
     let subvolumes = namespace::cut(tree, &spec.subvolumes, &made)?;
-
-    let mut device = Device::new();
-    let system = device.system(spec.metadata);
-    let (data, device) = DataPlan::new(&subvolumes, device)?;
-    let plan = Plan {
-        spec,
-        identity,
-        top_level_uuid: derived("btrfs top level"),
-        subvolumes: &subvolumes,
-        data: &data,
-        system,
-        device,
-    };
-    let forest = plan.grow()?;
-    let minimum = Bytes(minimum(forest.end()));
-    if let VolumeSize::Exact(given) = spec.size
-        && given < minimum
-    {
-        return Err(VolumeError::TooSmall {
-            needed: minimum,
-            given,
-        });
-    }
-
-    let size = match spec.size {
-        VolumeSize::Exact(size) => size,
-        VolumeSize::Minimal { .. } => Bytes(forest.device().total_bytes.get()),
-    };
-    let mut image = SparseImage::empty(size);
-    superblock::put(&mut image, spec, &forest, &identity, data.zstd);
-    forest.put(&mut image, &identity);
-    data.put(&mut image);
+    let laid = Laid::new(spec, &labels, &subvolumes)?;
+    let mut image = SparseImage::empty(laid.size(spec)?);
+    laid.put(&mut image, spec, &labels, Share::Role);
+    laid.put(&mut image, spec, &labels, Share::Node);
     image.pieces.sort_by_key(|piece| piece.offset);
-    let used = Bytes(data.used());
-    let metadata = Bytes(space::used(forest.chunks())) - used;
     Ok(Volume {
         image,
-        figures: Figures {
-            data: used,
-            metadata,
-            minimum,
-        },
+        figures: laid.figures(),
     })
+}
+
+/// The identifiers of a volume, all from its `metadata_uuid`.
+#[derive(Debug)]
+struct Labels {
+    identity: Identity,
+    top_level_uuid: Uuid,
+}
+
+impl Labels {
+    fn new(spec: &VolumeSpec) -> Result<Self, VolumeError> {
+        if spec.label.len() > superblock::MAX_LABEL || spec.label.contains(['\n', '\0']) {
+            return Err(VolumeError::Label {
+                label: spec.label.clone(),
+                limit: superblock::MAX_LABEL,
+            });
+        }
+        let metadata_uuid = spec.metadata_uuid.unwrap_or(spec.fsid);
+        let derived = |purpose| ids::uuid(purpose, &[&metadata_uuid.to_string()]);
+        Ok(Self {
+            identity: Identity {
+                metadata_uuid,
+                chunk_tree_uuid: derived("btrfs chunk tree"),
+                device_uuid: derived("btrfs device"),
+            },
+            top_level_uuid: derived("btrfs top level"),
+        })
+    }
+
+    /// The attributes of directories that only a mount path asks for.
+    fn made(&self, spec: &VolumeSpec) -> Attributes {
+        Attributes {
+            mode: 0o755,
+            mtime: spec.time,
+            ..Attributes::default()
+        }
+    }
+}
+
+/// Everything that has its place: data and trees.
+struct Laid<'a> {
+    data: DataPlan<'a>,
+    forest: Forest,
+}
+
+impl<'a> Laid<'a> {
+    /// Lays out all of `subvolumes`.
+    fn new(spec: &VolumeSpec, labels: &Labels, subvolumes: &[Subvolume<'a>]) -> Result<Self, VolumeError> {
+        let mut device = Device::new();
+        let system = device.system(spec.metadata);
+        let (data, device) = DataPlan::new(subvolumes, device)?;
+        Self::grow(spec, labels, subvolumes, data, system, Ground::Bare(device))
+    }
+
+    fn grow(
+        spec: &VolumeSpec,
+        labels: &Labels,
+        subvolumes: &[Subvolume<'a>],
+        data: DataPlan<'a>,
+        system: Chunk,
+        ground: Ground<'_>,
+    ) -> Result<Self, VolumeError> {
+        let plan = Plan {
+            spec,
+            identity: labels.identity.clone(),
+            top_level_uuid: labels.top_level_uuid,
+            subvolumes,
+            data: &data,
+            system,
+            ground,
+        };
+        let forest = plan.grow()?;
+        Ok(Self { data, forest })
+    }
+
+    /// The size of the volume.
+    fn size(&self, spec: &VolumeSpec) -> Result<Bytes, VolumeError> {
+        let needed = self.figures().minimum;
+        match spec.size {
+            VolumeSize::Exact(given) if given < needed => Err(VolumeError::TooSmall { needed, given }),
+            VolumeSize::Exact(size) => Ok(size),
+            VolumeSize::Minimal { .. } => Ok(Bytes(self.forest.device().total_bytes.get())),
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        let used = Bytes(self.data.used());
+        Figures {
+            data: used,
+            metadata: Bytes(space::used(self.forest.chunks())) - used,
+            minimum: Bytes(minimum(self.forest.end())),
+        }
+    }
+
+    /// Puts what is of `share` into `image`. The superblock, which names the volume, is a node's own.
+    fn put(&self, image: &mut SparseImage, spec: &VolumeSpec, labels: &Labels, share: Share) {
+        if share == Share::Node {
+            superblock::put(image, spec, &self.forest, &labels.identity, self.data.zstd);
+        }
+        self.forest.put(image, &labels.identity, share);
+        self.data.put(image, share);
+    }
 }

@@ -90,11 +90,36 @@ impl Subvolume<'_> {
         let mut inode = &self.inodes[position];
         while let Some(link) = inode.links.first() {
             names.push(printable(link.name));
-            // Numbers without a gap, in order of positions.
-            inode = &self.inodes[(link.parent - object::FIRST_FREE) as usize];
+            match self
+                .inodes
+                .binary_search_by_key(&link.parent, |inode| inode.number)
+            {
+                Ok(parent) => inode = &self.inodes[parent],
+                // A node's own inodes come without the role's directories.
+                Err(_) => break,
+            }
         }
         names.push(self.spec.map_or_else(String::new, |spec| spec.name.clone()));
         joined(names)
+    }
+}
+
+impl Subvolume<'_> {
+    /// The path of an inode in the tree, by position, without a slash in front. The first name counts.
+    pub fn tree_path(&self, position: usize) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut inode = &self.inodes[position];
+        while let Some(link) = inode.links.first() {
+            names.push(link.name);
+            inode = &self.inodes[(link.parent - object::FIRST_FREE) as usize];
+        }
+        let mount = self
+            .spec
+            .and_then(|spec| spec.mount.as_deref())
+            .unwrap_or_default();
+        let mount = mount.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+        names.reverse();
+        mount.chain(names).collect::<Vec<_>>().join(&b'/')
     }
 }
 

@@ -36,6 +36,9 @@ pub(super) struct Block {
 /// The extent tree: what of every chunk is used by what.
 pub(super) fn extent_tree(data: &DataPlan<'_>, blocks: &[Block], chunks: &[Chunk]) -> Items {
     let mut items = Items::default();
+    // In front of it stands a node's own data, which not every node has.
+    let first_metadata = chunks.iter().find(|chunk| chunk.role == Role::Metadata);
+    items.border = first_metadata.map(|chunk| Key::new(chunk.start, 0, 0));
     for chunk in chunks {
         let item = BlockGroupItem {
             used: chunk.used.into(),
