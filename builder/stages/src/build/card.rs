@@ -1,14 +1,16 @@
 //! One node's image.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Context, Result};
-use formats::btrfs::{Profile, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{Base, Profile, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
 use formats::manifest::Input;
 use formats::tree::{Share, Tree};
 use formats::units::Time;
 use model::board::Board;
 use model::fleet::Node;
-use model::layout::{FileSystem, Layout, Partition, PartitionSize};
+use model::layout::{Btrfs, FileSystem, Layout, Partition, PartitionSize};
 use model::overlay::Overlay;
 use model::project::Project;
 
@@ -24,12 +26,13 @@ use crate::rootfs::identity::{IdentityStore, Operator};
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
 /// Goes up with every change of what an image of the same inputs holds.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Makes the images of nodes that have role, board and layout in common.
 pub struct CardMaker<'a> {
     pub project: &'a Project,
     pub set: &'a str,
+    pub role: &'a str,
     pub inputs: &'a Inputs,
     pub board: &'a Board,
     pub layout: &'a Layout,
@@ -38,6 +41,8 @@ pub struct CardMaker<'a> {
     pub store: &'a IdentityStore,
     pub operator: &'a Operator,
     pub time: Time,
+    /// What the root file systems have in common, once one of them was needed.
+    pub base: Mutex<Option<Arc<Base>>>,
 }
 
 impl CardMaker<'_> {
@@ -165,8 +170,40 @@ impl CardMaker<'_> {
                 FileSystem::Fat => None,
             })
             .with_context(|| format!("layout {} has no root partition", self.layout.name))?;
+        let spec = VolumeSpec {
+            fsid: CardIds::derive(fleet, &node.name).root_uuid,
+            ..self.volume_spec(btrfs, partition)
+        };
+        let base = self.base(&spec, own)?;
+        let volume = match base.volume(spec.fsid, &own.layer) {
+            Err(VolumeError::BeyondBase) => lay_out(&spec, &self.tree(own)?),
+            made => made,
+        };
+        volume.with_context(|| format!("cannot lay out the root file system of {}", node.name))
+    }
+
+    /// What the root file systems have in common; made for whoever asks first, with any node's `own` files.
+    fn base(&self, spec: &VolumeSpec, own: &NodeLayer) -> Result<Arc<Base>> {
+        // A thread that failed has left nothing half-done in it.
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = &*base {
+            return Ok(base.clone());
+        }
+        let made = Base::new(spec, &self.tree(own)?).with_context(|| {
+            format!(
+                "cannot lay out what the nodes of role {} have in common",
+                self.role
+            )
+        })?;
+        Ok(base.insert(Arc::new(made)).clone())
+    }
+
+    /// The root file system of any node; its UUID is to be replaced.
+    fn volume_spec(&self, btrfs: &Btrfs, partition: &Partition) -> VolumeSpec {
+        let fleet = self.project.fleet.name.as_str();
         // Shared by all nodes of the kind, so that their volumes share blocks.
-        let kind = [fleet.as_str(), &node.role, &self.board.name, &self.layout.name];
+        let kind = [fleet, self.role, &self.board.name, &self.layout.name];
+        let metadata_uuid = ids::uuid("root file system", &kind);
         let subvolumes = btrfs.subvolumes.iter().map(|subvolume| SubvolumeSpec {
             name: subvolume.name.clone(),
             mount: Some(subvolume.mount.clone().into_bytes()),
@@ -174,10 +211,10 @@ impl CardMaker<'_> {
             read_only: false,
             uuid: ids::uuid("subvolume", &[&kind[..], &[&subvolume.name]].concat()),
         });
-        let spec = VolumeSpec {
+        VolumeSpec {
             label: partition.label.clone(),
-            fsid: CardIds::derive(fleet, &node.name).root_uuid,
-            metadata_uuid: Some(ids::uuid("root file system", &kind)),
+            fsid: metadata_uuid,
+            metadata_uuid: Some(metadata_uuid),
             time: self.time,
             size: match partition.size {
                 PartitionSize::Exact(size) => VolumeSize::Exact(size),
@@ -185,9 +222,7 @@ impl CardMaker<'_> {
             },
             metadata: Profile::Dup,
             subvolumes: subvolumes.collect(),
-        };
-        lay_out(&spec, &self.tree(own)?)
-            .with_context(|| format!("cannot lay out the root file system of {}", node.name))
+        }
     }
 
     /// What the manifest says of the inputs.

@@ -16,6 +16,7 @@ mod state;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -193,6 +194,7 @@ fn for_each_kind(
         let maker = CardMaker {
             project,
             set: &request.set.name,
+            role,
             inputs: &inputs,
             board,
             layout,
@@ -201,6 +203,7 @@ fn for_each_kind(
             store: &store,
             operator: &operator,
             time,
+            base: Mutex::new(None),
         };
         visit(&maker, &nodes)?;
     }
