@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use formats::digest::hex;
 use sha2::{Digest, Sha512};
 use stages::fetch::{
     Extent, Lock, LockedBase, Mirrors, Network, Sha256Sum, check_base, locked_set, obtain, update,
@@ -288,10 +289,7 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
         "# Latest as of Sun, 20 Sep 2026 18:00:00 +0000\n# ts=1\n{name} {}\n",
         stage3.len()
     );
-    let sha512: String = Sha512::digest(&stage3)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha512 = hex(&Sha512::digest(&stage3));
     let digests = format!(
         "# BLAKE2B HASH\n{}  {}\n# SHA512 HASH\n{sha512}  {}\n",
         "ab".repeat(64),
