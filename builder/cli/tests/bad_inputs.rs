@@ -299,6 +299,25 @@ fn sources_and_lock() {
 }
 
 #[test]
+fn what_is_not_as_its_hash_says_has_an_exit_code_of_its_own() {
+    let project = Project::new();
+    let lock: toml::Table = fs::read_to_string(project.path("sources.lock"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let kernel = &lock["debian"]["kernel"];
+    let text = |name: &str| kernel[name].as_str().unwrap();
+    let folder = project.path("cache/portadc/sources").join(text("sha256"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(text("file")), "garbage").unwrap();
+    project.fails(
+        &["kernel", "config", "--offline"],
+        3,
+        &[text("file"), "it has 7 bytes instead of"],
+    );
+}
+
+#[test]
 fn missing_programs_are_listed_at_once() {
     let project = Project::new();
     let output = project

@@ -13,7 +13,9 @@ use model::sources::{BaseSource, SourceSet};
 
 use super::{BuildRequest, packages};
 use crate::engine::{Engine, Key};
-use crate::fetch::{LockedBase, LockedFile, LockedSet, Mirrors, Network, check_base, obtain};
+use crate::fetch::{
+    LockedBase, LockedFile, LockedSet, Mirrors, Network, check_base, failure, is_verification_failure, obtain,
+};
 use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
 use crate::rootfs::{AptSource, DebianBase, Tarball, debian_base};
 
@@ -45,8 +47,7 @@ impl Inputs {
         });
         let (kernel, base) = match (kernel, base) {
             (Ok(kernel), Ok(base)) => (kernel, base),
-            // Whoever reads this should not have to build again to hear of the other.
-            (Err(kernel), Err(base)) => bail!("{kernel:#}\nand also: {base:#}"),
+            (Err(kernel), Err(base)) => return Err(both(&kernel, &base)),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let folder = kernel.folder.file_name().unwrap_or_default().to_string_lossy();
@@ -62,6 +63,13 @@ impl Inputs {
             kernel_key,
         })
     }
+}
+
+/// Two errors as one: whoever reads it should not have to build again to hear of the other. It still is one of verification
+/// if either was.
+fn both(kernel: &anyhow::Error, base: &anyhow::Error) -> anyhow::Error {
+    let unverified = [kernel, base].into_iter().any(is_verification_failure);
+    failure(format!("{kernel:#}\nand also: {base:#}"), unverified)
 }
 
 /// The locked source of a kernel, from the cache or a mirror.
@@ -205,3 +213,26 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
 
 /// The name under which a manifest lists the compiled kernel; its version is what `uname -r` prints.
 pub const KERNEL: &str = "kernel";
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::fetch::VerificationFailed;
+
+    #[test]
+    fn of_two_errors_none_gets_lost() {
+        let changed =
+            || anyhow::Error::from(VerificationFailed("its hash is another".into())).context("the kernel");
+        let (full, down) = (anyhow!("the disk is full"), anyhow!("no connection"));
+        let error = both(&changed(), &full);
+        assert_eq!(
+            error.to_string(),
+            "the kernel: its hash is another\nand also: the disk is full"
+        );
+        assert!(is_verification_failure(&error));
+        assert!(is_verification_failure(&both(&full, &changed())));
+        assert!(!is_verification_failure(&both(&full, &down)));
+    }
+}

@@ -21,11 +21,10 @@ use reqwest::header::CONTENT_RANGE;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::VerificationFailed;
 use super::digest::Sum;
 use super::http::{Http, Trouble, content_length, cut};
 use super::mirror::{Mirrors, shown};
-use super::{Mode, Network};
+use super::{Mode, Network, VerificationFailed, failure};
 use crate::engine::{Engine, Task};
 
 /// A file that is wanted.
@@ -372,11 +371,7 @@ impl Download<'_> {
         if self.absent {
             text.push_str("\nmirrors drop old versions: `portadc update` takes the newest");
         }
-        if self.changed {
-            VerificationFailed(text).into()
-        } else {
-            anyhow!(text)
-        }
+        failure(text, self.changed)
     }
 }
 

@@ -28,7 +28,7 @@ mod update;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 pub use debian::check_base;
 pub use digest::Sha256Sum;
@@ -77,6 +77,15 @@ pub struct VerificationFailed(pub String);
 /// Whether `error` says that something is not what its hash or signature says: programs tell it from other failures.
 pub fn is_verification_failure(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<VerificationFailed>())
+}
+
+/// The error that `text` tells of, as one of verification if it is one.
+pub(crate) fn failure(text: String, unverified: bool) -> anyhow::Error {
+    if unverified {
+        VerificationFailed(text).into()
+    } else {
+        anyhow!(text)
+    }
 }
 
 /// A locked file: its path in the cache, where it is found, or fetched from the first of `mirrors` that has it. Size and
