@@ -78,7 +78,7 @@ pub fn update(
     if network.mode == Mode::Offline {
         bail!("an update asks the mirrors what is newest: it cannot be done offline");
     }
-    let mut lock = Lock::load(root)?;
+    let lock = Lock::load(root)?;
     let old = lock.sets.get(&set.name).cloned();
     if extent == Extent::IfGone
         && let Ok(locked) = lock.find(set)
@@ -97,8 +97,7 @@ pub fn update(
     .set(set, old.as_ref())?;
     let update = Update::of(&set.name, old.as_ref(), &new);
     if old.as_ref() != Some(&new) {
-        lock.sets.insert(set.name.clone(), new);
-        lock.save(root)?;
+        Lock::store(root, &set.name, new)?;
     }
     Ok(update)
 }

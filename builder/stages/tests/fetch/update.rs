@@ -10,7 +10,7 @@ use stages::fetch::{
 
 use crate::keys::{Made, clearsign, key, sign_detached};
 use crate::miniature::{Archive, Files, Project, now, xz};
-use crate::workbench::{content, offline, text};
+use crate::workbench::{content, files, offline, text};
 
 #[test]
 fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
@@ -248,6 +248,26 @@ fn a_lock_that_does_not_fit_is_renewed_or_refused() {
         ))
         .contains("offline")
     );
+}
+
+#[test]
+fn sets_that_are_locked_at_the_same_time_are_all_kept() {
+    let archive = Archive::new();
+    let project = Project::debian(&archive);
+    project.update().unwrap();
+    let root = project.bench.folder.path();
+    let set = project.lock().sets["debian"].clone();
+    std::thread::scope(|scope| {
+        for number in 0..16 {
+            let set = set.clone();
+            scope.spawn(move || Lock::store(root, &format!("set-{number}"), set).unwrap());
+        }
+    });
+    assert_eq!(project.lock().sets.len(), 17);
+    let left = files(root)
+        .into_iter()
+        .filter(|path| path.parent() == Some("".as_ref()));
+    assert_eq!(left.collect::<Vec<_>>(), [std::path::Path::new("sources.lock")]);
 }
 
 #[test]
