@@ -55,6 +55,13 @@ pub struct SourceOptions {
     /// Use what the cache has; never the network
     #[arg(long)]
     pub offline: bool,
+}
+
+/// Which sources may be used
+#[derive(Debug, Args)]
+pub struct LockedSourceOptions {
+    #[command(flatten)]
+    pub from: SourceOptions,
     /// Refuse to build anything that sources.lock does not pin
     #[arg(long)]
     pub locked: bool,
@@ -91,7 +98,7 @@ pub enum Command {
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        sources: SourceOptions,
+        sources: LockedSourceOptions,
     },
     /// Boot a node's image in QEMU; the image is never written to
     Boot {
@@ -147,7 +154,7 @@ pub enum KernelCommand {
         #[arg(long, value_name = "TARBALL")]
         source: Option<PathBuf>,
         #[command(flatten)]
-        sources: SourceOptions,
+        sources: LockedSourceOptions,
     },
 }
 

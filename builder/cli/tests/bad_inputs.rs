@@ -446,6 +446,7 @@ fn usage() {
         &["boot", "red-07", "--timeout", "3"],
         &["schema", "flet"],
         &["-q", "-v", "check"],
+        &["update", "--locked"],
     ] {
         project.fails(arguments, 2, &[]);
     }

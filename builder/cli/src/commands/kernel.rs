@@ -27,7 +27,7 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
     preflight.finish()?;
     let source = match source {
         Some(tarball) => KernelSource::open(tarball)?,
-        None => locked_source(&project, &engine, sources)?,
+        None => locked_source(&project, &engine, &sources.from)?,
     };
     let version = source.version;
     if let Some(series) = series
