@@ -344,6 +344,13 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     let nowhere = Mirrors::listed(Vec::new());
     let path = obtain(&project.bench.engine, base, &nowhere, &offline()).unwrap();
     assert_eq!(fs::read(path).unwrap(), stage3);
+    // And so does the next update.
+    project.update().unwrap();
+    let fetched = project.server.requests();
+    let fetched = fetched
+        .iter()
+        .filter(|request| request.path.ends_with(&format!("autobuilds/{name}")));
+    assert_eq!(fetched.count(), 1);
     let bench = &project.bench;
     for (file, source, bytes) in [
         (&locked.kernel, &project.set.kernel, kernel),
