@@ -8,6 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use testkit::server::{Answer, Server};
+
 /// The project of this repository in a folder of its own.
 struct Project {
     folder: tempfile::TempDir,
@@ -290,6 +292,19 @@ fn sources_and_lock() {
         &["update", "--mirror", "http://127.0.0.1:1/debian"],
         1,
         &["127.0.0.1"],
+    );
+    // A mirror that is named is reached through apt's proxy, as the host's own is.
+    let proxy = Server::start(|_| Answer::status(404));
+    project.write("apt.conf", format!("Acquire::http::Proxy \"{}\";", proxy.url()));
+    let output = project
+        .command(&["update", "--mirror", "http://mirror.invalid/debian"])
+        .env("APT_CONFIG", project.path("apt.conf"))
+        .output()
+        .unwrap();
+    assert_fails(&output, 1, &["mirror.invalid", "the server answered 404"]);
+    assert_eq!(
+        proxy.requests()[0].path,
+        "http://mirror.invalid/debian/dists/trixie/InRelease"
     );
     project.fails(&["update", "--sources", "gentoo"], 1, &["keys/kernel-org.asc"]);
     assert!(!project.path("out/images/red-07.img").exists());
