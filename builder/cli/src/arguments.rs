@@ -85,7 +85,7 @@ pub enum Command {
     Update {
         #[command(flatten)]
         sources: SourceOptions,
-        /// Only where a locked file is no longer on its mirror
+        /// Only where something locked is gone: mirrors no longer have it, and the cache does not
         #[arg(long)]
         if_gone: bool,
     },

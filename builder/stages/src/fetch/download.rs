@@ -48,7 +48,7 @@ pub(super) fn fetch(
     network: &Network,
 ) -> Result<PathBuf> {
     let name = &wanted.name;
-    let folder = engine.cache.root().join("sources").join(wanted.sum.to_string());
+    let folder = wanted.folder(engine);
     let done = folder.join(name);
     match wanted.check(&done) {
         Ok(()) => return Ok(done),
@@ -105,6 +105,11 @@ pub(super) fn fetch(
     Err(download.failed())
 }
 
+/// Whether the cache has the file, byte for byte.
+pub(super) fn is_cached(engine: &Engine, wanted: &Wanted) -> bool {
+    wanted.check(&wanted.folder(engine).join(&wanted.name)).is_ok()
+}
+
 /// What is wrong with a file of the cache.
 enum Flaw {
     Missing,
@@ -113,6 +118,11 @@ enum Flaw {
 }
 
 impl Wanted {
+    /// Its folder in the cache.
+    fn folder(&self, engine: &Engine) -> PathBuf {
+        engine.cache.root().join("sources").join(self.sum.to_string())
+    }
+
     /// Whether `path` is the wanted file, byte for byte.
     fn check(&self, path: &Path) -> Result<(), Flaw> {
         let mut file = File::open(path).map_err(|error| match error.kind() {

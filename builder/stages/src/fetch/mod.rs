@@ -9,6 +9,7 @@
 //! | `openpgp` | which signatures count |
 //! | `index` | signed indexes, from the first mirror that has a valid one |
 //! | `debian`, `kernel_org`, `gentoo`, `release` | what each kind of origin signs, and the newest version in it |
+//! | `presence` | whether mirrors still have what is locked |
 //! | `update` | all of a set, old against new |
 //! | `digest`, `moment` | digests and dates as values |
 
@@ -23,6 +24,7 @@ mod lock;
 mod mirror;
 mod moment;
 mod openpgp;
+mod presence;
 mod release;
 mod update;
 
@@ -91,11 +93,19 @@ pub(crate) fn failure(text: String, unverified: bool) -> anyhow::Error {
 /// A locked file: its path in the cache, where it is found, or fetched from the first of `mirrors` that has it. Size and
 /// SHA-256 were checked in this call, also of one that was in the cache.
 pub fn obtain(engine: &Engine, file: &LockedFile, mirrors: &Mirrors, network: &Network) -> Result<PathBuf> {
-    let wanted = download::Wanted {
+    download::fetch(engine, &wanted(file), mirrors, network)
+}
+
+/// Whether the cache has a locked file, as it must be.
+fn is_cached(engine: &Engine, file: &LockedFile) -> bool {
+    download::is_cached(engine, &wanted(file))
+}
+
+fn wanted(file: &LockedFile) -> download::Wanted {
+    download::Wanted {
         name: file.file.clone(),
         paths: vec![file.path.clone()],
         size: file.size,
         sum: digest::Sum::Sha256(file.sha256),
-    };
-    download::fetch(engine, &wanted, mirrors, network)
+    }
 }

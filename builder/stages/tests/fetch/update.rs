@@ -7,6 +7,7 @@ use sha2::{Digest, Sha512};
 use stages::fetch::{
     Extent, Lock, LockedBase, Mirrors, Network, Sha256Sum, check_base, locked_set, obtain, update,
 };
+use testkit::server::{Answer, Server};
 
 use crate::keys::{Made, clearsign, key, sign_detached};
 use crate::miniature::{Archive, Files, Project, now, xz};
@@ -182,6 +183,83 @@ fn only_what_is_gone_is_resolved_again() {
     let report = project.update_if(Extent::IfGone).unwrap();
     assert!(report.parts[0].is_change());
     assert_ne!(project.lock_text().unwrap(), text);
+}
+
+#[test]
+fn what_cannot_be_asked_for_is_not_gone() {
+    let mut archive = Archive::new();
+    let project = Project::debian(&archive);
+    project.update().unwrap();
+    let text = project.lock_text().unwrap();
+    let if_gone = |mirror: &str| {
+        let update = update(
+            &project.bench.engine,
+            project.bench.folder.path(),
+            &project.set,
+            Some(mirror),
+            &project.bench.network,
+            Extent::IfGone,
+        );
+        assert_eq!(project.lock_text().unwrap(), text);
+        update.unwrap().warnings
+    };
+    // Nobody listens on the port of a server that was stopped.
+    let dead = Server::start(|_| Answer::status(200)).url();
+    let warnings = if_gone(&dead);
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with(
+            "no mirror says whether it still has the locked base, so that stays locked:\n  http://"
+        ),
+        "{warnings:?}"
+    );
+    for status in [403, 405, 503] {
+        let refusing = Server::start(move |_| Answer::status(status));
+        assert_eq!(if_gone(&refusing.url()).len(), 3);
+        // Each is asked once.
+        assert_eq!(refusing.requests().len(), 3);
+    }
+    // As a network does that wants a login first.
+    let liar = Server::start(|request| match request.method.as_str() {
+        "HEAD" => Answer::whole(b"log in"),
+        _ => Answer::status(511),
+    });
+    assert_eq!(if_gone(&liar.url()).len(), 3);
+
+    // What is in the cache is not asked for.
+    let locked = project.lock().sets["debian"].clone();
+    let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
+    for file in locked.files() {
+        obtain(&project.bench.engine, file, &mirrors, &project.bench.network).unwrap();
+    }
+    assert_eq!(if_gone(&dead).len(), 1);
+    archive.kernels = vec![("6.12.110", content(777))];
+    let mut files = archive.files();
+    let state = project.files.lock().unwrap()["dists/trixie/InRelease"].clone();
+    files.insert("dists/trixie/InRelease".into(), state);
+    *project.files.lock().unwrap() = files;
+    assert!(if_gone(&project.server.url()).is_empty());
+}
+
+#[test]
+fn a_mirror_that_cannot_be_reached_has_not_moved_on() {
+    let archive = Archive::new();
+    let project = Project::debian(&archive);
+    project.update().unwrap();
+    let LockedBase::Archive(base) = project.lock().sets["debian"].base.clone() else {
+        panic!()
+    };
+    let broken = Server::start(|_| Answer::status(503));
+    let error = text(check_base(
+        &base,
+        &Mirrors::debian(Some(&broken.url())).unwrap(),
+        &project.bench.network,
+    ));
+    assert!(
+        error.starts_with("no mirror gives the locked state of `trixie` of "),
+        "{error}"
+    );
+    assert!(error.contains("the server answered 503"), "{error}");
 }
 
 #[test]
