@@ -279,7 +279,7 @@ fn sources_and_lock() {
     project.fails(&offline, 1, &["sources.lock"]);
 
     let project = Project::new();
-    project.fails(&offline, 1, &["offline"]);
+    project.fails(&offline, 1, &["the base is not in the cache", "offline"]);
     project.fails(
         &["build", "red-07", "--sources", "gentu"],
         1,

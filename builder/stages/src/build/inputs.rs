@@ -14,10 +14,11 @@ use model::sources::{BaseSource, SourceSet};
 use super::{BuildRequest, packages};
 use crate::engine::{Engine, Key};
 use crate::fetch::{
-    LockedBase, LockedFile, LockedSet, Mirrors, Network, check_base, failure, is_verification_failure, obtain,
+    LockedArchive, LockedBase, LockedFile, LockedSet, Mirrors, Mode, Network, check_base, failure,
+    is_verification_failure, obtain,
 };
 use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
-use crate::rootfs::{AptSource, DebianBase, Tarball, debian_base};
+use crate::rootfs::{AptSource, DebianBase, Tarball};
 
 /// The kernel and the base.
 #[derive(Debug)]
@@ -37,14 +38,32 @@ pub struct Inputs {
 impl Inputs {
     /// Makes kernel and base at the same time, or finds them made.
     pub fn make(engine: &Engine, request: &BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
-        let (kernel, base) = std::thread::scope(|scope| {
-            let kernel = scope.spawn(|| make_kernel(engine, request, locked));
-            let base = make_base(engine, request, &locked.base, time);
-            let kernel = kernel
-                .join()
-                .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
-            (kernel, base)
-        });
+        let archive = locked_archive(request.set, &locked.base)?;
+        let source = AptSource {
+            suite: archive.suite.clone(),
+            in_release_sha256: archive.sha256.to_string(),
+        };
+        let packages = packages(request.project);
+        let base = DebianBase {
+            source: &source,
+            packages: &packages,
+            time,
+        };
+        let (kernel, base) = match base.find(engine)? {
+            Some(tarball) => (make_kernel(engine, request, locked), Ok(tarball)),
+            None => {
+                // Said before, not after, a kernel is compiled.
+                let mirror = base_mirror(request, archive)?;
+                std::thread::scope(|scope| {
+                    let kernel = scope.spawn(|| make_kernel(engine, request, locked));
+                    let base = base.make(engine, &mirror);
+                    let kernel = kernel
+                        .join()
+                        .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
+                    (kernel, base)
+                })
+            }
+        };
         let (kernel, base) = match (kernel, base) {
             (Ok(kernel), Ok(base)) => (kernel, base),
             (Err(kernel), Err(base)) => return Err(both(&kernel, &base)),
@@ -112,8 +131,8 @@ fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
         .collect()
 }
 
-fn make_base(engine: &Engine, request: &BuildRequest, locked: &LockedBase, time: Time) -> Result<Tarball> {
-    let set: &SourceSet = request.set;
+/// The state of the archive that the base is made from.
+fn locked_archive<'a>(set: &SourceSet, locked: &'a LockedBase) -> Result<&'a LockedArchive> {
     let (BaseSource::Archive { .. }, LockedBase::Archive(archive)) = (&set.base, locked) else {
         bail!(
             "the base of source set `{0}` is a stage3, which lacks packages that the overlays need, and installing those \
@@ -121,30 +140,16 @@ fn make_base(engine: &Engine, request: &BuildRequest, locked: &LockedBase, time:
             set.name
         );
     };
-    let mirrors = Mirrors::of_base(&set.base, request.mirror)?;
-    let uri = mirrors
-        .route()?
-        .mirrors
-        .into_iter()
-        .next()
-        .context("apt knows no Debian mirror")?;
-    let sources = [AptSource {
-        uri,
-        suite: archive.suite.clone(),
-        in_release_sha256: archive.sha256.to_string(),
-    }];
-    let packages = packages(request.project);
-    let base = DebianBase {
-        sources: &sources,
-        packages: &packages,
-        time,
-    };
-    debian_base(engine, &base, || {
-        if request.network.mode == crate::fetch::Mode::Offline {
-            bail!("the base is not in the cache, and making it needs a mirror: build once without --offline");
-        }
-        check_base(archive, &mirrors, &request.network).map(drop)
-    })
+    Ok(archive)
+}
+
+/// A mirror that has the locked state of the archive: the one that the base is made from.
+fn base_mirror(request: &BuildRequest, archive: &LockedArchive) -> Result<String> {
+    if request.network.mode == Mode::Offline {
+        bail!("the base is not in the cache, and making it needs a mirror: build once without --offline");
+    }
+    let mirrors = Mirrors::of_base(&request.set.base, request.mirror)?;
+    check_base(archive, &mirrors, &request.network)
 }
 
 /// `Image` and the device trees, by the names that U-Boot asks for.

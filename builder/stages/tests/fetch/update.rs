@@ -274,6 +274,11 @@ fn a_base_is_only_made_from_the_locked_state() {
     let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
     let mirror = check_base(base, &mirrors, &project.bench.network).unwrap();
     assert_eq!(mirror, project.server.url());
+    // The one that has it, not the first.
+    let stale = Server::start(|_| Answer::whole(b"older"));
+    let both = Mirrors::listed(vec![stale.url(), project.server.url()]);
+    let mirror = check_base(base, &both, &project.bench.network).unwrap();
+    assert_eq!(mirror, project.server.url());
     archive.date += 60;
     *project.files.lock().unwrap() = archive.files();
     let error = text(check_base(base, &mirrors, &project.bench.network));
