@@ -41,6 +41,7 @@ impl Inputs {
         let archive = locked_archive(request.set, &locked.base)?;
         let source = AptSource {
             suite: archive.suite.clone(),
+            components: archive.components.clone(),
             in_release_sha256: archive.sha256.to_string(),
         };
         let packages = packages(request.project);

@@ -177,11 +177,14 @@ impl LockedSet {
                     let same = locked.suite == archive.suite
                         && locked.components == archive.components
                         && locked.architecture == *architecture;
-                    let locked_text = format!("{} {}", locked.suite, locked.architecture);
+                    let text = |suite: &str, architecture: &str, components: &[String]| {
+                        format!("{suite} {architecture} ({})", components.join(" "))
+                    };
                     let difference = (!same).then(|| {
                         format!(
-                            "it asks for the base {} {architecture}, locked is {locked_text}",
-                            archive.suite
+                            "it asks for the base {}, locked is {}",
+                            text(&archive.suite, architecture, &archive.components),
+                            text(&locked.suite, &locked.architecture, &locked.components)
                         )
                     });
                     difference.or_else(|| other_signer("base", &archive.signer, &locked.signer))

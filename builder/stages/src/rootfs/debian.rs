@@ -49,6 +49,8 @@ const CLEAN: &str = "cd \"$1\" && \
 pub struct AptSource {
     /// `trixie`.
     pub suite: String,
+    /// `main` and the like, at least one.
+    pub components: Vec<String>,
     /// SHA-256 of the suite's `InRelease` in hexadecimal, from the lock: another one is an error.
     pub in_release_sha256: String,
 }
@@ -139,7 +141,9 @@ impl DebianBase<'_> {
     pub fn make(&self, engine: &Engine, mirror: &str) -> Result<Tarball> {
         check_word(mirror)?;
         let key = self.key()?;
-        let suite = &self.source.suite;
+        let AptSource {
+            suite, components, ..
+        } = self.source;
         let folder = engine.cache.obtain(STAGE, &key, |part| {
             let task = engine.progress.steps("rootfs", 0);
             let mut log = engine.log("rootfs")?;
@@ -149,7 +153,7 @@ impl DebianBase<'_> {
                 .args(self.arguments()?)
                 .arg(suite)
                 .arg(&tarball)
-                .arg(format!("deb {mirror} {suite} main"))
+                .arg(format!("deb {mirror} {suite} {}", components.join(" ")))
                 .run(&mut log, |line| {
                     if let Some(step) = line.strip_prefix("I: ") {
                         task.message(step.to_owned());
@@ -176,6 +180,10 @@ impl DebianBase<'_> {
             .text("mmdebstrap", version.trim())
             .text("suite", &self.source.suite)
             .text("release", &self.source.in_release_sha256);
+        // What every archive has says nothing.
+        if self.source.components != ["main"] {
+            key = key.text("components", &self.source.components.join(" "));
+        }
         for argument in self.arguments()? {
             key = key.text("argument", &argument);
         }
@@ -193,6 +201,9 @@ impl DebianBase<'_> {
             "`{sha256}` is not the SHA-256 of a release"
         );
         check_word(&self.source.suite)?;
+        for component in &self.source.components {
+            check_word(component)?;
+        }
         let mut arguments = vec![
             "--architectures=arm64".to_owned(),
             "--variant=apt".to_owned(),
@@ -244,6 +255,7 @@ mod tests {
     fn source(suite: &str, sha256: &str) -> AptSource {
         AptSource {
             suite: suite.to_owned(),
+            components: vec!["main".to_owned()],
             in_release_sha256: sha256.to_owned(),
         }
     }
@@ -273,6 +285,25 @@ mod tests {
     }
 
     #[test]
+    fn components_count() {
+        let key_with = |components: &[&str]| {
+            let source = AptSource {
+                components: components.iter().map(|name| (*name).to_owned()).collect(),
+                ..source("trixie", RELEASE)
+            };
+            let base = DebianBase {
+                source: &source,
+                packages: &BTreeSet::new(),
+                time: Time::from_seconds(0),
+            };
+            base.key().unwrap()
+        };
+        let main = key_with(&["main"]);
+        assert_ne!(main, key_with(&["main", "contrib"]));
+        assert_ne!(main, key_with(&["contrib"]));
+    }
+
+    #[test]
     fn what_would_say_something_else_to_the_shell_or_to_apt_is_refused() {
         let error = arguments_of(&source("trixie", "$(reboot)"), &[]).unwrap_err();
         assert!(
@@ -286,6 +317,9 @@ mod tests {
                 "{error}"
             );
         }
+        let mut components = source("trixie", RELEASE);
+        components.components.push("contrib non-free".to_owned());
+        assert!(arguments_of(&components, &[]).is_err());
         for bad in ["http://m/debian trusted", "[trusted=yes]"] {
             assert!(check_word(bad).is_err(), "{bad}");
         }

@@ -320,6 +320,18 @@ fn a_lock_that_does_not_fit_is_renewed_or_refused() {
          dists/trixie/InRelease; run `portadc update --sources debian`"
     );
     assert_eq!(find(&project, &online, false).unwrap().kernel.version, "6.1.3");
+
+    let model::sources::BaseSource::Archive { archive, .. } = &mut project.set.base else {
+        panic!()
+    };
+    std::sync::Arc::make_mut(archive)
+        .components
+        .push("contrib".into());
+    let error = text(find(&project, &online, true));
+    assert!(
+        error.contains("it asks for the base trixie arm64 (main contrib), locked is trixie arm64 (main);"),
+        "{error}"
+    );
     assert!(
         text(update(
             &project.bench.engine,
