@@ -285,6 +285,12 @@ fn sources_and_lock() {
         1,
         &["gentu", "gentoo"],
     );
+    // Said before anything of that set is resolved: its lock and keys are missing here, too.
+    project.fails(
+        &["build", "red-07", "--sources", "gentoo"],
+        1,
+        &["the base of source set `gentoo` is a stage3", "--sources debian"],
+    );
     project.fails(&["update", "--offline"], 1, &["offline"]);
     project.fails(&["update", "--mirror", "file:///etc"], 1, &["file:///etc"]);
     // Nobody listens on port 1.

@@ -14,7 +14,7 @@ use model::sources::{BaseSource, SourceSet};
 use super::{BuildRequest, packages};
 use crate::engine::{Engine, Key};
 use crate::fetch::{
-    LockedArchive, LockedBase, LockedFile, LockedSet, Mirrors, Mode, Network, check_base, failure,
+    LOCK, LockedArchive, LockedBase, LockedFile, LockedSet, Mirrors, Mode, Network, check_base, failure,
     is_verification_failure, obtain,
 };
 use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
@@ -38,7 +38,10 @@ pub struct Inputs {
 impl Inputs {
     /// Makes kernel and base at the same time, or finds them made.
     pub fn make(engine: &Engine, request: &BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
-        let archive = locked_archive(request.set, &locked.base)?;
+        check_base_source(request.set)?;
+        let LockedBase::Archive(archive) = &locked.base else {
+            bail!("{LOCK} has no archive to make the base from: run `portadc update`");
+        };
         let source = AptSource {
             suite: archive.suite.clone(),
             components: archive.components.clone(),
@@ -132,16 +135,16 @@ fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
         .collect()
 }
 
-/// The state of the archive that the base is made from.
-fn locked_archive<'a>(set: &SourceSet, locked: &'a LockedBase) -> Result<&'a LockedArchive> {
-    let (BaseSource::Archive { .. }, LockedBase::Archive(archive)) = (&set.base, locked) else {
-        bail!(
+/// Refuses a set of whose base no card can be built.
+pub fn check_base_source(set: &SourceSet) -> Result<()> {
+    match set.base {
+        BaseSource::Archive { .. } => Ok(()),
+        BaseSource::Stage3 { .. } => bail!(
             "the base of source set `{0}` is a stage3, which lacks packages that the overlays need, and installing those \
              is not supported yet: the kernel and U-Boot of `{0}` can be fetched, cards are built with `--sources debian`",
             set.name
-        );
-    };
-    Ok(archive)
+        ),
+    }
 }
 
 /// A mirror that has the locked state of the archive: the one that the base is made from.
