@@ -267,6 +267,13 @@ fn kernel() {
         1,
         &["linux.tar.xz"],
     );
+    // Another series is not fetched to say that it is another.
+    let project = Project::new();
+    project.fails(
+        &["kernel", "config", "--series", "6.99", "--offline"],
+        1,
+        &["sources.lock", "6.99", "--source FILE"],
+    );
 }
 
 #[test]
@@ -468,6 +475,7 @@ fn usage() {
         &["schema", "flet"],
         &["-q", "-v", "check"],
         &["update", "--locked"],
+        &["kernel", "config", "--series", "new"],
     ] {
         project.fails(arguments, 2, &[]);
     }

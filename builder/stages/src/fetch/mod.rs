@@ -39,7 +39,7 @@ pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};
-pub use update::{Change, Extent, Update, locked_set, update};
+pub use update::{Change, Extent, Update, kernel_of_series, locked_set, update};
 
 use crate::engine::Engine;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use model::sources::{BaseSource, Source, SourceSet};
+use model::sources::{BaseSource, Series, Source, SourceSet};
 
 use super::debian::Release;
 use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet};
@@ -69,6 +69,41 @@ pub fn locked_set(
     }
 }
 
+/// The kernel of `set` that is of `series`: the locked one, or else the newest that the set's origin has, which does not get
+/// into the lock. With `locked` or without a network only the locked one will do.
+pub fn kernel_of_series(
+    engine: &Engine,
+    root: &Path,
+    set: &SourceSet,
+    series: &Series,
+    mirror: Option<&str>,
+    network: &Network,
+    locked: bool,
+) -> Result<LockedFile> {
+    let lock = Lock::load(root)?;
+    if let Ok(locked) = lock.find(set)
+        && series.holds(&locked.kernel.version)
+    {
+        return Ok(locked.kernel.clone());
+    }
+    let absent = |place: &str| {
+        format!(
+            "{place} has no kernel of the series {series} for the source set `{}`: name a tarball of it with `--source FILE`",
+            set.name
+        )
+    };
+    if locked || network.mode == Mode::Offline {
+        bail!("{}, or look for one without --offline and --locked", absent(LOCK));
+    }
+    let source = set
+        .kernel
+        .of_series(series)
+        .with_context(|| absent("sources.toml"))?;
+    Resolver::new(engine, root, mirror, network)
+        .file(&source)
+        .with_context(|| absent("the mirror"))
+}
+
 /// Resolves `set` and writes it into `sources.lock` in the project's folder `root`. Other sets stay as they are locked.
 pub fn update(
     engine: &Engine,
@@ -92,15 +127,7 @@ pub fn update(
             ..Update::of(&set.name, Some(locked), locked)
         });
     }
-    let new = Resolver {
-        engine,
-        root,
-        mirror,
-        network,
-        now: SystemTime::now(),
-        release: None,
-    }
-    .set(set, old.as_ref())?;
+    let new = Resolver::new(engine, root, mirror, network).set(set, old.as_ref())?;
     let update = Update::of(&set.name, old.as_ref(), &new);
     if old.as_ref() != Some(&new) {
         Lock::store(root, &set.name, new)?;
@@ -162,7 +189,18 @@ struct Resolver<'a> {
     release: Option<Release>,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    fn new(engine: &'a Engine, root: &'a Path, mirror: Option<&'a str>, network: &'a Network) -> Self {
+        Self {
+            engine,
+            root,
+            mirror,
+            network,
+            now: SystemTime::now(),
+            release: None,
+        }
+    }
+
     fn set(&mut self, set: &SourceSet, old: Option<&LockedSet>) -> Result<LockedSet> {
         let kernel = self.file(&set.kernel).context("cannot resolve the kernel")?;
         let u_boot = self.file(&set.u_boot).context("cannot resolve U-Boot")?;

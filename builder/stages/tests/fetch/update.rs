@@ -3,15 +3,14 @@
 use std::fs;
 
 use formats::digest::hex;
+use model::sources::Series;
 use sha2::{Digest, Sha512};
-use stages::fetch::{
-    Extent, Lock, LockedBase, Mirrors, Network, Sha256Sum, check_base, locked_set, obtain, update,
-};
+use stages::fetch::{Extent, LockedBase, Mirrors, Sha256Sum, check_base, kernel_of_series, obtain, update};
 use testkit::server::{Answer, Server};
 
 use crate::keys::{Made, clearsign, key, sign_detached};
 use crate::miniature::{Archive, Files, Project, now, xz};
-use crate::workbench::{content, files, offline, text};
+use crate::workbench::{content, offline, text};
 
 #[test]
 fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
@@ -287,116 +286,12 @@ fn a_base_is_only_made_from_the_locked_state() {
 }
 
 #[test]
-fn a_lock_that_does_not_fit_is_renewed_or_refused() {
-    let archive = Archive::new();
-    let mut project = Project::debian(&archive);
-    let (root, url) = (project.bench.folder.path().to_owned(), project.server.url());
-    let find = |project: &Project, network: &Network, locked| {
-        locked_set(
-            &project.bench.engine,
-            &root,
-            &project.set,
-            Some(&url),
-            network,
-            locked,
-        )
-    };
-    let online = project.bench.network.clone();
-    let expected =
-        "sources.lock does not have the source set `debian`: run `portadc update --sources debian`";
-    assert_eq!(text(find(&project, &online, true)), expected);
-    assert_eq!(text(find(&project, &offline(), false)), expected);
-    assert_eq!(find(&project, &online, false).unwrap().kernel.version, "6.12.107");
-    find(&project, &offline(), true).unwrap();
-
-    let model::sources::Source::Archive { series, .. } = &mut project.set.kernel else {
-        panic!()
-    };
-    *series = model::sources::Series::parse("6.1").unwrap();
-    let error = text(find(&project, &online, true));
-    assert_eq!(
-        error,
-        "sources.lock is older than sources.toml: it asks for the kernel series 6.1 from trixie, locked is 6.12.107 from \
-         dists/trixie/InRelease; run `portadc update --sources debian`"
-    );
-    assert_eq!(find(&project, &online, false).unwrap().kernel.version, "6.1.3");
-
-    let model::sources::BaseSource::Archive { archive, .. } = &mut project.set.base else {
-        panic!()
-    };
-    std::sync::Arc::make_mut(archive)
-        .components
-        .push("contrib".into());
-    let error = text(find(&project, &online, true));
-    assert!(
-        error.contains("it asks for the base trixie arm64 (main contrib), locked is trixie arm64 (main);"),
-        "{error}"
-    );
-    assert!(
-        text(update(
-            &project.bench.engine,
-            &root,
-            &project.set,
-            None,
-            &offline(),
-            Extent::All
-        ))
-        .contains("offline")
-    );
-}
-
-#[test]
-fn sets_that_are_locked_at_the_same_time_are_all_kept() {
-    let archive = Archive::new();
-    let project = Project::debian(&archive);
-    project.update().unwrap();
-    let root = project.bench.folder.path();
-    let set = project.lock().sets["debian"].clone();
-    std::thread::scope(|scope| {
-        for number in 0..16 {
-            let set = set.clone();
-            scope.spawn(move || Lock::store(root, &format!("set-{number}"), set).unwrap());
-        }
-    });
-    assert_eq!(project.lock().sets.len(), 17);
-    let left = files(root)
-        .into_iter()
-        .filter(|path| path.parent() == Some("".as_ref()));
-    assert_eq!(left.collect::<Vec<_>>(), [std::path::Path::new("sources.lock")]);
-}
-
-#[test]
-fn a_lock_changed_by_hand_is_refused() {
-    let archive = Archive::new();
-    let project = Project::debian(&archive);
-    project.update().unwrap();
-    let root = project.bench.folder.path();
-    let good = project.lock_text().unwrap();
-    for (old, new, expected) in [
-        ("file = \"linux_6", "file = \"../linux_6", "is no name of a file"),
-        ("path = \"pool/", "path = \"../pool/", "is no path below a mirror"),
-        (
-            "path = \"pool/",
-            "path = \"http://elsewhere/pool/",
-            "is no path below a mirror",
-        ),
-        ("sha256 = \"", "sha256 = \"f", "is no SHA-256"),
-        ("size = ", "sise = ", "unknown field `sise`"),
-    ] {
-        assert!(good.contains(old), "{old}");
-        fs::write(root.join("sources.lock"), good.replacen(old, new, 1)).unwrap();
-        let error = text(Lock::load(root));
-        assert!(error.contains(expected), "{expected}: {error}");
-    }
-}
-
-#[test]
 fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     let signer = key("upstream", 50);
     let (kernel, u_boot, stage3) = (content(4_000), content(3_000), content(6_000));
     let old = Sha256Sum::of(b"old");
     let sums = format!(
-        "{old}  linux-6.18.9.tar.xz\n{}  linux-6.18.53.tar.xz\n{old}  linux-6.18.53.tar.gz\n",
+        "{old}  linux-6.18.9.tar.xz\n{old}  linux-6.17.9.tar.xz\n{}  linux-6.18.53.tar.xz\n{old}  linux-6.18.53.tar.gz\n",
         Sha256Sum::of(&kernel)
     );
     let name = "20260920T170000Z/stage3-arm64-systemd-20260920T170000Z.tar.xz";
@@ -415,6 +310,7 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     let files = Files::from([
         ("v6.x/sha256sums.asc".into(), sign(&sums)),
         ("v6.x/linux-6.18.53.tar.xz".into(), kernel.clone()),
+        ("v6.x/linux-6.17.9.tar.xz".into(), content(400)),
         ("u-boot/u-boot-2025.01.tar.bz2".into(), u_boot.clone()),
         (
             "u-boot/u-boot-2025.01.tar.bz2.sig".into(),
@@ -434,6 +330,16 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     };
     assert_eq!(base.sha256, Sha256Sum::of(&stage3));
     assert!(!project.lock_text().unwrap().contains("127.0.0.1"));
+    let other = kernel_of_series(
+        &project.bench.engine,
+        project.bench.folder.path(),
+        &project.set,
+        &Series::parse("6.17").unwrap(),
+        None,
+        &project.bench.network,
+        false,
+    );
+    assert_eq!(other.unwrap().version, "6.17.9");
 
     // The stage3 was fetched to be hashed; builds find it where they look.
     let nowhere = Mirrors::listed(Vec::new());
