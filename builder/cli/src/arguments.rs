@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::sources::Series;
 
 /// Ready-to-flash microSD images for a portable datacenter
 #[derive(Debug, Parser)]
@@ -55,6 +56,13 @@ pub struct SourceOptions {
     /// Use what the cache has; never the network
     #[arg(long)]
     pub offline: bool,
+}
+
+/// Which sources may be used
+#[derive(Debug, Args)]
+pub struct LockedSourceOptions {
+    #[command(flatten)]
+    pub from: SourceOptions,
     /// Refuse to build anything that sources.lock does not pin
     #[arg(long)]
     pub locked: bool,
@@ -78,7 +86,7 @@ pub enum Command {
     Update {
         #[command(flatten)]
         sources: SourceOptions,
-        /// Only where a locked file is no longer on its mirror
+        /// Only where something locked is gone: mirrors no longer have it, and the cache does not
         #[arg(long)]
         if_gone: bool,
     },
@@ -91,7 +99,7 @@ pub enum Command {
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        sources: SourceOptions,
+        sources: LockedSourceOptions,
     },
     /// Boot a node's image in QEMU; the image is never written to
     Boot {
@@ -140,14 +148,14 @@ pub enum Command {
 pub enum KernelCommand {
     /// Configure a kernel and compare every requested symbol with the result; compile nothing
     Config {
-        /// Series, as 6.12 [default: the one of the source set]
-        #[arg(long, value_name = "SERIES")]
-        series: Option<String>,
+        /// Series, as 6.12, whose newest version the source set's origin has [default: the locked version]
+        #[arg(long, value_name = "SERIES", value_parser = series)]
+        series: Option<Series>,
         /// The kernel's source tarball [default: the locked one, fetched]
         #[arg(long, value_name = "TARBALL")]
         source: Option<PathBuf>,
         #[command(flatten)]
-        sources: SourceOptions,
+        sources: LockedSourceOptions,
     },
 }
 
@@ -173,6 +181,10 @@ pub struct VolumeArguments {
     /// One copy of the metadata, or two
     #[arg(long, value_enum, default_value_t = Metadata::Dup)]
     pub metadata: Metadata,
+}
+
+fn series(text: &str) -> Result<Series, String> {
+    Series::parse(text).ok_or_else(|| "a series is numbers with dots between them, such as 6.12".into())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

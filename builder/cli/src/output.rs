@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use model::finding::{Findings, Renderer};
+use stages::fetch::is_verification_failure;
 
 /// The exit code of a command that failed.
 const FAILED: u8 = 1;
@@ -63,10 +64,12 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         return FAILED.into();
     }
     eprintln!("error: {error:#}");
-    error
-        .downcast_ref::<Coded>()
-        .map_or(FAILED, |coded| coded.code)
-        .into()
+    match error.downcast_ref::<Coded>() {
+        Some(coded) => coded.code,
+        None if is_verification_failure(error) => VERIFICATION_FAILED,
+        None => FAILED,
+    }
+    .into()
 }
 
 /// Colours on a terminal, unless the user does not want any (`NO_COLOR`).

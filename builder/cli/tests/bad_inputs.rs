@@ -8,6 +8,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use testkit::server::{Answer, Server};
+
 /// The project of this repository in a folder of its own.
 struct Project {
     folder: tempfile::TempDir,
@@ -265,6 +267,13 @@ fn kernel() {
         1,
         &["linux.tar.xz"],
     );
+    // Another series is not fetched to say that it is another.
+    let project = Project::new();
+    project.fails(
+        &["kernel", "config", "--series", "6.99", "--offline"],
+        1,
+        &["sources.lock", "6.99", "--source FILE"],
+    );
 }
 
 #[test]
@@ -277,11 +286,17 @@ fn sources_and_lock() {
     project.fails(&offline, 1, &["sources.lock"]);
 
     let project = Project::new();
-    project.fails(&offline, 1, &["offline"]);
+    project.fails(&offline, 1, &["the base is not in the cache", "offline"]);
     project.fails(
         &["build", "red-07", "--sources", "gentu"],
         1,
         &["gentu", "gentoo"],
+    );
+    // Said before anything of that set is resolved: its lock and keys are missing here, too.
+    project.fails(
+        &["build", "red-07", "--sources", "gentoo"],
+        1,
+        &["the base of source set `gentoo` is a stage3", "--sources debian"],
     );
     project.fails(&["update", "--offline"], 1, &["offline"]);
     project.fails(&["update", "--mirror", "file:///etc"], 1, &["file:///etc"]);
@@ -291,11 +306,43 @@ fn sources_and_lock() {
         1,
         &["127.0.0.1"],
     );
+    // A mirror that is named is reached through apt's proxy, as the host's own is.
+    let proxy = Server::start(|_| Answer::status(404));
+    project.write("apt.conf", format!("Acquire::http::Proxy \"{}\";", proxy.url()));
+    let output = project
+        .command(&["update", "--mirror", "http://mirror.invalid/debian"])
+        .env("APT_CONFIG", project.path("apt.conf"))
+        .output()
+        .unwrap();
+    assert_fails(&output, 1, &["mirror.invalid", "the server answered 404"]);
+    assert_eq!(
+        proxy.requests()[0].path,
+        "http://mirror.invalid/debian/dists/trixie/InRelease"
+    );
     project.fails(&["update", "--sources", "gentoo"], 1, &["keys/kernel-org.asc"]);
     assert!(!project.path("out/images/red-07.img").exists());
 
     project.edit("sources.toml", "default = \"debian\"", "default = \"devuan\"");
     project.finds(&["devuan"]);
+}
+
+#[test]
+fn what_is_not_as_its_hash_says_has_an_exit_code_of_its_own() {
+    let project = Project::new();
+    let lock: toml::Table = fs::read_to_string(project.path("sources.lock"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let kernel = &lock["debian"]["kernel"];
+    let text = |name: &str| kernel[name].as_str().unwrap();
+    let folder = project.path("cache/portadc/sources").join(text("sha256"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(text("file")), "garbage").unwrap();
+    project.fails(
+        &["kernel", "config", "--offline"],
+        3,
+        &[text("file"), "it has 7 bytes instead of"],
+    );
 }
 
 #[test]
@@ -427,6 +474,8 @@ fn usage() {
         &["boot", "red-07", "--timeout", "3"],
         &["schema", "flet"],
         &["-q", "-v", "check"],
+        &["update", "--locked"],
+        &["kernel", "config", "--series", "new"],
     ] {
         project.fails(arguments, 2, &[]);
     }

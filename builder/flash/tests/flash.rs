@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use flash::device::DeviceError;
 use flash::image::ImageError;
 use flash::{FlashError, MissingFirmware, Report, Request, Step};
+use formats::digest::hex;
 use formats::manifest::{FORMAT, Firmware, Image, Manifest, Partition, Table, TableKind};
 use formats::units::{Bytes, Lba};
 use sha2::{Digest, Sha256};
@@ -34,13 +35,6 @@ fn noise(seed: u64, length: u64) -> Vec<u8> {
     })
     .take(length as usize)
     .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 impl Bench {
@@ -104,7 +98,7 @@ impl Bench {
                 file: "red-07.img".to_owned(),
                 size: Bytes(12 * MIB),
                 mapped,
-                sha256: hex(&self.bytes),
+                sha256: hex(&Sha256::digest(&self.bytes)),
             },
         };
         fs::write(self.manifest(), serde_json::to_vec(&manifest).unwrap()).unwrap();

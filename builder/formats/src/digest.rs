@@ -13,6 +13,6 @@ pub fn update_zeros(hash: &mut Sha256, mut count: u64) {
 }
 
 /// A digest in hexadecimal, lower case.
-pub fn hex(digest: &[u8; 32]) -> String {
+pub fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,6 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`units`] | sizes, sectors and times as types |
+//! | [`calendar`] | dates and days |
 //! | [`ids`] | identifiers derived from names instead of drawn at random |
 //! | [`digest`] | SHA-256 of what has holes, and as text |
 //! | [`blob`] | bytes that stay where they are until an image is written |
@@ -17,6 +18,7 @@
 
 pub mod blob;
 pub mod btrfs;
+pub mod calendar;
 pub mod digest;
 pub mod fat;
 pub mod gpt;

@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use formats::btrfs::{Figures, Profile, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out};
+use formats::digest::hex;
 use formats::ids;
 use formats::layer::{Compression, Devices, Index, Inline, Limits, Packing, TarOptions, from_tar};
 use formats::tree::{Share, Tree};
@@ -185,8 +186,7 @@ fn newest(index: &Index) -> Time {
 fn identity(index: &Index, request: &VolumeRequest) -> String {
     // The index has the checksums of all data.
     let digest = Sha256::digest(index.to_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{hex} {}", request.label)
+    format!("{} {}", hex(&digest), request.label)
 }
 
 fn spec(request: &VolumeRequest, time: Time, identity: &str) -> VolumeSpec {

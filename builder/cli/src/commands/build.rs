@@ -9,12 +9,12 @@ use serde_json::json;
 use stages::build::{BuildReport, BuildRequest, build};
 
 use super::network;
-use crate::arguments::{Common, SourceOptions};
+use crate::arguments::{Common, LockedSourceOptions};
 use crate::output::{print, print_json, table};
 use crate::workplace;
 
 /// Builds the images of `nodes`, or of every node where none is named, and lists them.
-pub fn run(common: &Common, nodes: &[String], sources: &SourceOptions) -> Result<()> {
+pub fn run(common: &Common, nodes: &[String], sources: &LockedSourceOptions) -> Result<()> {
     let started = Instant::now();
     let folder = workplace::project_folder(common)?;
     let project = workplace::checked_project(&folder)?;
@@ -29,7 +29,7 @@ pub fn run(common: &Common, nodes: &[String], sources: &SourceOptions) -> Result
     };
     let set = project
         .sources
-        .set(sources.sources.as_deref())
+        .set(sources.from.sources.as_deref())
         .map_err(Findings::from)?;
     let engine = workplace::engine(common, &folder)?;
     let report = build(
@@ -38,8 +38,8 @@ pub fn run(common: &Common, nodes: &[String], sources: &SourceOptions) -> Result
             project: &project,
             nodes: chosen,
             set,
-            mirror: sources.mirror.as_deref(),
-            network: network(sources),
+            mirror: sources.from.mirror.as_deref(),
+            network: network(&sources.from),
             locked: sources.locked,
             images: workplace::output_folder(common, &folder).join("images"),
         },

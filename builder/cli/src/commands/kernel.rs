@@ -3,12 +3,13 @@
 use anyhow::{Result, bail};
 use model::finding::Findings;
 use model::project::Project;
+use model::sources::Series;
 use serde_json::json;
-use stages::fetch::{Lock, Mirrors};
+use stages::fetch::{Lock, Mirrors, kernel_of_series};
 use stages::kernel::{KernelSource, configure, programs_to_configure};
 
 use super::network;
-use crate::arguments::{Common, KernelCommand, SourceOptions};
+use crate::arguments::{Common, KernelCommand, LockedSourceOptions};
 use crate::output::{print, print_json};
 use crate::workplace;
 
@@ -27,17 +28,13 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
     preflight.finish()?;
     let source = match source {
         Some(tarball) => KernelSource::open(tarball)?,
-        None => locked_source(&project, &engine, sources)?,
+        None => fetched_source(&project, &engine, series.as_ref(), sources)?,
     };
     let version = source.version;
     if let Some(series) = series
-        && !version.to_string().starts_with(&format!("{series}."))
-        && version.to_string() != *series
+        && !series.holds(&version.to_string())
     {
-        bail!(
-            "the source is linux {version}, not of series {series}: name a tarball of that series with --source, or \
-             set the series in sources.toml and run `portadc update`"
-        );
+        bail!("the source is linux {version}, not of the series {series}");
     }
     let configured = configure(&engine, &project.kernel, &source)?;
     if common.json {
@@ -57,18 +54,25 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
     ))
 }
 
-/// The locked source of a set, from the cache or a mirror.
-fn locked_source(
+/// The source of a set: the locked one, or one of the series that was asked for; from the cache or a mirror.
+fn fetched_source(
     project: &Project,
     engine: &stages::engine::Engine,
-    options: &SourceOptions,
+    series: Option<&Series>,
+    options: &LockedSourceOptions,
 ) -> Result<KernelSource> {
     let set = project
         .sources
-        .set(options.sources.as_deref())
+        .set(options.from.sources.as_deref())
         .map_err(Findings::from)?;
-    let lock = Lock::load(&project.root)?;
-    let locked = &lock.find(set)?.kernel;
-    let mirrors = Mirrors::of(&set.kernel, options.mirror.as_deref())?;
-    stages::build::kernel_source(engine, locked, &mirrors, &network(options))
+    let mirror = options.from.mirror.as_deref();
+    let network = network(&options.from);
+    let kernel = match series {
+        Some(series) => {
+            let locked = options.locked;
+            kernel_of_series(engine, &project.root, set, series, mirror, &network, locked)?
+        }
+        None => Lock::load(&project.root)?.find(set)?.kernel.clone(),
+    };
+    stages::build::kernel_source(engine, &kernel, &Mirrors::of(&set.kernel, mirror)?, &network)
 }

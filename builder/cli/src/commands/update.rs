@@ -32,11 +32,13 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
             .iter()
             .map(|part| json!({ "part": part.part, "old": part.old, "new": part.new }))
             .collect();
-        return print_json(&json!({ "set": update.set, "parts": parts }));
+        return print_json(&json!({ "set": update.set, "parts": parts, "warnings": update.warnings }));
     }
-    if common.quiet {
-        Ok(())
-    } else {
-        print(&format!("{update}\n"))
+    if !common.quiet {
+        print(&format!("{update}\n"))?;
     }
+    for warning in &update.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(())
 }

@@ -149,7 +149,7 @@ impl Check<'_> {
         };
         let base = match written.base.into_inner() {
             BaseToml::Archive(source) => {
-                let architecture = self.word(&source.architecture, "architecture");
+                let architecture = self.architecture(&source.architecture);
                 let archive = self.need_archive(&archive, base_span);
                 (|| {
                     Some(BaseSource::Archive {
@@ -259,6 +259,19 @@ impl Check<'_> {
             );
         }
         series
+    }
+
+    /// Debian's name of the one architecture that kernels and bases are made for.
+    fn architecture(&mut self, written: &Spanned<String>) -> Option<String> {
+        if written.get_ref() == "arm64" {
+            return Some(written.get_ref().clone());
+        }
+        self.found(
+            written.span(),
+            format!("`{}` is no architecture that a node can have", written.get_ref()),
+            "every node is arm64: write that",
+        );
+        None
     }
 
     /// A name that becomes part of a path or URL.

@@ -75,6 +75,18 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The same in another series; `None` for a release, which is one version.
+    pub fn of_series(&self, series: &Series) -> Option<Self> {
+        let mut other = self.clone();
+        match &mut other {
+            Self::Archive { series: own, .. } | Self::KernelOrg { series: own, .. } => *own = series.clone(),
+            Self::Release { .. } => return None,
+        }
+        Some(other)
+    }
+}
+
 /// Where a userland comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseSource {

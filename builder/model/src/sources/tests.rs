@@ -84,6 +84,11 @@ fn each_rule_has_its_finding() {
             "components = []",
             "the archive has no components",
         ),
+        (
+            "\"arm64\"",
+            "\"amd64\"",
+            "`amd64` is no architecture that a node can have",
+        ),
         ("\"6.12\"", "\"6.x\"", "`6.x` is no version"),
         ("\"linux\"", "\"a/b\"", "`a/b` is no name of a source package"),
         (

@@ -13,9 +13,12 @@ use model::sources::{BaseSource, SourceSet};
 
 use super::{BuildRequest, packages};
 use crate::engine::{Engine, Key};
-use crate::fetch::{LockedBase, LockedFile, LockedSet, Mirrors, Network, check_base, obtain};
+use crate::fetch::{
+    LOCK, LockedArchive, LockedBase, LockedFile, LockedSet, Mirrors, Mode, Network, check_base, failure,
+    is_verification_failure, obtain,
+};
 use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
-use crate::rootfs::{AptSource, DebianBase, Tarball, debian_base};
+use crate::rootfs::{AptSource, DebianBase, Tarball};
 
 /// The kernel and the base.
 #[derive(Debug)]
@@ -35,18 +38,39 @@ pub struct Inputs {
 impl Inputs {
     /// Makes kernel and base at the same time, or finds them made.
     pub fn make(engine: &Engine, request: &BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
-        let (kernel, base) = std::thread::scope(|scope| {
-            let kernel = scope.spawn(|| make_kernel(engine, request, locked));
-            let base = make_base(engine, request, &locked.base, time);
-            let kernel = kernel
-                .join()
-                .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
-            (kernel, base)
-        });
+        check_base_source(request.set)?;
+        let LockedBase::Archive(archive) = &locked.base else {
+            bail!("{LOCK} has no archive to make the base from: run `portadc update`");
+        };
+        let source = AptSource {
+            suite: archive.suite.clone(),
+            components: archive.components.clone(),
+            in_release_sha256: archive.sha256.to_string(),
+        };
+        let packages = packages(request.project);
+        let base = DebianBase {
+            source: &source,
+            packages: &packages,
+            time,
+        };
+        let (kernel, base) = match base.find(engine)? {
+            Some(tarball) => (make_kernel(engine, request, locked), Ok(tarball)),
+            None => {
+                // Said before, not after, a kernel is compiled.
+                let mirror = base_mirror(request, archive)?;
+                std::thread::scope(|scope| {
+                    let kernel = scope.spawn(|| make_kernel(engine, request, locked));
+                    let base = base.make(engine, &mirror);
+                    let kernel = kernel
+                        .join()
+                        .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
+                    (kernel, base)
+                })
+            }
+        };
         let (kernel, base) = match (kernel, base) {
             (Ok(kernel), Ok(base)) => (kernel, base),
-            // Whoever reads this should not have to build again to hear of the other.
-            (Err(kernel), Err(base)) => bail!("{kernel:#}\nand also: {base:#}"),
+            (Err(kernel), Err(base)) => return Err(both(&kernel, &base)),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let folder = kernel.folder.file_name().unwrap_or_default().to_string_lossy();
@@ -62,6 +86,13 @@ impl Inputs {
             kernel_key,
         })
     }
+}
+
+/// Two errors as one: whoever reads it should not have to build again to hear of the other. It still is one of verification
+/// if either was.
+fn both(kernel: &anyhow::Error, base: &anyhow::Error) -> anyhow::Error {
+    let unverified = [kernel, base].into_iter().any(is_verification_failure);
+    failure(format!("{kernel:#}\nand also: {base:#}"), unverified)
 }
 
 /// The locked source of a kernel, from the cache or a mirror.
@@ -104,39 +135,25 @@ fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
         .collect()
 }
 
-fn make_base(engine: &Engine, request: &BuildRequest, locked: &LockedBase, time: Time) -> Result<Tarball> {
-    let set: &SourceSet = request.set;
-    let (BaseSource::Archive { .. }, LockedBase::Archive(archive)) = (&set.base, locked) else {
-        bail!(
+/// Refuses a set of whose base no card can be built.
+pub fn check_base_source(set: &SourceSet) -> Result<()> {
+    match set.base {
+        BaseSource::Archive { .. } => Ok(()),
+        BaseSource::Stage3 { .. } => bail!(
             "the base of source set `{0}` is a stage3, which lacks packages that the overlays need, and installing those \
              is not supported yet: the kernel and U-Boot of `{0}` can be fetched, cards are built with `--sources debian`",
             set.name
-        );
-    };
-    let mirrors = Mirrors::of_base(&set.base, request.mirror)?;
-    let uri = mirrors
-        .route()?
-        .mirrors
-        .into_iter()
-        .next()
-        .context("apt knows no Debian mirror")?;
-    let sources = [AptSource {
-        uri,
-        suite: archive.suite.clone(),
-        in_release_sha256: archive.sha256.to_string(),
-    }];
-    let packages = packages(request.project);
-    let base = DebianBase {
-        sources: &sources,
-        packages: &packages,
-        time,
-    };
-    debian_base(engine, &base, || {
-        if request.network.mode == crate::fetch::Mode::Offline {
-            bail!("the base is not in the cache, and making it needs a mirror: build once without --offline");
-        }
-        check_base(archive, &mirrors, &request.network).map(drop)
-    })
+        ),
+    }
+}
+
+/// A mirror that has the locked state of the archive: the one that the base is made from.
+fn base_mirror(request: &BuildRequest, archive: &LockedArchive) -> Result<String> {
+    if request.network.mode == Mode::Offline {
+        bail!("the base is not in the cache, and making it needs a mirror: build once without --offline");
+    }
+    let mirrors = Mirrors::of_base(&request.set.base, request.mirror)?;
+    check_base(archive, &mirrors, &request.network)
 }
 
 /// `Image` and the device trees, by the names that U-Boot asks for.
@@ -205,3 +222,26 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
 
 /// The name under which a manifest lists the compiled kernel; its version is what `uname -r` prints.
 pub const KERNEL: &str = "kernel";
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::fetch::VerificationFailed;
+
+    #[test]
+    fn of_two_errors_none_gets_lost() {
+        let changed =
+            || anyhow::Error::from(VerificationFailed("its hash is another".into())).context("the kernel");
+        let (full, down) = (anyhow!("the disk is full"), anyhow!("no connection"));
+        let error = both(&changed(), &full);
+        assert_eq!(
+            error.to_string(),
+            "the kernel: its hash is another\nand also: the disk is full"
+        );
+        assert!(is_verification_failure(&error));
+        assert!(is_verification_failure(&both(&full, &changed())));
+        assert!(!is_verification_failure(&both(&full, &down)));
+    }
+}

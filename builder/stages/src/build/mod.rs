@@ -38,7 +38,7 @@ pub use state::{ImageFiles, ImageState};
 
 use card::CardMaker;
 use folder::ImageFolder;
-use inputs::Inputs;
+use inputs::{Inputs, check_base_source};
 
 /// Disk space that one image may take; more than any has been seen to.
 const IMAGE_SPACE: Bytes = Bytes::mib(320);
@@ -212,6 +212,7 @@ fn for_each_kind(
 
 /// Everything that the machine lacks for this build, at once.
 fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
+    check_base_source(request.set)?;
     let mut preflight = Preflight::default();
     preflight.programs(kernel::programs(&request.project.kernel));
     debian_requirements(&mut preflight);

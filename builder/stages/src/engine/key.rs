@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use formats::digest::hex;
 use sha2::{Digest, Sha256};
 
 /// The name of an output: equal for equal inputs.
@@ -61,12 +62,7 @@ impl KeyBuilder {
 
     /// The key.
     pub fn finish(self) -> Key {
-        Key(self
-            .0
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Key(hex(&self.0.finalize()))
     }
 }
 

@@ -6,10 +6,12 @@ use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
 use rustix::fs::statvfs;
 
+use super::tool::search_path;
+
 /// Something a build needs from the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement {
-    /// The program, as found through `PATH`, or an absolute path of a file.
+    /// The program, as a [`Tool`](super::Tool) finds it, or an absolute path of a file.
     pub program: String,
     /// The Debian package that brings it.
     pub package: String,
@@ -40,10 +42,7 @@ impl Requirement {
         if program.is_absolute() {
             return program.exists();
         }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            // Debian keeps mkfs and the like where a user's PATH may not look, but a build finds them.
-            .any(|folder| folder.join(program).is_file())
+        std::env::split_paths(&search_path()).any(|folder| folder.join(program).is_file())
     }
 }
 

@@ -14,6 +14,16 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 
 use super::Log;
 
+/// `PATH`, and behind it the folders where Debian keeps mkfs and the like, which a user's `PATH` lacks.
+pub(super) fn search_path() -> OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push("/usr/sbin:/sbin");
+    path
+}
+
 /// A program and how to call it.
 #[derive(Debug, Clone)]
 pub struct Tool {
@@ -149,12 +159,13 @@ impl Tool {
         let mut command = Command::new(&self.program);
         end_with_us(&mut command);
         if !self.inherits {
-            let kept = ["PATH", "HOME", "TMPDIR"].map(|name| (name, std::env::var_os(name)));
+            let kept = ["HOME", "TMPDIR"].map(|name| (name, std::env::var_os(name)));
             command.env_clear();
             command.envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));
         }
         command
             .args(&self.arguments)
+            .env("PATH", search_path())
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
@@ -244,6 +255,15 @@ mod tests {
         names.retain(|name| !["HOME", "TMPDIR"].contains(name));
         names.sort_unstable();
         assert_eq!(names, ["GIVEN", "LC_ALL", "PATH", "TZ"]);
+    }
+
+    #[test]
+    fn programs_outside_of_a_users_path_are_found() {
+        let output = Tool::new("sh", "dash")
+            .args(["-c", "echo $PATH"])
+            .output()
+            .unwrap();
+        assert!(output.trim().ends_with(":/usr/sbin:/sbin"), "{output}");
     }
 
     #[test]

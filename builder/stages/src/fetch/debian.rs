@@ -12,17 +12,17 @@ use model::sources::{Archive, Series, version_numbers};
 
 use super::digest::{Sha256Sum, Sum};
 use super::download::{Wanted, fetch};
-use super::http::Http;
 use super::index::Index;
 use super::lock::{LockedArchive, LockedFile, is_plain_name};
-use super::mirror::{Mirrors, shown};
+use super::mirror::Mirrors;
 use super::moment::Moment;
 use super::openpgp::{Keyring, Signed};
+use super::presence::{self, Presence};
 use super::{Network, VerificationFailed};
 use crate::engine::Engine;
 
 /// Larger than any InRelease (140 KB in 2026) by far.
-const INRELEASE_LIMIT: u64 = 8 << 20;
+pub(super) const INRELEASE_LIMIT: u64 = 8 << 20;
 
 /// How far ahead of this machine's clock an archive may be.
 const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
@@ -226,23 +226,17 @@ pub(super) fn inrelease(suite: &str) -> String {
 /// The mirror of `mirrors` whose `InRelease` still is the locked one: what a userland may be made from. A mirror that has
 /// moved on would give other packages than the lock decided.
 pub fn check_base(locked: &LockedArchive, mirrors: &Mirrors, network: &Network) -> Result<String> {
-    let route = mirrors.route()?;
-    let http = Http::new(&route, &network.limits)?;
-    let mut failures = Vec::new();
-    for mirror in &route.mirrors {
-        let url = format!("{mirror}{}", inrelease(&locked.suite));
-        failures.push(match http.document(&url, INRELEASE_LIMIT) {
-            Ok(document) if Sha256Sum::of(&document) == locked.sha256 => return Ok(mirror.clone()),
-            Ok(_) => format!("{}: another state of the archive", shown(&url)),
-            Err(trouble) => format!("{}: {}", shown(&url), trouble.into_text()),
-        });
+    let LockedArchive { suite, date, .. } = locked;
+    match presence::of_archive(locked, mirrors, network)? {
+        Presence::At(mirror) => Ok(mirror),
+        Presence::Gone(answers) => bail!(
+            "the mirror has moved on: none has the locked state of `{suite}` of {date} any more; run `portadc update`\n  \
+             {answers}"
+        ),
+        Presence::Unclear(answers) => {
+            bail!("no mirror gives the locked state of `{suite}` of {date}:\n  {answers}")
+        }
     }
-    bail!(
-        "the mirror has moved on: none has the locked state of `{}` of {} any more; run `portadc update`\n  {}",
-        locked.suite,
-        locked.date,
-        failures.join("\n  ")
-    )
 }
 
 /// The single-line fields of a Release file, and the lines of its SHA256 list: sum, size, path.

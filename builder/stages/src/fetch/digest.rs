@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read};
 
+use formats::digest::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -56,7 +57,7 @@ impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sha256(sum) => fmt::Display::fmt(sum, f),
-            Self::Sha512(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            Self::Sha512(bytes) => f.write_str(&hex(bytes.as_slice())),
         }
     }
 }
@@ -104,7 +105,7 @@ impl From<Sha256Sum> for String {
 
 impl fmt::Display for Sha256Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

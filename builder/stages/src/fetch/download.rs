@@ -21,11 +21,10 @@ use reqwest::header::CONTENT_RANGE;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::VerificationFailed;
 use super::digest::Sum;
 use super::http::{Http, Trouble, content_length, cut};
 use super::mirror::{Mirrors, shown};
-use super::{Mode, Network};
+use super::{Mode, Network, VerificationFailed, failure};
 use crate::engine::{Engine, Task};
 
 /// A file that is wanted.
@@ -49,7 +48,7 @@ pub(super) fn fetch(
     network: &Network,
 ) -> Result<PathBuf> {
     let name = &wanted.name;
-    let folder = engine.cache.root().join("sources").join(wanted.sum.to_string());
+    let folder = wanted.folder(engine);
     let done = folder.join(name);
     match wanted.check(&done) {
         Ok(()) => return Ok(done),
@@ -106,6 +105,11 @@ pub(super) fn fetch(
     Err(download.failed())
 }
 
+/// Whether the cache has the file, byte for byte.
+pub(super) fn is_cached(engine: &Engine, wanted: &Wanted) -> bool {
+    wanted.check(&wanted.folder(engine).join(&wanted.name)).is_ok()
+}
+
 /// What is wrong with a file of the cache.
 enum Flaw {
     Missing,
@@ -114,6 +118,11 @@ enum Flaw {
 }
 
 impl Wanted {
+    /// Its folder in the cache.
+    fn folder(&self, engine: &Engine) -> PathBuf {
+        engine.cache.root().join("sources").join(self.sum.to_string())
+    }
+
     /// Whether `path` is the wanted file, byte for byte.
     fn check(&self, path: &Path) -> Result<(), Flaw> {
         let mut file = File::open(path).map_err(|error| match error.kind() {
@@ -372,11 +381,7 @@ impl Download<'_> {
         if self.absent {
             text.push_str("\nmirrors drop old versions: `portadc update` takes the newest");
         }
-        if self.changed {
-            VerificationFailed(text).into()
-        } else {
-            anyhow!(text)
-        }
+        failure(text, self.changed)
     }
 }
 

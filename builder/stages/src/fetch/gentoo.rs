@@ -2,6 +2,7 @@
 //! gives its SHA-512.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -72,16 +73,19 @@ pub(super) fn resolve(
     })
 }
 
-/// Moves a fetched file to where the builds look for it.
+/// Gives a fetched file also the name by which builds look for it. Its own stays: the next update looks for that one.
 fn keep_as(fetched: &Path, engine: &Engine, sha256: Sha256Sum) -> Result<()> {
-    let (Some(from), Some(name)) = (fetched.parent(), fetched.file_name()) else {
-        return Ok(());
-    };
     let to = engine.cache.root().join("sources").join(sha256.to_string());
+    let done = to.join(fetched.file_name().unwrap_or_default());
+    let link = || match fs::hard_link(fetched, &done) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // The file system may not know hard links.
+        Err(_) => fs::rename(fetched, &done),
+        Ok(()) => Ok(()),
+    };
     fs::create_dir_all(&to)
-        .and_then(|()| fs::rename(fetched, to.join(name)))
-        .and_then(|()| fs::remove_dir(from))
-        .with_context(|| format!("cannot move {} to {}", fetched.display(), to.display()))
+        .and_then(|()| link())
+        .with_context(|| format!("cannot keep {} as {}", fetched.display(), done.display()))
 }
 
 /// `20250928T170227Z/stage3-arm64-systemd-20250928T170227Z.tar.xz 311603336` among comments.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use reqwest::blocking::{Client, ClientBuilder, Response};
 use reqwest::header::{CONTENT_LENGTH, RANGE};
 use reqwest::redirect::Policy;
-use reqwest::{Proxy, StatusCode};
+use reqwest::{NoProxy, Proxy, StatusCode};
 
 use super::mirror::{Route, shown};
 
@@ -82,11 +82,15 @@ impl Http {
                 .timeout(limits.stall)
                 .redirect(Policy::limited(limits.redirects))
                 .referer(false);
+            // A proxy does not reach what runs on this machine.
+            let direct = || NoProxy::from_string("localhost,127.0.0.0/8,::1");
             if let Some(url) = &route.http_proxy {
-                builder = builder.proxy(Proxy::http(url).with_context(|| no_proxy(url))?);
+                let proxy = Proxy::http(url).with_context(|| no_proxy(url))?;
+                builder = builder.proxy(proxy.no_proxy(direct()));
             }
             if let Some(url) = &route.https_proxy {
-                builder = builder.proxy(Proxy::https(url).with_context(|| no_proxy(url))?);
+                let proxy = Proxy::https(url).with_context(|| no_proxy(url))?;
+                builder = builder.proxy(proxy.no_proxy(direct()));
             }
             Ok(builder)
         };

@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::http::Http;
 use super::mirror::{Mirrors, shown};
 use super::openpgp::{Keyring, Signed};
-use super::{Network, VerificationFailed, is_verification_failure};
+use super::{Network, failure, is_verification_failure};
 
 /// A clearsigned index.
 #[derive(Debug)]
@@ -58,9 +58,6 @@ impl Index<'_> {
             self.path,
             failures.join("\n  ")
         );
-        if unverified {
-            return Err(VerificationFailed(text).into());
-        }
-        bail!(text)
+        Err(failure(text, unverified))
     }
 }

@@ -1,18 +1,19 @@
 //! `sources.lock`: what the sources resolved to.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
 use model::finding::{Finding, Findings, SourceFile};
 use model::sources::{BaseSource, Signer, Source, SourceSet};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::digest::Sha256Sum;
 use super::moment::Moment;
+use crate::emit::write_file;
 
 /// The name of the lock in the project's folder.
 pub const LOCK: &str = "sources.lock";
@@ -114,18 +115,17 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Writes `sources.lock` in `root`: whole or not at all. The same lock gives the same bytes.
-    pub fn save(&self, root: &Path) -> Result<()> {
-        let text = toml::to_string(self).context("cannot write the lock as TOML")?;
-        let part = root.join(format!("{LOCK}.part"));
-        File::create(&part)
-            .and_then(|mut file| {
-                file.write_all(HEADER.as_bytes())?;
-                file.write_all(text.as_bytes())?;
-                file.sync_all()
-            })
-            .with_context(|| format!("cannot write {}", part.display()))?;
-        fs::rename(&part, root.join(LOCK)).with_context(|| format!("cannot rename {}", part.display()))
+    /// Writes `set` as the set `name` into `sources.lock` in `root`. Other sets stay as they are in the file, also those
+    /// that another process writes at the same time. The same sets give the same bytes.
+    pub fn store(root: &Path, name: &str, set: LockedSet) -> Result<()> {
+        // The folder is what is locked: the file itself is replaced by another one each time.
+        let folder = File::open(root).with_context(|| format!("cannot open {}", root.display()))?;
+        flock(&folder, FlockOperation::LockExclusive)
+            .with_context(|| format!("cannot lock {}", root.display()))?;
+        let mut lock = Self::load(root)?;
+        lock.sets.insert(name.to_owned(), set);
+        let text = toml::to_string(&lock).context("cannot write the lock as TOML")?;
+        write_file(&root.join(LOCK), format!("{HEADER}{text}").as_bytes())
     }
 
     /// The locked set of `set`, if it still is what `set` asks for.
@@ -177,11 +177,14 @@ impl LockedSet {
                     let same = locked.suite == archive.suite
                         && locked.components == archive.components
                         && locked.architecture == *architecture;
-                    let locked_text = format!("{} {}", locked.suite, locked.architecture);
+                    let text = |suite: &str, architecture: &str, components: &[String]| {
+                        format!("{suite} {architecture} ({})", components.join(" "))
+                    };
                     let difference = (!same).then(|| {
                         format!(
-                            "it asks for the base {} {architecture}, locked is {locked_text}",
-                            archive.suite
+                            "it asks for the base {}, locked is {}",
+                            text(&archive.suite, architecture, &archive.components),
+                            text(&locked.suite, &locked.architecture, &locked.components)
                         )
                     });
                     difference.or_else(|| other_signer("base", &archive.signer, &locked.signer))

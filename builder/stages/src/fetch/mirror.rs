@@ -9,11 +9,13 @@ use model::sources::{BaseSource, Source, normal_mirror};
 
 use crate::engine::Tool;
 
-/// Mirrors of a source. Which ones the host has is only looked up when something is really fetched.
+/// Mirrors of a source. What the host's apt is configured for is only looked up when something is really fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mirrors {
     /// These.
     Known(Route),
+    /// This Debian mirror, reached as the host's apt would; it ends in `/`.
+    Named(String),
     /// The Debian mirrors of the host's apt.
     Host,
 }
@@ -61,7 +63,7 @@ impl Mirrors {
         match named {
             None => Ok(Self::Host),
             Some(url) => match normal_mirror(url) {
-                Some(url) => Ok(Self::listed(vec![url])),
+                Some(url) => Ok(Self::Named(url)),
                 None => bail!(
                     "`{url}` is no mirror: give the http:// or https:// URL of the folder that holds dists/ and pool/"
                 ),
@@ -71,17 +73,17 @@ impl Mirrors {
 
     /// Looks them up.
     pub fn route(&self) -> Result<Route> {
-        match self {
-            Self::Known(route) => Ok(route.clone()),
-            Self::Host => {
-                let (http_proxy, https_proxy) = apt_proxies()?;
-                Ok(Route {
-                    mirrors: host_mirrors(Path::new("/etc/apt"))?,
-                    http_proxy,
-                    https_proxy,
-                })
-            }
-        }
+        let mirrors = match self {
+            Self::Known(route) => return Ok(route.clone()),
+            Self::Named(url) => vec![url.clone()],
+            Self::Host => host_mirrors(Path::new("/etc/apt"))?,
+        };
+        let (http_proxy, https_proxy) = apt_proxies()?;
+        Ok(Route {
+            mirrors,
+            http_proxy,
+            https_proxy,
+        })
     }
 }
 

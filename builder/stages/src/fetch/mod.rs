@@ -9,6 +9,7 @@
 //! | `openpgp` | which signatures count |
 //! | `index` | signed indexes, from the first mirror that has a valid one |
 //! | `debian`, `kernel_org`, `gentoo`, `release` | what each kind of origin signs, and the newest version in it |
+//! | `presence` | whether mirrors still have what is locked |
 //! | `update` | all of a set, old against new |
 //! | `digest`, `moment` | digests and dates as values |
 
@@ -23,12 +24,13 @@ mod lock;
 mod mirror;
 mod moment;
 mod openpgp;
+mod presence;
 mod release;
 mod update;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 pub use debian::check_base;
 pub use digest::Sha256Sum;
@@ -37,7 +39,7 @@ pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};
-pub use update::{Change, Extent, Update, locked_set, update};
+pub use update::{Change, Extent, Update, kernel_of_series, locked_set, update};
 
 use crate::engine::Engine;
 
@@ -79,14 +81,31 @@ pub fn is_verification_failure(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.is::<VerificationFailed>())
 }
 
+/// The error that `text` tells of, as one of verification if it is one.
+pub(crate) fn failure(text: String, unverified: bool) -> anyhow::Error {
+    if unverified {
+        VerificationFailed(text).into()
+    } else {
+        anyhow!(text)
+    }
+}
+
 /// A locked file: its path in the cache, where it is found, or fetched from the first of `mirrors` that has it. Size and
 /// SHA-256 were checked in this call, also of one that was in the cache.
 pub fn obtain(engine: &Engine, file: &LockedFile, mirrors: &Mirrors, network: &Network) -> Result<PathBuf> {
-    let wanted = download::Wanted {
+    download::fetch(engine, &wanted(file), mirrors, network)
+}
+
+/// Whether the cache has a locked file, as it must be.
+fn is_cached(engine: &Engine, file: &LockedFile) -> bool {
+    download::is_cached(engine, &wanted(file))
+}
+
+fn wanted(file: &LockedFile) -> download::Wanted {
+    download::Wanted {
         name: file.file.clone(),
         paths: vec![file.path.clone()],
         size: file.size,
         sum: digest::Sum::Sha256(file.sha256),
-    };
-    download::fetch(engine, &wanted, mirrors, network)
+    }
 }

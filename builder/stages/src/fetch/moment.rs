@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use formats::calendar::{date_of, day_of};
 use serde::{Deserialize, Serialize};
 
 const MONTHS: [&str; 12] = [
@@ -62,7 +63,7 @@ impl Moment {
             && minute < 60
             && second <= 60
             && parts.next().is_none();
-        fits.then(|| Self(days(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second))
+        fits.then(|| Self(day_of(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second))
     }
 }
 
@@ -72,29 +73,13 @@ fn number(text: &str) -> Option<i64> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Days from 1970-01-01 to a date. The year starts in March here, so that the leap day is its last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    year * 365 + leap_days + day_of_year - 719_468
-}
-
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (day, second) = (self.0.div_euclid(86_400), self.0.rem_euclid(86_400));
-        // The inverse of `days`, by 400-year eras of 146,097 days each.
-        let shifted = day + 719_468;
-        let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-        let of_year = of_era - (365 * year + year / 4 - year / 100);
-        let march = (5 * of_year + 2) / 153;
-        let month = if march < 10 { march + 3 } else { march - 9 };
-        let year = era * 400 + year + i64::from(month <= 2);
+        let (year, month, day) = date_of(day);
         write!(
             f,
-            "{year:04}-{month:02}-{:02}T{:02}:{:02}:{:02}Z",
-            of_year - (153 * march + 2) / 5 + 1,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
             second / 3_600,
             second / 60 % 60,
             second % 60

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use formats::units::Bytes;
 use model::sources::Signer;
 
@@ -13,7 +13,7 @@ use super::http::{Http, Trouble};
 use super::lock::LockedFile;
 use super::mirror::{Mirrors, shown};
 use super::openpgp::Keyring;
-use super::{Network, VerificationFailed};
+use super::{Network, failure};
 
 /// Larger than any release (20 MB in 2025) by far.
 const TARBALL_LIMIT: u64 = 256 << 20;
@@ -68,8 +68,5 @@ pub(super) fn resolve(
         "no mirror has a validly signed {file}:\n  {}",
         failures.join("\n  ")
     );
-    if unverified {
-        return Err(VerificationFailed(text).into());
-    }
-    bail!(text)
+    Err(failure(text, unverified))
 }

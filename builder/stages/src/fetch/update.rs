@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use model::sources::{BaseSource, Source, SourceSet};
+use model::sources::{BaseSource, Series, Source, SourceSet};
 
-use super::debian::{Release, check_base};
-use super::http::Http;
+use super::debian::Release;
 use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet};
 use super::mirror::Mirrors;
-use super::{Mode, Network, gentoo, kernel_org, release};
+use super::presence::{self, Presence};
+use super::{Mode, Network, gentoo, is_cached, kernel_org, release};
 use crate::engine::Engine;
 
 /// What is resolved again.
@@ -19,7 +19,8 @@ use crate::engine::Engine;
 pub enum Extent {
     /// Everything.
     All,
-    /// Everything if something that is locked is no longer on its mirror, else nothing.
+    /// Everything if something that is locked is gone: not in the cache, and every mirror says that it does not have it.
+    /// Else nothing.
     IfGone,
 }
 
@@ -41,6 +42,8 @@ pub struct Update {
     pub set: String,
     /// Its parts, old against new, also those that stayed.
     pub parts: Vec<Change>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
 }
 
 /// The locked set that a build uses. One that `sources.lock` does not have, or that is older than `sources.toml`, is
@@ -66,6 +69,41 @@ pub fn locked_set(
     }
 }
 
+/// The kernel of `set` that is of `series`: the locked one, or else the newest that the set's origin has, which does not get
+/// into the lock. With `locked` or without a network only the locked one will do.
+pub fn kernel_of_series(
+    engine: &Engine,
+    root: &Path,
+    set: &SourceSet,
+    series: &Series,
+    mirror: Option<&str>,
+    network: &Network,
+    locked: bool,
+) -> Result<LockedFile> {
+    let lock = Lock::load(root)?;
+    if let Ok(locked) = lock.find(set)
+        && series.holds(&locked.kernel.version)
+    {
+        return Ok(locked.kernel.clone());
+    }
+    let absent = |place: &str| {
+        format!(
+            "{place} has no kernel of the series {series} for the source set `{}`: name a tarball of it with `--source FILE`",
+            set.name
+        )
+    };
+    if locked || network.mode == Mode::Offline {
+        bail!("{}, or look for one without --offline and --locked", absent(LOCK));
+    }
+    let source = set
+        .kernel
+        .of_series(series)
+        .with_context(|| absent("sources.toml"))?;
+    Resolver::new(engine, root, mirror, network)
+        .file(&source)
+        .with_context(|| absent("the mirror"))
+}
+
 /// Resolves `set` and writes it into `sources.lock` in the project's folder `root`. Other sets stay as they are locked.
 pub fn update(
     engine: &Engine,
@@ -78,52 +116,66 @@ pub fn update(
     if network.mode == Mode::Offline {
         bail!("an update asks the mirrors what is newest: it cannot be done offline");
     }
-    let mut lock = Lock::load(root)?;
+    let lock = Lock::load(root)?;
     let old = lock.sets.get(&set.name).cloned();
     if extent == Extent::IfGone
         && let Ok(locked) = lock.find(set)
-        && is_there(set, locked, mirror, network)?
+        && let Some(warnings) = doubts(engine, set, locked, mirror, network)?
     {
-        return Ok(Update::of(&set.name, Some(locked), locked));
+        return Ok(Update {
+            warnings,
+            ..Update::of(&set.name, Some(locked), locked)
+        });
     }
-    let new = Resolver {
-        engine,
-        root,
-        mirror,
-        network,
-        now: SystemTime::now(),
-        release: None,
-    }
-    .set(set, old.as_ref())?;
+    let new = Resolver::new(engine, root, mirror, network).set(set, old.as_ref())?;
     let update = Update::of(&set.name, old.as_ref(), &new);
     if old.as_ref() != Some(&new) {
-        lock.sets.insert(set.name.clone(), new);
-        lock.save(root)?;
+        Lock::store(root, &set.name, new)?;
     }
     Ok(update)
 }
 
-/// Whether mirrors still have everything of a locked set.
-fn is_there(set: &SourceSet, locked: &LockedSet, mirror: Option<&str>, network: &Network) -> Result<bool> {
+/// Why one may doubt that a locked set can still be had, a line for each part; `None` if something of it is gone.
+fn doubts(
+    engine: &Engine,
+    set: &SourceSet,
+    locked: &LockedSet,
+    mirror: Option<&str>,
+    network: &Network,
+) -> Result<Option<Vec<String>>> {
+    // Where no mirror answers the lock stays as it is, so there is nothing to be patient for.
+    let mut hasty = network.clone();
+    hasty.limits.connect = hasty.limits.connect.min(Duration::from_secs(5));
+    hasty.limits.tries = 1;
+    let mut answers = Vec::new();
+    let mut files = vec![
+        ("kernel", &locked.kernel, Mirrors::of(&set.kernel, mirror)?),
+        ("U-Boot", &locked.u_boot, Mirrors::of(&set.u_boot, mirror)?),
+    ];
     let base = Mirrors::of_base(&set.base, mirror)?;
-    let base_there = match &locked.base {
-        LockedBase::Archive(archive) => check_base(archive, &base, network).is_ok(),
-        LockedBase::Stage3(file) => file_is_there(file, &base, network)?,
-    };
-    Ok(base_there
-        && file_is_there(&locked.kernel, &Mirrors::of(&set.kernel, mirror)?, network)?
-        && file_is_there(&locked.u_boot, &Mirrors::of(&set.u_boot, mirror)?, network)?)
-}
-
-/// Whether a mirror still has a file of the locked size.
-fn file_is_there(file: &LockedFile, mirrors: &Mirrors, network: &Network) -> Result<bool> {
-    let route = mirrors.route()?;
-    let http = Http::new(&route, &network.limits)?;
-    Ok(route.mirrors.iter().any(|mirror| {
-        let url = format!("{mirror}{}", file.path);
-        http.patiently(|| http.head(&url))
-            .is_ok_and(|length| length.is_none_or(|length| length == file.size.0))
-    }))
+    match &locked.base {
+        LockedBase::Archive(archive) => answers.push(("base", presence::of_archive(archive, &base, &hasty))),
+        LockedBase::Stage3(file) => files.push(("base", file, base)),
+    }
+    files.retain(|(_, file, _)| !is_cached(engine, file));
+    let asked = files
+        .iter()
+        .map(|(part, file, mirrors)| (*part, presence::of_file(file, mirrors, &hasty)));
+    answers.extend(asked);
+    let mut doubts = Vec::new();
+    for (part, answer) in answers {
+        let trouble = match answer {
+            Ok(Presence::At(_)) => continue,
+            Ok(Presence::Gone(_)) => return Ok(None),
+            Ok(Presence::Unclear(answers)) => answers,
+            // A machine without any mirror can still have everything in its cache.
+            Err(error) => format!("{error:#}"),
+        };
+        doubts.push(format!(
+            "no mirror says whether it still has the locked {part}, so that stays locked:\n  {trouble}"
+        ));
+    }
+    Ok(Some(doubts))
 }
 
 /// Resolves the parts of one set.
@@ -137,7 +189,18 @@ struct Resolver<'a> {
     release: Option<Release>,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    fn new(engine: &'a Engine, root: &'a Path, mirror: Option<&'a str>, network: &'a Network) -> Self {
+        Self {
+            engine,
+            root,
+            mirror,
+            network,
+            now: SystemTime::now(),
+            release: None,
+        }
+    }
+
     fn set(&mut self, set: &SourceSet, old: Option<&LockedSet>) -> Result<LockedSet> {
         let kernel = self.file(&set.kernel).context("cannot resolve the kernel")?;
         let u_boot = self.file(&set.u_boot).context("cannot resolve U-Boot")?;
@@ -235,6 +298,7 @@ impl Update {
                 ),
                 change("base", old.map(base), base(new)),
             ],
+            warnings: Vec::new(),
         }
     }
 }

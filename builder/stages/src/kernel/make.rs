@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use formats::calendar::date_of;
 use model::kernel::Kernel;
 
 use super::source::Identity;
@@ -32,7 +33,10 @@ pub(super) fn make(kernel: &Kernel, tree: &Path, identity: &Identity) -> Tool {
         .arg(format!("ARCH={ARCHITECTURE}"))
         .arg(format!("CROSS_COMPILE={}", kernel.cross_compile))
         .arg(format!("LOCALVERSION={}", kernel.local_version))
-        .arg(format!("KBUILD_BUILD_TIMESTAMP={}", time_text(identity.released)))
+        .arg(format!(
+            "KBUILD_BUILD_TIMESTAMP={}",
+            time_text(identity.released as i64)
+        ))
         .arg(format!("KBUILD_BUILD_USER={BUILDER}"))
         .arg(format!("KBUILD_BUILD_HOST={BUILDER}"))
         .arg("KBUILD_BUILD_VERSION=1")
@@ -61,47 +65,11 @@ pub(super) fn compiler_package() -> &'static str {
 }
 
 /// `seconds` since 1970 as `2025-01-31 23:59:59 UTC`: understood by `date`, and what `uname -v` shows.
-fn time_text(seconds: u64) -> String {
-    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
-    let mut year = 1970;
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if days < length {
-            break;
-        }
-        days -= length;
-        year += 1;
-    }
-    let mut month = 1;
-    for length in [
-        31,
-        if is_leap(year) { 29 } else { 28 },
-        31,
-        30,
-        31,
-        30,
-        31,
-        31,
-        30,
-        31,
-        30,
-        31,
-    ] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
+fn time_text(seconds: i64) -> String {
+    let (year, month, day) = date_of(seconds.div_euclid(86_400));
+    let second = seconds.rem_euclid(86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!(
-        "{year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC",
-        days + 1
-    )
-}
-
-fn is_leap(year: u64) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use formats::digest::hex;
 use liblzma::read::XzDecoder;
 use model::kernel::version::{Series, Version};
 use sha2::{Digest, Sha256};
@@ -45,7 +46,7 @@ impl KernelSource {
         File::open(tarball)
             .and_then(|mut file| io::copy(&mut file, &mut hash))
             .with_context(|| format!("cannot read {}", tarball.display()))?;
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&hash.finalize());
         let version = identity(tarball)?.version;
         Ok(Self {
             tarball: tarball.to_owned(),

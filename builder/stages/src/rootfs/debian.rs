@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use formats::units::Time;
 use rustix::process::geteuid;
 
@@ -16,6 +16,9 @@ const REVISION: u32 = 1;
 
 /// The stage's name in the cache.
 const STAGE: &str = "debian-base";
+
+/// The name of the tarball in its folder of the cache.
+const TARBALL: &str = "base.tar";
 
 /// Where the kernel lists the programs that run foreign binaries.
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
@@ -41,13 +44,13 @@ const CLEAN: &str = "cd \"$1\" && \
     find var/log -type f -exec truncate --size=0 {} + && \
     find usr -name __pycache__ -prune -exec rm -rf {} +";
 
-/// A suite of a mirror, with the release that is meant.
+/// A suite, with the release that is meant. Any mirror that has it will do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AptSource {
-    /// The mirror, as in sources.list(5).
-    pub uri: String,
-    /// `trixie`, `trixie-security`.
+    /// `trixie`.
     pub suite: String,
+    /// `main` and the like, at least one.
+    pub components: Vec<String>,
     /// SHA-256 of the suite's `InRelease` in hexadecimal, from the lock: another one is an error.
     pub in_release_sha256: String,
 }
@@ -55,15 +58,15 @@ pub struct AptSource {
 /// What a base is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct DebianBase<'a> {
-    /// The suites, the main one first; updates of it may follow.
-    pub sources: &'a [AptSource],
+    /// Where its packages come from.
+    pub source: &'a AptSource,
     /// Packages beside the essential ones and apt; what they depend on comes along, what they recommend does not.
     pub packages: &'a BTreeSet<String>,
     /// The latest time of a file: the build's, so that the tarball does not depend on the day.
     pub time: Time,
 }
 
-/// Asks for what [`debian_base`] needs from this machine.
+/// Asks for what [`DebianBase::make`] needs from this machine.
 pub fn debian_requirements(preflight: &mut Preflight) {
     let purpose = "makes the Debian base";
     preflight.programs([
@@ -126,68 +129,70 @@ fn binfmt_problem(folder: &Path) -> Option<String> {
     })
 }
 
-/// The base as a tarball, made now if the cache does not have it: some minutes. `ready` is asked before it is made.
-pub fn debian_base(
-    engine: &Engine,
-    base: &DebianBase<'_>,
-    ready: impl FnOnce() -> Result<()>,
-) -> Result<Tarball> {
-    let Some(suite) = base.sources.first().map(|source| &source.suite) else {
-        bail!("a Debian base needs a suite to come from")
-    };
-    let version = Tool::new("mmdebstrap", "mmdebstrap").arg("--version").output()?;
-    let arguments = arguments(base)?;
-    let mut key = Key::builder(STAGE, REVISION).text("mmdebstrap", version.trim());
-    // The mirror is not part of it: any mirror of one release has the same packages.
-    for source in base.sources {
-        key = key
-            .text("suite", &source.suite)
-            .text("release", &source.in_release_sha256);
+impl DebianBase<'_> {
+    /// The base as a tarball, if the cache has it.
+    pub fn find(&self, engine: &Engine) -> Result<Option<Tarball>> {
+        let key = self.key()?;
+        let folder = engine.cache.find(STAGE, &key);
+        Ok(folder.map(|folder| tarball(&folder, key)))
     }
-    for argument in &arguments {
-        key = key.text("argument", argument);
-    }
-    let key = key.text("time", &base.time.seconds.to_string()).finish();
-    let folder = engine.cache.obtain(STAGE, &key, |part| {
-        ready()?;
-        let task = engine.progress.steps("rootfs", 0);
-        let mut log = engine.log("rootfs")?;
-        let tarball = part.join("base.tar");
-        let mut tool = Tool::new("mmdebstrap", "mmdebstrap")
-            .env("SOURCE_DATE_EPOCH", base.time.seconds.max(0).to_string())
-            .args(&arguments)
-            .arg(suite)
-            .arg(&tarball);
-        for source in base.sources {
-            tool = tool.arg(format!("deb {} {} main", source.uri, source.suite));
-        }
-        tool.run(&mut log, |line| {
-            if let Some(step) = line.strip_prefix("I: ") {
-                task.message(step.to_owned());
-            }
-        })
-        .with_context(|| format!("cannot make a Debian base of {suite}"))?;
-        let size = fs::metadata(&tarball)
-            .context("mmdebstrap wrote no tarball")?
-            .len();
-        task.done(format!(
-            "Debian {suite} for arm64, {} packages asked for, {}",
-            base.packages.len(),
-            formats::units::Bytes(size)
-        ));
-        Ok(())
-    })?;
-    Ok(Tarball {
-        path: folder.join("base.tar"),
-        key,
-    })
-}
 
-/// Everything on mmdebstrap's command line that can change the tarball.
-fn arguments(base: &DebianBase<'_>) -> Result<Vec<String>> {
-    let mut releases: Vec<&str> = Vec::new();
-    for source in base.sources {
-        let sha256 = source.in_release_sha256.as_str();
+    /// The base as a tarball, made now from `mirror` (as in sources.list(5)) if the cache does not have it: some minutes.
+    pub fn make(&self, engine: &Engine, mirror: &str) -> Result<Tarball> {
+        check_word(mirror)?;
+        let key = self.key()?;
+        let AptSource {
+            suite, components, ..
+        } = self.source;
+        let folder = engine.cache.obtain(STAGE, &key, |part| {
+            let task = engine.progress.steps("rootfs", 0);
+            let mut log = engine.log("rootfs")?;
+            let tarball = part.join(TARBALL);
+            Tool::new("mmdebstrap", "mmdebstrap")
+                .env("SOURCE_DATE_EPOCH", self.time.seconds.max(0).to_string())
+                .args(self.arguments()?)
+                .arg(suite)
+                .arg(&tarball)
+                .arg(format!("deb {mirror} {suite} {}", components.join(" ")))
+                .run(&mut log, |line| {
+                    if let Some(step) = line.strip_prefix("I: ") {
+                        task.message(step.to_owned());
+                    }
+                })
+                .with_context(|| format!("cannot make a Debian base of {suite}"))?;
+            let size = fs::metadata(&tarball)
+                .context("mmdebstrap wrote no tarball")?
+                .len();
+            task.done(format!(
+                "Debian {suite} for arm64, {} packages asked for, {}",
+                self.packages.len(),
+                formats::units::Bytes(size)
+            ));
+            Ok(())
+        })?;
+        Ok(tarball(&folder, key))
+    }
+
+    fn key(&self) -> Result<Key> {
+        let version = Tool::new("mmdebstrap", "mmdebstrap").arg("--version").output()?;
+        // The mirror is not part of it: any mirror of one release has the same packages.
+        let mut key = Key::builder(STAGE, REVISION)
+            .text("mmdebstrap", version.trim())
+            .text("suite", &self.source.suite)
+            .text("release", &self.source.in_release_sha256);
+        // What every archive has says nothing.
+        if self.source.components != ["main"] {
+            key = key.text("components", &self.source.components.join(" "));
+        }
+        for argument in self.arguments()? {
+            key = key.text("argument", &argument);
+        }
+        Ok(key.text("time", &self.time.seconds.to_string()).finish())
+    }
+
+    /// Everything on mmdebstrap's command line that can change the tarball, but for what stands in the source.
+    fn arguments(&self) -> Result<Vec<String>> {
+        let sha256 = self.source.in_release_sha256.as_str();
         ensure!(
             sha256.len() == 64
                 && sha256
@@ -195,41 +200,50 @@ fn arguments(base: &DebianBase<'_>) -> Result<Vec<String>> {
                     .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
             "`{sha256}` is not the SHA-256 of a release"
         );
-        // It becomes a word of sources.list.
-        for word in [&source.uri, &source.suite] {
-            let is_word =
-                !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !"[]#".contains(c));
-            ensure!(
-                is_word,
-                "`{}` cannot be part of a package source",
-                word.escape_debug()
-            );
+        check_word(&self.source.suite)?;
+        for component in &self.source.components {
+            check_word(component)?;
         }
-        releases.push(sha256);
+        let mut arguments = vec![
+            "--architectures=arm64".to_owned(),
+            "--variant=apt".to_owned(),
+            "--format=tar".to_owned(),
+            "--skip=output/dev".to_owned(),
+            "--aptopt=Acquire::Languages \"none\"".to_owned(),
+            "--aptopt=APT::Install-Recommends \"false\"".to_owned(),
+        ];
+        arguments.extend(EXCLUDED.map(|path| format!("--dpkgopt=path-exclude={path}")));
+        arguments.extend(INCLUDED.map(|path| format!("--dpkgopt=path-include={path}")));
+        if !self.packages.is_empty() {
+            let packages: Vec<_> = self.packages.iter().map(String::as_str).collect();
+            arguments.push(format!("--include={}", packages.join(",")));
+        }
+        arguments.push(format!(
+            "--extract-hook=found=$(cd \"$1/var/lib/apt/lists\" && sha256sum -- *_InRelease | cut -c-64 | sort -u | xargs); \
+             [ \"$found\" = \"{sha256}\" ] || {{ echo \"the mirror has another release ($found) than sources.lock: run portadc \
+             update\" >&2; exit 1; }}",
+        ));
+        arguments.push(format!("--customize-hook={CLEAN}"));
+        Ok(arguments)
     }
-    releases.sort_unstable();
-    let mut arguments = vec![
-        "--architectures=arm64".to_owned(),
-        "--variant=apt".to_owned(),
-        "--format=tar".to_owned(),
-        "--skip=output/dev".to_owned(),
-        "--aptopt=Acquire::Languages \"none\"".to_owned(),
-        "--aptopt=APT::Install-Recommends \"false\"".to_owned(),
-    ];
-    arguments.extend(EXCLUDED.map(|path| format!("--dpkgopt=path-exclude={path}")));
-    arguments.extend(INCLUDED.map(|path| format!("--dpkgopt=path-include={path}")));
-    if !base.packages.is_empty() {
-        let packages: Vec<_> = base.packages.iter().map(String::as_str).collect();
-        arguments.push(format!("--include={}", packages.join(",")));
+}
+
+fn tarball(folder: &Path, key: Key) -> Tarball {
+    Tarball {
+        path: folder.join(TARBALL),
+        key,
     }
-    arguments.push(format!(
-        "--extract-hook=found=$(cd \"$1/var/lib/apt/lists\" && sha256sum -- *_InRelease | cut -c-64 | sort -u | xargs); \
-         [ \"$found\" = \"{}\" ] || {{ echo \"the mirror has another release ($found) than sources.lock: run portadc \
-         update\" >&2; exit 1; }}",
-        releases.join(" ")
-    ));
-    arguments.push(format!("--customize-hook={CLEAN}"));
-    Ok(arguments)
+}
+
+/// Refuses what would be something else than a word of sources.list.
+fn check_word(word: &str) -> Result<()> {
+    let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !"[]#".contains(c));
+    ensure!(
+        is_word,
+        "`{}` cannot be part of a package source",
+        word.escape_debug()
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -238,64 +252,78 @@ mod tests {
 
     const RELEASE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn source(uri: &str, suite: &str, sha256: &str) -> AptSource {
+    fn source(suite: &str, sha256: &str) -> AptSource {
         AptSource {
-            uri: uri.to_owned(),
             suite: suite.to_owned(),
+            components: vec!["main".to_owned()],
             in_release_sha256: sha256.to_owned(),
         }
     }
 
-    fn arguments_of(sources: &[AptSource], packages: &[&str]) -> Result<Vec<String>> {
-        arguments(&DebianBase {
-            sources,
-            packages: &packages.iter().map(|name| (*name).to_owned()).collect(),
+    fn arguments_of(source: &AptSource, packages: &[&str]) -> Result<Vec<String>> {
+        let packages = packages.iter().map(|name| (*name).to_owned()).collect();
+        let base = DebianBase {
+            source,
+            packages: &packages,
             time: Time::from_seconds(0),
-        })
+        };
+        base.arguments()
     }
 
     #[test]
-    fn packages_come_sorted_and_the_mirror_does_not_come_at_all() {
-        let here = [source("http://mirror.example/debian", "trixie", RELEASE)];
-        let there = [source("http://elsewhere.example/debian", "trixie", RELEASE)];
-        let arguments = arguments_of(&here, &["udev", "dbus"]).unwrap();
-        assert_eq!(arguments, arguments_of(&there, &["dbus", "udev"]).unwrap());
+    fn packages_come_sorted() {
+        let trixie = source("trixie", RELEASE);
+        let arguments = arguments_of(&trixie, &["udev", "dbus"]).unwrap();
+        assert_eq!(arguments, arguments_of(&trixie, &["dbus", "udev"]).unwrap());
         assert!(
             arguments.contains(&"--include=dbus,udev".to_owned()),
             "{arguments:?}"
         );
         assert!(arguments.iter().any(|argument| argument.contains(RELEASE)));
-        let without = arguments_of(&here, &[]).unwrap();
+        let without = arguments_of(&trixie, &[]).unwrap();
         assert!(!without.iter().any(|argument| argument.starts_with("--include")));
     }
 
     #[test]
+    fn components_count() {
+        let key_with = |components: &[&str]| {
+            let source = AptSource {
+                components: components.iter().map(|name| (*name).to_owned()).collect(),
+                ..source("trixie", RELEASE)
+            };
+            let base = DebianBase {
+                source: &source,
+                packages: &BTreeSet::new(),
+                time: Time::from_seconds(0),
+            };
+            base.key().unwrap()
+        };
+        let main = key_with(&["main"]);
+        assert_ne!(main, key_with(&["main", "contrib"]));
+        assert_ne!(main, key_with(&["contrib"]));
+    }
+
+    #[test]
     fn what_would_say_something_else_to_the_shell_or_to_apt_is_refused() {
-        for (bad, expected) in [
-            (
-                source("http://m/debian", "trixie", "$(reboot)"),
-                "is not the SHA-256 of a release",
-            ),
-            (
-                source("http://m/debian trusted", "trixie", RELEASE),
-                "cannot be part of a package source",
-            ),
-            (
-                source("[trusted=yes]", "trixie", RELEASE),
-                "cannot be part of a package source",
-            ),
-            (
-                source("http://m/debian", "", RELEASE),
-                "cannot be part of a package source",
-            ),
-            (
-                source("http://m/debian", "a\nb", RELEASE),
-                "cannot be part of a package source",
-            ),
-        ] {
-            let error = arguments_of(&[bad], &[]).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
+        let error = arguments_of(&source("trixie", "$(reboot)"), &[]).unwrap_err();
+        assert!(
+            error.to_string().contains("is not the SHA-256 of a release"),
+            "{error}"
+        );
+        for bad in ["", "a\nb", "trixie main [trusted=yes]", "trixie#"] {
+            let error = arguments_of(&source(bad, RELEASE), &[]).unwrap_err();
+            assert!(
+                error.to_string().contains("cannot be part of a package source"),
+                "{error}"
+            );
         }
+        let mut components = source("trixie", RELEASE);
+        components.components.push("contrib non-free".to_owned());
+        assert!(arguments_of(&components, &[]).is_err());
+        for bad in ["http://m/debian trusted", "[trusted=yes]"] {
+            assert!(check_word(bad).is_err(), "{bad}");
+        }
+        check_word("http://m.example:80/debian/").unwrap();
     }
 
     #[test]

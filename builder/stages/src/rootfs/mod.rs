@@ -26,6 +26,6 @@ pub mod units;
 
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
-pub use debian::{AptSource, DebianBase, debian_base, debian_requirements};
+pub use debian::{AptSource, DebianBase, debian_requirements};
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;

@@ -4,6 +4,7 @@
 
 mod download;
 mod keys;
+mod lock;
 mod miniature;
 mod signatures;
 mod update;

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use formats::digest::hex;
+use model::sources::Series;
 use sha2::{Digest, Sha512};
-use stages::fetch::{
-    Extent, Lock, LockedBase, Mirrors, Network, Sha256Sum, check_base, locked_set, obtain, update,
-};
+use stages::fetch::{Extent, LockedBase, Mirrors, Sha256Sum, check_base, kernel_of_series, obtain, update};
+use testkit::server::{Answer, Server};
 
 use crate::keys::{Made, clearsign, key, sign_detached};
 use crate::miniature::{Archive, Files, Project, now, xz};
@@ -184,6 +185,83 @@ fn only_what_is_gone_is_resolved_again() {
 }
 
 #[test]
+fn what_cannot_be_asked_for_is_not_gone() {
+    let mut archive = Archive::new();
+    let project = Project::debian(&archive);
+    project.update().unwrap();
+    let text = project.lock_text().unwrap();
+    let if_gone = |mirror: &str| {
+        let update = update(
+            &project.bench.engine,
+            project.bench.folder.path(),
+            &project.set,
+            Some(mirror),
+            &project.bench.network,
+            Extent::IfGone,
+        );
+        assert_eq!(project.lock_text().unwrap(), text);
+        update.unwrap().warnings
+    };
+    // Nobody listens on the port of a server that was stopped.
+    let dead = Server::start(|_| Answer::status(200)).url();
+    let warnings = if_gone(&dead);
+    assert_eq!(warnings.len(), 3, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with(
+            "no mirror says whether it still has the locked base, so that stays locked:\n  http://"
+        ),
+        "{warnings:?}"
+    );
+    for status in [403, 405, 503] {
+        let refusing = Server::start(move |_| Answer::status(status));
+        assert_eq!(if_gone(&refusing.url()).len(), 3);
+        // Each is asked once.
+        assert_eq!(refusing.requests().len(), 3);
+    }
+    // As a network does that wants a login first.
+    let liar = Server::start(|request| match request.method.as_str() {
+        "HEAD" => Answer::whole(b"log in"),
+        _ => Answer::status(511),
+    });
+    assert_eq!(if_gone(&liar.url()).len(), 3);
+
+    // What is in the cache is not asked for.
+    let locked = project.lock().sets["debian"].clone();
+    let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
+    for file in locked.files() {
+        obtain(&project.bench.engine, file, &mirrors, &project.bench.network).unwrap();
+    }
+    assert_eq!(if_gone(&dead).len(), 1);
+    archive.kernels = vec![("6.12.110", content(777))];
+    let mut files = archive.files();
+    let state = project.files.lock().unwrap()["dists/trixie/InRelease"].clone();
+    files.insert("dists/trixie/InRelease".into(), state);
+    *project.files.lock().unwrap() = files;
+    assert!(if_gone(&project.server.url()).is_empty());
+}
+
+#[test]
+fn a_mirror_that_cannot_be_reached_has_not_moved_on() {
+    let archive = Archive::new();
+    let project = Project::debian(&archive);
+    project.update().unwrap();
+    let LockedBase::Archive(base) = project.lock().sets["debian"].base.clone() else {
+        panic!()
+    };
+    let broken = Server::start(|_| Answer::status(503));
+    let error = text(check_base(
+        &base,
+        &Mirrors::debian(Some(&broken.url())).unwrap(),
+        &project.bench.network,
+    ));
+    assert!(
+        error.starts_with("no mirror gives the locked state of `trixie` of "),
+        "{error}"
+    );
+    assert!(error.contains("the server answered 503"), "{error}");
+}
+
+#[test]
 fn a_base_is_only_made_from_the_locked_state() {
     let mut archive = Archive::new();
     let project = Project::debian(&archive);
@@ -195,6 +273,11 @@ fn a_base_is_only_made_from_the_locked_state() {
     let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
     let mirror = check_base(base, &mirrors, &project.bench.network).unwrap();
     assert_eq!(mirror, project.server.url());
+    // The one that has it, not the first.
+    let stale = Server::start(|_| Answer::whole(b"older"));
+    let both = Mirrors::listed(vec![stale.url(), project.server.url()]);
+    let mirror = check_base(base, &both, &project.bench.network).unwrap();
+    assert_eq!(mirror, project.server.url());
     archive.date += 60;
     *project.files.lock().unwrap() = archive.files();
     let error = text(check_base(base, &mirrors, &project.bench.network));
@@ -203,84 +286,12 @@ fn a_base_is_only_made_from_the_locked_state() {
 }
 
 #[test]
-fn a_lock_that_does_not_fit_is_renewed_or_refused() {
-    let archive = Archive::new();
-    let mut project = Project::debian(&archive);
-    let (root, url) = (project.bench.folder.path().to_owned(), project.server.url());
-    let find = |project: &Project, network: &Network, locked| {
-        locked_set(
-            &project.bench.engine,
-            &root,
-            &project.set,
-            Some(&url),
-            network,
-            locked,
-        )
-    };
-    let online = project.bench.network.clone();
-    let expected =
-        "sources.lock does not have the source set `debian`: run `portadc update --sources debian`";
-    assert_eq!(text(find(&project, &online, true)), expected);
-    assert_eq!(text(find(&project, &offline(), false)), expected);
-    assert_eq!(find(&project, &online, false).unwrap().kernel.version, "6.12.107");
-    find(&project, &offline(), true).unwrap();
-
-    let model::sources::Source::Archive { series, .. } = &mut project.set.kernel else {
-        panic!()
-    };
-    *series = model::sources::Series::parse("6.1").unwrap();
-    let error = text(find(&project, &online, true));
-    assert_eq!(
-        error,
-        "sources.lock is older than sources.toml: it asks for the kernel series 6.1 from trixie, locked is 6.12.107 from \
-         dists/trixie/InRelease; run `portadc update --sources debian`"
-    );
-    assert_eq!(find(&project, &online, false).unwrap().kernel.version, "6.1.3");
-    assert!(
-        text(update(
-            &project.bench.engine,
-            &root,
-            &project.set,
-            None,
-            &offline(),
-            Extent::All
-        ))
-        .contains("offline")
-    );
-}
-
-#[test]
-fn a_lock_changed_by_hand_is_refused() {
-    let archive = Archive::new();
-    let project = Project::debian(&archive);
-    project.update().unwrap();
-    let root = project.bench.folder.path();
-    let good = project.lock_text().unwrap();
-    for (old, new, expected) in [
-        ("file = \"linux_6", "file = \"../linux_6", "is no name of a file"),
-        ("path = \"pool/", "path = \"../pool/", "is no path below a mirror"),
-        (
-            "path = \"pool/",
-            "path = \"http://elsewhere/pool/",
-            "is no path below a mirror",
-        ),
-        ("sha256 = \"", "sha256 = \"f", "is no SHA-256"),
-        ("size = ", "sise = ", "unknown field `sise`"),
-    ] {
-        assert!(good.contains(old), "{old}");
-        fs::write(root.join("sources.lock"), good.replacen(old, new, 1)).unwrap();
-        let error = text(Lock::load(root));
-        assert!(error.contains(expected), "{expected}: {error}");
-    }
-}
-
-#[test]
 fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     let signer = key("upstream", 50);
     let (kernel, u_boot, stage3) = (content(4_000), content(3_000), content(6_000));
     let old = Sha256Sum::of(b"old");
     let sums = format!(
-        "{old}  linux-6.18.9.tar.xz\n{}  linux-6.18.53.tar.xz\n{old}  linux-6.18.53.tar.gz\n",
+        "{old}  linux-6.18.9.tar.xz\n{old}  linux-6.17.9.tar.xz\n{}  linux-6.18.53.tar.xz\n{old}  linux-6.18.53.tar.gz\n",
         Sha256Sum::of(&kernel)
     );
     let name = "20260920T170000Z/stage3-arm64-systemd-20260920T170000Z.tar.xz";
@@ -288,10 +299,7 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
         "# Latest as of Sun, 20 Sep 2026 18:00:00 +0000\n# ts=1\n{name} {}\n",
         stage3.len()
     );
-    let sha512: String = Sha512::digest(&stage3)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sha512 = hex(&Sha512::digest(&stage3));
     let digests = format!(
         "# BLAKE2B HASH\n{}  {}\n# SHA512 HASH\n{sha512}  {}\n",
         "ab".repeat(64),
@@ -302,6 +310,7 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     let files = Files::from([
         ("v6.x/sha256sums.asc".into(), sign(&sums)),
         ("v6.x/linux-6.18.53.tar.xz".into(), kernel.clone()),
+        ("v6.x/linux-6.17.9.tar.xz".into(), content(400)),
         ("u-boot/u-boot-2025.01.tar.bz2".into(), u_boot.clone()),
         (
             "u-boot/u-boot-2025.01.tar.bz2.sig".into(),
@@ -321,11 +330,28 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     };
     assert_eq!(base.sha256, Sha256Sum::of(&stage3));
     assert!(!project.lock_text().unwrap().contains("127.0.0.1"));
+    let other = kernel_of_series(
+        &project.bench.engine,
+        project.bench.folder.path(),
+        &project.set,
+        &Series::parse("6.17").unwrap(),
+        None,
+        &project.bench.network,
+        false,
+    );
+    assert_eq!(other.unwrap().version, "6.17.9");
 
     // The stage3 was fetched to be hashed; builds find it where they look.
     let nowhere = Mirrors::listed(Vec::new());
     let path = obtain(&project.bench.engine, base, &nowhere, &offline()).unwrap();
     assert_eq!(fs::read(path).unwrap(), stage3);
+    // And so does the next update.
+    project.update().unwrap();
+    let fetched = project.server.requests();
+    let fetched = fetched
+        .iter()
+        .filter(|request| request.path.ends_with(&format!("autobuilds/{name}")));
+    assert_eq!(fetched.count(), 1);
     let bench = &project.bench;
     for (file, source, bytes) in [
         (&locked.kernel, &project.set.kernel, kernel),
