@@ -92,7 +92,6 @@ impl Bench {
                 part_uuid: "00000001-01".to_owned(),
                 file_system: "btrfs".to_owned(),
                 uuid: String::new(),
-                sha256: String::new(),
             }],
             image: Image {
                 file: "red-07.img".to_owned(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Bytes, Lba};
 
 /// Version of this format. Readers refuse others.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,8 +106,6 @@ pub struct Partition {
     pub file_system: String,
     /// The file system's identity, as `blkid` shows it.
     pub uuid: String,
-    /// SHA-256 in hexadecimal of all its bytes.
-    pub sha256: String,
 }
 
 /// The image as a file.

@@ -51,11 +51,7 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
             Content::Boot(FatType::Fat32) => ("fat32", card.ids.fat_uuid()),
             Content::Root => ("btrfs", card.ids.root_uuid.to_string()),
         };
-        let (start, end) = (
-            partition.sectors.first.to_bytes().0,
-            partition.sectors.end().to_bytes().0,
-        );
-        Ok(Partition {
+        Partition {
             number,
             label: partition.label.clone(),
             first_sector: partition.sectors.first,
@@ -63,8 +59,7 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
             part_uuid: partition.part_uuid.clone(),
             file_system: file_system.to_owned(),
             uuid,
-            sha256: hex(&of_range(&card.image, start, end)?),
-        })
+        }
     });
     let (firmware, firmware_sha256, firmware_advice) = firmware(card, board)?;
     Ok(Manifest {
@@ -79,7 +74,7 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
         firmware_sha256,
         firmware_advice,
         partition_table: Table { kind, id },
-        partitions: partitions.collect::<Result<_>>()?,
+        partitions: partitions.collect(),
         image: Image {
             file: request.file.to_owned(),
             size: card.image.size,
