@@ -55,14 +55,14 @@ impl ReadAt for SparseImage {
         let Range { start, end } = range_within(self.size.0, offset, buffer.len() as u64)?;
         let first = self
             .pieces
-            .partition_point(|piece| piece.offset.saturating_add(piece.length) <= start);
+            .partition_point(|piece| piece.range().end <= start);
         let mut filled = start;
         for piece in &self.pieces[first..] {
             if piece.offset >= end {
                 break;
             }
             let from = piece.offset.max(filled);
-            let to = piece.offset.saturating_add(piece.length).min(end);
+            let to = piece.range().end.min(end);
             if from >= to {
                 continue;
             }
