@@ -9,6 +9,9 @@
 //! | [`digest`] | SHA-256 of what has holes, and as text |
 //! | [`blob`] | bytes that stay where they are until an image is written |
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
+//! | [`delta`] | what an image has other than its base |
+//! | [`segments`] | an image cut into parts that are hashed, compressed and listed by themselves |
+//! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
 //! | [`btrfs`] | a tree as a btrfs volume |
@@ -19,6 +22,7 @@
 pub mod blob;
 pub mod btrfs;
 pub mod calendar;
+pub mod delta;
 pub mod digest;
 pub mod fat;
 pub mod gpt;
@@ -28,6 +32,8 @@ pub mod manifest;
 pub mod mbr;
 pub mod partition;
 mod scratch;
+pub mod segments;
+pub mod source;
 pub mod sparse;
 pub mod tree;
 pub mod units;
