@@ -5,8 +5,9 @@
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -133,34 +134,32 @@ impl System {
 }
 
 impl Target {
-    /// Opens what may be written to.
+    /// Opens what may be written to. From the first look on, everything is done with what was opened: its name may mean
+    /// something else by then.
     pub fn open(path: &Path, system: &System) -> Result<Self, DeviceError> {
         let examine = |source| DeviceError::Examine {
             path: path.to_owned(),
             source,
         };
-        let metadata = fs::metadata(path).map_err(examine)?;
+        let (place, metadata) = locate(path).map_err(examine)?;
         let kind = metadata.file_type();
-        let known_size = if kind.is_block_device() {
-            Some(examine_disk(path, number(metadata.rdev()), system)?)
-        } else if kind.is_file() {
-            None
-        } else {
+        if !kind.is_block_device() && !kind.is_file() {
             return Err(DeviceError::NotADisk {
                 path: path.to_owned(),
             });
-        };
-        // For a block device, O_EXCL means: fail if the kernel or another such opener has it.
-        let exclusive = if known_size.is_some() {
-            OFlags::EXCL
-        } else {
-            OFlags::empty()
-        };
+        }
+        // For a block device, O_EXCL means: fail if the kernel or another such opener has it. Files do not know it.
         let opened = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(exclusive.bits() as i32)
-            .open(path);
+            .custom_flags(OFlags::EXCL.bits() as i32)
+            .open(own_path(&place));
+        // Before the result is looked at: it tells more than that the disk is busy.
+        let disk_size = if kind.is_block_device() {
+            Some(examine_disk(path, number(metadata.rdev()), system)?)
+        } else {
+            None
+        };
         let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => DeviceError::Busy {
                 path: path.to_owned(),
@@ -170,10 +169,14 @@ impl Target {
             },
             _ => examine(error),
         })?;
+        let size = match disk_size {
+            Some(size) => size,
+            None => Bytes(file.metadata().map_err(examine)?.len()),
+        };
         Ok(Self {
             path: path.to_owned(),
             file,
-            size: known_size.unwrap_or(Bytes(metadata.len())),
+            size,
         })
     }
 
@@ -198,6 +201,21 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// What is at `path`, without opening it as a device: some act when they are opened, or wait.
+fn locate(path: &Path) -> io::Result<(File, Metadata)> {
+    let place = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::PATH.bits() as i32)
+        .open(path)?;
+    let metadata = place.metadata()?;
+    Ok((place, metadata))
+}
+
+/// A name of an open file that stays the file's.
+pub(crate) fn own_path(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 fn number(device: u64) -> Number {

@@ -121,3 +121,15 @@ fn a_kernel_that_does_not_answer_is_no_permission() {
     fs::remove_file(fake.folder.path().join("sys/devices/sdb/ro")).unwrap();
     assert!(matches!(fake.examine(), Err(DeviceError::Examine { .. })));
 }
+
+#[test]
+fn what_was_found_stays_what_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (card, other) = (folder.path().join("card"), folder.path().join("other"));
+    fs::write(&card, "card").unwrap();
+    fs::write(&other, "other").unwrap();
+    let (place, metadata) = locate(&card).unwrap();
+    fs::rename(&other, &card).unwrap();
+    assert_eq!(fs::read_to_string(own_path(&place)).unwrap(), "card");
+    assert_ne!(metadata.ino(), fs::metadata(&card).unwrap().ino());
+}
