@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`device`] | what may be written to: nothing that is in use |
+//! | [`device`] | what may be written to: nothing that is in use, no fixed disk without a word |
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
 //! | [`verify`] | reading back, past the page cache |
@@ -18,7 +18,7 @@ use formats::manifest::Firmware;
 use formats::units::Bytes;
 use thiserror::Error;
 
-use device::{DeviceError, System, Target};
+use device::{DeviceError, FixedDisks, System, Target};
 use image::{Image, ImageError};
 use verify::VerifyError;
 use write::WriteError;
@@ -32,6 +32,8 @@ pub struct Request<'a> {
     pub target: &'a Path,
     /// Whether an image may lack the firmware that its board starts from.
     pub missing_firmware: MissingFirmware,
+    /// Whether the card may be a disk that is not known to be one.
+    pub fixed_disks: FixedDisks,
 }
 
 /// What to do with an image that lacks the firmware of its board.
@@ -96,7 +98,7 @@ pub fn flash(
         }
         .into());
     }
-    let target = Target::open(request.target, &System::host())?;
+    let target = Target::open(request.target, request.fixed_disks, &System::host())?;
     target.check_room(&image)?;
     let chunks = write::write(&image, &target, &mut |done, total| {
         progress(Step::Write, done, total)

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use flash::device::DeviceError;
+use flash::device::{DeviceError, FixedDisks, System, Target};
 use flash::image::ImageError;
 use flash::{FlashError, MissingFirmware, Report, Request, Step};
 use formats::manifest::{FORMAT, Firmware, Image, Manifest, Partition, Table, TableKind};
@@ -119,6 +119,7 @@ impl Bench {
             image: &self.image,
             target,
             missing_firmware: MissingFirmware::Refuse,
+            fixed_disks: FixedDisks::Refuse,
         };
         flash::flash(&request, &mut |_, _, _| {})
     }
@@ -214,6 +215,7 @@ fn a_file_gets_what_the_image_maps() {
         image: &bench.image,
         target: &bench.card,
         missing_firmware: MissingFirmware::Refuse,
+        fixed_disks: FixedDisks::Refuse,
     };
     let report = flash::flash(&request, &mut |step, done, total| steps.push((step, done, total))).unwrap();
     assert_eq!((report.node.as_str(), report.card), ("red-07", Bytes(80 * MIB)));
@@ -264,6 +266,7 @@ fn an_image_without_firmware_needs_a_word() {
         image: &bench.image,
         target: &bench.card,
         missing_firmware: MissingFirmware::Accept,
+        fixed_disks: FixedDisks::Refuse,
     };
     flash::flash(&request, &mut |_, _, _| {}).unwrap();
     check_card(&bench);
@@ -412,8 +415,7 @@ fn a_mounted_disk_is_refused_with_the_place() {
 fn a_disk_that_another_program_has_is_refused() {
     let bench = Bench::new();
     let device = Loop::new(&bench.card, &[]);
-    let system = flash::device::System::host();
-    let first = flash::device::Target::open(device.path(), &system).unwrap();
+    let first = Target::open(device.path(), FixedDisks::Refuse, &System::host()).unwrap();
     assert!(matches!(
         bench.flash_to(device.path()),
         Err(FlashError::Device(DeviceError::Busy { .. }))
@@ -425,10 +427,9 @@ fn a_disk_that_another_program_has_is_refused() {
 
 #[test]
 fn a_card_that_forgets_is_found_out() {
-    use flash::device::{System, Target};
     let bench = Bench::new();
     let image = flash::image::Image::open(&bench.image).unwrap();
-    let target = Target::open(&bench.card, &System::host()).unwrap();
+    let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
     let chunks = flash::write::write(&image, &target, &mut |_, _| {}).unwrap();
     flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap();
     // One bit, in the second chunk of the largest range.
