@@ -79,12 +79,13 @@ pub enum FlashError {
     /// Writing failed. The card does not start.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The card holds something else than was written to it.
+    /// The card holds something else than was written to it. It does not start.
     #[error(transparent)]
     Verify(#[from] VerifyError),
 }
 
-/// Writes an image to a card and reads it back. `progress` is told how many bytes of how many a step has done.
+/// Writes an image to a card and reads it back. `progress` is told how many bytes of how many a step has done; the first
+/// MiB, which comes last, is not counted.
 pub fn flash(
     request: &Request<'_>,
     progress: &mut dyn FnMut(Step, Bytes, Bytes),
@@ -100,16 +101,32 @@ pub fn flash(
     }
     let target = Target::open(request.target, request.fixed_disks, &System::host())?;
     target.check_room(&image)?;
-    let chunks = write::write(&image, &target, &mut |done, total| {
-        progress(Step::Write, done, total)
-    })?;
-    verify::verify(&target, &chunks, &mut |done, total| {
-        progress(Step::Verify, done, total)
+    let written = write_and_verify(&image, &target, progress).inspect_err(|_| {
+        // What the user has to hear of is the first error, not that the card takes no zeros either.
+        let _ = write::erase_ends(&target);
     })?;
     Ok(Report {
         node: image.manifest.node.clone(),
         image: image.size,
         card: target.size,
-        written: chunks.iter().map(|chunk| Bytes(chunk.length)).sum(),
+        written,
     })
+}
+
+/// Puts the image on the card, its head not before everything else was read back; returns the bytes that were.
+fn write_and_verify(
+    image: &Image,
+    target: &Target,
+    progress: &mut dyn FnMut(Step, Bytes, Bytes),
+) -> Result<Bytes, FlashError> {
+    let body = write::write_body(image, target, &mut |done, total| {
+        progress(Step::Write, done, total)
+    })?;
+    verify::verify(target, &body.chunks, &mut |done, total| {
+        progress(Step::Verify, done, total)
+    })?;
+    let head = write::write_head(&body, target)?;
+    verify::verify(target, std::slice::from_ref(&head), &mut |_, _| {})?;
+    let chunks = body.chunks.iter().chain([&head]);
+    Ok(chunks.map(|chunk| Bytes(chunk.length)).sum())
 }

@@ -1,9 +1,10 @@
 //! Writing, in an order that leaves no half-written card that looks like one.
 //!
-//! 1. The first MiB, with partition table and first boot loader, becomes zeros: what the card was is gone.
+//! 1. The head, which is the first MiB with partition table and first boot loader, becomes zeros, and so does the end of
+//!    the card: what it was is gone.
 //! 2. Signatures of old contents that the image would not cover become zeros.
-//! 3. The image follows from its second MiB on, hashed on the way.
-//! 4. If the image was the one that its manifest describes, and all is on the card, the first MiB is written.
+//! 3. The body, which is the rest of the image, follows, hashed on the way.
+//! 4. If the image was the one that its manifest describes, and the body was read back, the head is written.
 
 use std::io;
 use std::ops::Range;
@@ -25,7 +26,7 @@ const HEAD: u64 = 1 << 20;
 /// Bytes that are read, hashed and written at once.
 pub(crate) const CHUNK: u64 = 4 << 20;
 
-/// Where btrfs keeps superblocks, from the start of its partition or disk. A GPT and some RAIDs are at the very end.
+/// Where btrfs keeps superblocks, from the start of its partition or disk.
 const OLD_SUPERBLOCKS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
 
 /// Bytes of a btrfs superblock.
@@ -42,6 +43,16 @@ pub struct Chunk {
     pub sha256: [u8; 32],
 }
 
+impl Chunk {
+    fn of(bytes: &[u8], offset: u64) -> Self {
+        Self {
+            offset,
+            length: bytes.len() as u64,
+            sha256: Sha256::digest(bytes).into(),
+        }
+    }
+}
+
 /// The card did not take the bytes.
 #[derive(Debug, Error)]
 #[error("cannot write to {} at byte {offset}", path.display())]
@@ -54,23 +65,39 @@ pub struct WriteError {
     pub source: io::Error,
 }
 
-/// Writes `image` to `target`, which is large enough; returns what has to be there now.
-pub fn write(
+/// What is on the card before it gets its head.
+#[derive(Debug)]
+pub struct Body {
+    /// What was written behind the head.
+    pub chunks: Vec<Chunk>,
+    /// What goes to the start of the card at last.
+    head: Vec<u8>,
+}
+
+/// Writes all of `image` but its head to `target`, which is large enough.
+pub fn write_body(
     image: &Image,
     target: &Target,
     progress: &mut dyn FnMut(Bytes, Bytes),
-) -> Result<Vec<Chunk>, FlashError> {
-    let head = HEAD.min(image.size.0);
-    zero(target, 0..head)?;
-    sync(target)?;
+) -> Result<Body, FlashError> {
+    erase_ends(target)?;
     erase_old_signatures(image, target)?;
 
-    let total = Bytes(image.ranges.iter().map(|range| range.end - range.start).sum());
+    let mut head = vec![0; HEAD.min(image.size.0) as usize];
+    read(image, &mut head, 0)?;
+    let mut position = head.len() as u64;
+    let ranges: Vec<Range<u64>> = image
+        .ranges
+        .iter()
+        .map(|range| range.start.max(position)..range.end)
+        .filter(|range| !range.is_empty())
+        .collect();
+    let total = Bytes(ranges.iter().map(|range| range.end - range.start).sum());
     let mut chunks = Vec::new();
-    let mut whole = Sha256::new();
+    let mut whole = Sha256::new_with_prefix(&head);
     let mut buffer = vec![0; CHUNK as usize];
-    let (mut position, mut done) = (0, 0);
-    for range in &image.ranges {
+    let mut done = 0;
+    for range in ranges {
         update_zeros(&mut whole, range.start - position);
         position = range.start;
         while position < range.end {
@@ -79,13 +106,8 @@ pub fn write(
             let bytes = &mut buffer[..length as usize];
             read(image, bytes, position)?;
             whole.update(&*bytes);
-            chunks.push(Chunk {
-                offset: position,
-                length,
-                sha256: Sha256::digest(&*bytes).into(),
-            });
-            let skip = head.saturating_sub(position).min(length);
-            put(target, &bytes[skip as usize..], position + skip)?;
+            put(target, bytes, position)?;
+            chunks.push(Chunk::of(bytes, position));
             position += length;
             done += length;
             progress(Bytes(done), total);
@@ -94,12 +116,22 @@ pub fn write(
     update_zeros(&mut whole, image.size.0 - position);
     check_digest(image, &whole.finalize().into())?;
     sync(target)?;
+    Ok(Body { chunks, head })
+}
 
-    let mut first = vec![0; head as usize];
-    read(image, &mut first, 0)?;
-    put(target, &first, 0)?;
+/// Makes the card one that starts.
+pub fn write_head(body: &Body, target: &Target) -> Result<Chunk, WriteError> {
+    put(target, &body.head, 0)?;
     sync(target)?;
-    Ok(chunks)
+    Ok(Chunk::of(&body.head, 0))
+}
+
+/// Makes the card one that does not start, and is none of what it was: a partition table, or its copy, is in the first
+/// MiB or in the last.
+pub fn erase_ends(target: &Target) -> Result<(), WriteError> {
+    zero(target, 0..HEAD.min(target.size.0))?;
+    zero(target, target.size.0.saturating_sub(HEAD)..target.size.0)?;
+    sync(target)
 }
 
 /// Zeros what could be taken for something that the card no longer is.
@@ -121,8 +153,7 @@ fn erase_old_signatures(image: &Image, target: &Target) -> Result<(), WriteError
             offset..offset.saturating_add(SUPERBLOCK).min(target.size.0),
         )?;
     }
-    // Within the image the end is overwritten anyway.
-    zero(target, target.size.0.saturating_sub(HEAD)..target.size.0)
+    Ok(())
 }
 
 /// Compares the image with its manifest.

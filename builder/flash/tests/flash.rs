@@ -219,11 +219,13 @@ fn a_file_gets_what_the_image_maps() {
     };
     let report = flash::flash(&request, &mut |step, done, total| steps.push((step, done, total))).unwrap();
     assert_eq!((report.node.as_str(), report.card), ("red-07", Bytes(80 * MIB)));
-    assert_eq!(report.written, Bytes(8192 + 12_288 + 5 * MIB + 4096));
+    assert_eq!(report.written, Bytes(MIB + 8192 + 5 * MIB + 4096));
     check_card(&bench);
     for step in [Step::Write, Step::Verify] {
         let last = steps.iter().rev().find(|(other, _, _)| *other == step).unwrap();
-        assert_eq!((last.1, last.2), (report.written, report.written));
+        // The first MiB comes at last and is not counted.
+        let body = report.written - Bytes(MIB);
+        assert_eq!((last.1, last.2), (body, body));
     }
 }
 
@@ -426,12 +428,53 @@ fn a_disk_that_another_program_has_is_refused() {
 }
 
 #[test]
+fn a_card_that_fails_verification_does_not_start() {
+    let bench = Bench::new();
+    let request = Request {
+        image: &bench.image,
+        target: &bench.card,
+        missing_firmware: MissingFirmware::Refuse,
+        fixed_disks: FixedDisks::Refuse,
+    };
+    let card = File::options().write(true).open(&bench.card).unwrap();
+    let mut first_bytes = Vec::new();
+    let error = flash::flash(&request, &mut |step, done, total| {
+        if step == Step::Verify {
+            first_bytes.extend(fs::read(&bench.card).unwrap()[..MIB as usize].iter().copied());
+        } else if done == total {
+            // What the card forgets before it is read back.
+            card.write_all_at(&[bench.bytes[7 * MIB as usize] ^ 1], 7 * MIB)
+                .unwrap();
+        }
+    })
+    .unwrap_err();
+    assert!(matches!(error, FlashError::Verify(_)), "{error}");
+    // Neither while the rest is read back nor afterwards.
+    assert!(!first_bytes.is_empty() && first_bytes.iter().all(|byte| *byte == 0));
+    assert!(bench.card_is_dead());
+}
+
+#[test]
+fn the_head_comes_last_and_goes_first() {
+    let bench = Bench::new();
+    let image = flash::image::Image::open(&bench.image).unwrap();
+    let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
+    let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
+    assert!(bench.card_is_dead());
+    let head = flash::write::write_head(&body, &target).unwrap();
+    assert!(fs::read(&bench.card).unwrap()[..MIB as usize] == bench.bytes[..MIB as usize]);
+    assert_eq!((head.offset, head.length), (0, MIB));
+    flash::write::erase_ends(&target).unwrap();
+    assert!(bench.card_is_dead());
+}
+
+#[test]
 fn a_card_that_forgets_is_found_out() {
     let bench = Bench::new();
     let image = flash::image::Image::open(&bench.image).unwrap();
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
-    let chunks = flash::write::write(&image, &target, &mut |_, _| {}).unwrap();
-    flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap();
+    let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
+    flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap();
     // One bit, in the second chunk of the largest range.
     let place = 7 * MIB + 77;
     let bit = bench.bytes[place as usize] ^ 1;
@@ -441,7 +484,7 @@ fn a_card_that_forgets_is_found_out() {
         .unwrap()
         .write_all_at(&[bit], place)
         .unwrap();
-    let error = flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap_err();
+    let error = flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap_err();
     let said = error.to_string();
     assert!(
         said.contains(&format!("bytes {}..{} differ", 7 * MIB, 8 * MIB)),
@@ -449,7 +492,7 @@ fn a_card_that_forgets_is_found_out() {
     );
     // And one that ends early.
     target.file.set_len(7 * MIB).unwrap();
-    let error = flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap_err();
+    let error = flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap_err();
     assert!(
         error.to_string().contains(&format!("back at byte {}", 7 * MIB)),
         "{error}"
