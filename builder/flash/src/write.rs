@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use formats::digest::{hex, update_zeros};
-use formats::units::Bytes;
+use formats::units::{Bytes, SECTOR};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -20,14 +20,14 @@ use crate::FlashError;
 use crate::device::Target;
 use crate::image::{Image, ImageError};
 
-/// What is written last.
+/// What is written last, and what is zeroed where something may have its signature.
 const HEAD: u64 = 1 << 20;
 
 /// Bytes that are read, hashed and written at once.
 pub(crate) const CHUNK: u64 = 4 << 20;
 
-/// Where btrfs keeps superblocks, from the start of its partition or disk.
-const OLD_SUPERBLOCKS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
+/// Where btrfs keeps superblocks behind [`HEAD`], from the start of its partition or disk.
+const OLD_SUPERBLOCKS: [u64; 2] = [64 << 20, 256 << 30];
 
 /// Bytes of a btrfs superblock.
 const SUPERBLOCK: u64 = 4096;
@@ -134,24 +134,26 @@ pub fn erase_ends(target: &Target) -> Result<(), WriteError> {
     sync(target)
 }
 
-/// Zeros what could be taken for something that the card no longer is.
+/// Zeros what could be taken for something that the card no longer is. The image has holes there, where a file system
+/// of its own reserves bytes.
 fn erase_old_signatures(image: &Image, target: &Target) -> Result<(), WriteError> {
-    let starts = image
-        .manifest
-        .partitions
-        .iter()
-        .map(|partition| partition.first_sector.to_bytes().0);
-    let mut old: Vec<u64> = std::iter::once(0)
-        .chain(starts)
-        .flat_map(|start| OLD_SUPERBLOCKS.map(|offset| start.saturating_add(offset)))
-        .collect();
-    old.sort_unstable();
-    old.dedup();
-    for offset in old {
-        zero(
-            target,
-            offset..offset.saturating_add(SUPERBLOCK).min(target.size.0),
-        )?;
+    erase_old_superblocks(target, 0, target.size.0)?;
+    for partition in &image.manifest.partitions {
+        let first = partition.first_sector.to_bytes().0;
+        let length = partition.sectors.saturating_mul(SECTOR);
+        let end = first.saturating_add(length).min(target.size.0);
+        // Almost all file systems, LVM, RAID, encryption and swap have their signature at the start.
+        zero(target, first..first.saturating_add(HEAD).min(end))?;
+        erase_old_superblocks(target, first, end)?;
+    }
+    Ok(())
+}
+
+/// Zeros the superblocks of a btrfs that lay from `start` to `end`, but for the first.
+fn erase_old_superblocks(target: &Target, start: u64, end: u64) -> Result<(), WriteError> {
+    for superblock in OLD_SUPERBLOCKS {
+        let offset = start.saturating_add(superblock);
+        zero(target, offset..offset.saturating_add(SUPERBLOCK).min(end))?;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use testkit::oracle;
 
 const MIB: u64 = 1 << 20;
 
-/// An image of 12 MiB with holes, its manifest, and a card of 80 MiB full of old bytes.
+/// An image of 12 MiB with holes, its manifest, which claims a larger partition, and a card of 80 MiB full of old bytes.
 struct Bench {
     folder: TempDir,
     image: PathBuf,
@@ -94,7 +94,7 @@ impl Bench {
                 number: 1,
                 label: "root".to_owned(),
                 first_sector: Lba(2048),
-                sectors: 2048,
+                sectors: 66 * 2048,
                 part_uuid: "00000001-01".to_owned(),
                 file_system: "btrfs".to_owned(),
                 uuid: String::new(),
@@ -178,8 +178,10 @@ fn check_card(bench: &Bench) {
         let range = range.start as usize..range.end as usize;
         assert!(card[range.clone()] == bench.bytes[range.clone()], "{range:?}");
     }
-    // Superblocks of a btrfs on the whole card and on the partition at 1 MiB, and the last MiB.
+    // The start of the partition at 1 MiB, superblocks of a btrfs on the whole card and on a partition of 66 MiB, and the
+    // last MiB.
     for range in [
+        MIB + 8192..2 * MIB,
         64 * MIB..64 * MIB + 4096,
         65 * MIB..65 * MIB + 4096,
         79 * MIB..80 * MIB,
@@ -466,6 +468,30 @@ fn the_head_comes_last_and_goes_first() {
     assert_eq!((head.offset, head.length), (0, MIB));
     flash::write::erase_ends(&target).unwrap();
     assert!(bench.card_is_dead());
+}
+
+#[test]
+fn what_a_partition_started_with_is_gone() {
+    let bench = Bench::new();
+    // A swap area, whose signature ends the first page, where the image has a hole.
+    let start = 2 * MIB;
+    let text = fs::read_to_string(bench.manifest()).unwrap();
+    let moved = text.replace("\"first_sector\":2048", "\"first_sector\":4096");
+    assert_ne!(moved, text);
+    fs::write(bench.manifest(), moved).unwrap();
+    File::options()
+        .write(true)
+        .open(&bench.card)
+        .unwrap()
+        .write_all_at(b"SWAPSPACE2", start + 4086)
+        .unwrap();
+    bench.flash().unwrap();
+    let card = fs::read(&bench.card).unwrap();
+    assert!(
+        card[start as usize..3 * MIB as usize]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
 }
 
 #[test]
