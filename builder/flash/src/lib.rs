@@ -26,7 +26,9 @@ use write::WriteError;
 /// What is written where.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The image; its manifest lies beside it.
+    /// The node that the card is for.
+    pub node: &'a str,
+    /// Its image; the manifest lies beside it.
     pub image: &'a Path,
     /// The card: a block device, or a file that stands for one.
     pub target: &'a Path,
@@ -90,7 +92,7 @@ pub fn flash(
     request: &Request<'_>,
     progress: &mut dyn FnMut(Step, Bytes, Bytes),
 ) -> Result<Report, FlashError> {
-    let image = Image::open(request.image)?;
+    let image = Image::open(request.image, request.node)?;
     if image.manifest.firmware == Firmware::Absent && request.missing_firmware == MissingFirmware::Refuse {
         return Err(ImageError::NoFirmware {
             path: request.image.to_owned(),

@@ -116,6 +116,7 @@ impl Bench {
 
     fn flash_to(&self, target: &Path) -> Result<Report, FlashError> {
         let request = Request {
+            node: "red-07",
             image: &self.image,
             target,
             missing_firmware: MissingFirmware::Refuse,
@@ -214,6 +215,7 @@ fn a_file_gets_what_the_image_maps() {
     let bench = Bench::new();
     let mut steps = Vec::new();
     let request = Request {
+        node: "red-07",
         image: &bench.image,
         target: &bench.card,
         missing_firmware: MissingFirmware::Refuse,
@@ -267,6 +269,7 @@ fn an_image_without_firmware_needs_a_word() {
     );
     assert!(bench.card_is_untouched());
     let request = Request {
+        node: "red-07",
         image: &bench.image,
         target: &bench.card,
         missing_firmware: MissingFirmware::Accept,
@@ -312,6 +315,27 @@ fn images_that_are_not_whole_are_refused_before_anything_is_written() {
         bench.flash(),
         Err(FlashError::Image(ImageError::Format { found: 2, .. }))
     ));
+}
+
+#[test]
+fn the_image_of_something_else_is_refused_before_anything_is_written() {
+    let changed = |from: &str, to: &str| {
+        let bench = Bench::new();
+        let text = fs::read_to_string(bench.manifest()).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(bench.manifest(), text.replace(from, to)).unwrap();
+        let error = bench.flash().unwrap_err().to_string();
+        assert!(bench.card_is_untouched());
+        error.replace(&format!("{}/", bench.folder.path().display()), "")
+    };
+    assert_eq!(
+        changed("\"node\":\"red-07\"", "\"node\":\"red-08\""),
+        "red-07.img is the image of red-08, not of red-07; build red-07 again"
+    );
+    assert_eq!(
+        changed("red-07.img", "red-08.img"),
+        "red-07.manifest.json is the manifest of red-08.img, not of red-07.img; put every manifest beside its own image"
+    );
 }
 
 #[test]
@@ -433,6 +457,7 @@ fn a_disk_that_another_program_has_is_refused() {
 fn a_card_that_fails_verification_does_not_start() {
     let bench = Bench::new();
     let request = Request {
+        node: "red-07",
         image: &bench.image,
         target: &bench.card,
         missing_firmware: MissingFirmware::Refuse,
@@ -459,7 +484,7 @@ fn a_card_that_fails_verification_does_not_start() {
 #[test]
 fn the_head_comes_last_and_goes_first() {
     let bench = Bench::new();
-    let image = flash::image::Image::open(&bench.image).unwrap();
+    let image = flash::image::Image::open(&bench.image, "red-07").unwrap();
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
     let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
     assert!(bench.card_is_dead());
@@ -497,7 +522,7 @@ fn what_a_partition_started_with_is_gone() {
 #[test]
 fn a_card_that_forgets_is_found_out() {
     let bench = Bench::new();
-    let image = flash::image::Image::open(&bench.image).unwrap();
+    let image = flash::image::Image::open(&bench.image, "red-07").unwrap();
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
     let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
     flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap();

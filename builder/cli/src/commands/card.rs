@@ -30,6 +30,7 @@ pub fn run(
     let files = ImageFiles::new(&out.join("images"), &node.name);
     let engine = workplace::engine(common, &folder)?;
     let request = Request {
+        node: &node.name,
         image: &files.image,
         target: device,
         missing_firmware,
