@@ -24,7 +24,7 @@ use crate::rootfs::identity::{IdentityStore, Operator};
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
 /// Goes up with every change of what an image of the same inputs holds.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Makes the images of nodes that have role, board and layout in common.
 pub struct CardMaker<'a> {
