@@ -338,6 +338,30 @@ fn a_full_volume_names_no_free_cluster() {
 }
 
 #[test]
+fn directories_end_at_their_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume");
+    let files = |directory: &str, count: u32| -> Vec<FatFile> {
+        (0..count)
+            .map(|n| FatFile::from_bytes(format!("{directory}N{n:06}"), Vec::new()))
+            .collect()
+    };
+    // `.` and `..` count.
+    lay_out_to(&path, &files("FULL/", 65_534), &options(Bytes::mib(40)));
+    fsck(&path);
+    // And so does the volume label of the root.
+    for (directory, count, shown) in [("FULL/", 65_535, "FULL"), ("", 65_536, "/")] {
+        let error = fat::lay_out(&files(directory, count), &options(Bytes::mib(40))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "directory {shown:?} needs 65537 entries, FAT has at most 65536 in one; use subdirectories"
+            )
+        );
+    }
+}
+
+#[test]
 fn bad_names_labels_and_times_are_refused() {
     let lay_out = |paths: &[&str]| {
         let files: Vec<_> = paths
