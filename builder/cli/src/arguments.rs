@@ -124,6 +124,9 @@ pub enum Command {
         /// Write an image that lacks the board's firmware all the same
         #[arg(long)]
         without_firmware: bool,
+        /// Write to a disk that is neither removable, nor SD or MMC, nor attached by USB
+        #[arg(long)]
+        fixed_disk: bool,
     },
     /// Work on the kernel alone
     Kernel {

@@ -1,12 +1,13 @@
-//! What may be written to. A disk that anything uses is refused, and so is everything that is not a whole disk; a plain
-//! file can stand for a card.
+//! What may be written to. A disk that anything uses is refused, and so is everything that is not a whole disk. A disk
+//! that cannot be a card, such as the one inside the computer, needs the user's word. A plain file can stand for a card.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,15 @@ pub struct Target {
     pub file: File,
     /// How much it holds.
     pub size: Bytes,
+}
+
+/// What to do with a disk that nothing uses, but that is not known to be a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FixedDisks {
+    /// It may hold what somebody needs: refuse.
+    Refuse,
+    /// The user knows.
+    Accept,
 }
 
 /// Where the kernel says who uses what.
@@ -95,6 +105,24 @@ pub enum DeviceError {
         /// The device or file.
         swap: String,
     },
+    /// A logical volume, a RAID or an opened encryption: no board could start from it.
+    #[error("{} is made of another disk, {part}; an image goes to a whole disk", path.display())]
+    MadeOfOthers {
+        /// What was named.
+        path: PathBuf,
+        /// One of the disks or partitions below it.
+        part: String,
+    },
+    /// Nothing uses it, but it is no card: it may be another system's, or a pool's that is not imported.
+    #[error(
+        "{} is a fixed disk: neither removable, nor SD or MMC, nor attached by USB; \
+         if it shall be overwritten all the same, give --fixed-disk",
+        path.display()
+    )]
+    FixedDisk {
+        /// What was named.
+        path: PathBuf,
+    },
     /// Something else has it: LVM, RAID, a virtual machine, another flash.
     #[error("{} is in use by another program or by the kernel", path.display())]
     Busy {
@@ -133,34 +161,32 @@ impl System {
 }
 
 impl Target {
-    /// Opens what may be written to.
-    pub fn open(path: &Path, system: &System) -> Result<Self, DeviceError> {
+    /// Opens what may be written to. From the first look on, everything is done with what was opened: its name may mean
+    /// something else by then.
+    pub fn open(path: &Path, fixed_disks: FixedDisks, system: &System) -> Result<Self, DeviceError> {
         let examine = |source| DeviceError::Examine {
             path: path.to_owned(),
             source,
         };
-        let metadata = fs::metadata(path).map_err(examine)?;
+        let (place, metadata) = locate(path).map_err(examine)?;
         let kind = metadata.file_type();
-        let known_size = if kind.is_block_device() {
-            Some(examine_disk(path, number(metadata.rdev()), system)?)
-        } else if kind.is_file() {
-            None
-        } else {
+        if !kind.is_block_device() && !kind.is_file() {
             return Err(DeviceError::NotADisk {
                 path: path.to_owned(),
             });
-        };
-        // For a block device, O_EXCL means: fail if the kernel or another such opener has it.
-        let exclusive = if known_size.is_some() {
-            OFlags::EXCL
-        } else {
-            OFlags::empty()
-        };
+        }
+        // For a block device, O_EXCL means: fail if the kernel or another such opener has it. Files do not know it.
         let opened = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(exclusive.bits() as i32)
-            .open(path);
+            .custom_flags(OFlags::EXCL.bits() as i32)
+            .open(own_path(&place));
+        // Before the result is looked at: it tells more than that the disk is busy.
+        let disk_size = if kind.is_block_device() {
+            Some(examine_disk(path, number(metadata.rdev()), fixed_disks, system)?)
+        } else {
+            None
+        };
         let file = opened.map_err(|error| match error.kind() {
             io::ErrorKind::ResourceBusy => DeviceError::Busy {
                 path: path.to_owned(),
@@ -170,10 +196,14 @@ impl Target {
             },
             _ => examine(error),
         })?;
+        let size = match disk_size {
+            Some(size) => size,
+            None => Bytes(file.metadata().map_err(examine)?.len()),
+        };
         Ok(Self {
             path: path.to_owned(),
             file,
-            size: known_size.unwrap_or(Bytes(metadata.len())),
+            size,
         })
     }
 
@@ -200,12 +230,32 @@ impl Target {
     }
 }
 
+/// What is at `path`, without opening it as a device: some act when they are opened, or wait.
+fn locate(path: &Path) -> io::Result<(File, Metadata)> {
+    let place = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::PATH.bits() as i32)
+        .open(path)?;
+    let metadata = place.metadata()?;
+    Ok((place, metadata))
+}
+
+/// A name of an open file that stays the file's.
+pub(crate) fn own_path(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
 fn number(device: u64) -> Number {
     format!("{}:{}", major(device), minor(device))
 }
 
-/// Refuses a disk that is not whole, writable and unused; returns its size.
-fn examine_disk(path: &Path, disk: Number, system: &System) -> Result<Bytes, DeviceError> {
+/// Refuses a disk that is not whole, writable, unused and either a card or meant to be overwritten; returns its size.
+fn examine_disk(
+    path: &Path,
+    disk: Number,
+    fixed_disks: FixedDisks,
+    system: &System,
+) -> Result<Bytes, DeviceError> {
     let examine = |source| DeviceError::Examine {
         path: path.to_owned(),
         source,
@@ -234,12 +284,52 @@ fn examine_disk(path: &Path, disk: Number, system: &System) -> Result<Bytes, Dev
             path: path.to_owned(),
         });
     }
+    if let Some(part) = first_entry(&folder.join("slaves")).map_err(examine)? {
+        return Err(DeviceError::MadeOfOthers {
+            path: path.to_owned(),
+            part,
+        });
+    }
     let mut parts = BTreeSet::from([disk]);
     collect_parts(&folder, &mut parts).map_err(examine)?;
     check_mounts(path, &parts, system)?;
     check_swaps(path, &parts, system)?;
+    if fixed_disks == FixedDisks::Refuse && !is_card(&folder).map_err(examine)? {
+        return Err(DeviceError::FixedDisk {
+            path: path.to_owned(),
+        });
+    }
     // The kernel counts in 512 bytes, whatever the disk's own sector is.
     Ok(Bytes(size * SECTOR))
+}
+
+/// Whether a disk is what cards are: removable, SD or MMC, attached by USB, or a loop device, which stands for one.
+fn is_card(folder: &Path) -> io::Result<bool> {
+    let attribute = |name: &str| match fs::read_to_string(folder.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        result => result.map(|text| text.trim().to_owned()),
+    };
+    // A bus of USB is a part of the path of all that hangs on it: `/sys/devices/pci0000:00/0000:00:14.0/usb2/2-1/...`.
+    let on_usb = folder.iter().any(|part| {
+        let bus = part.to_str().and_then(|part| part.strip_prefix("usb"));
+        bus.is_some_and(|bus| bus.parse::<u32>().is_ok())
+    });
+    Ok(on_usb
+        || attribute("removable")? == "1"
+        || ["SD", "MMC"].contains(&attribute("device/type")?.as_str())
+        || folder.join("loop/backing_file").exists())
+}
+
+/// The name of something in a folder; `None` where it is empty or missing.
+fn first_entry(folder: &Path) -> io::Result<Option<String>> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => {
+            let first = entries.next().transpose()?;
+            Ok(first.map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Adds the numbers of a disk's partitions and of everything that is made of them (LVM, RAID, encryption).

@@ -1,5 +1,6 @@
 //! The image to write, as a file with holes and a manifest beside it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -53,6 +54,26 @@ pub enum ImageError {
         /// Its format.
         found: u32,
     },
+    /// The manifest is of another image.
+    #[error("{} is the manifest of {expected}, not of {}; put every manifest beside its own image", manifest.display(), image.display())]
+    OtherFile {
+        /// The manifest.
+        manifest: PathBuf,
+        /// The image beside it.
+        image: PathBuf,
+        /// The file that the manifest names.
+        expected: String,
+    },
+    /// The image is another node's: two nodes of one name and address would meet in the network.
+    #[error("{} is the image of {found}, not of {wanted}; build {wanted} again", path.display())]
+    OtherNode {
+        /// The image.
+        path: PathBuf,
+        /// The node that its manifest names.
+        found: String,
+        /// The node that the card is for.
+        wanted: String,
+    },
     /// The image is cut off or too long.
     #[error("{} has {found} bytes, its manifest says {}: it is not whole", path.display(), expected.0)]
     Size {
@@ -86,9 +107,24 @@ pub enum ImageError {
 }
 
 impl Image {
-    /// Opens an image and the manifest beside it, whose name ends in `.manifest.json` instead of `.img`.
-    pub fn open(path: &Path) -> Result<Self, ImageError> {
-        let manifest = read_manifest(&path.with_extension("manifest.json"))?;
+    /// Opens the image of `node` and the manifest beside it, whose name ends in `.manifest.json` instead of `.img`.
+    pub fn open(path: &Path, node: &str) -> Result<Self, ImageError> {
+        let manifest_path = path.with_extension("manifest.json");
+        let manifest = read_manifest(&manifest_path)?;
+        if path.file_name() != Some(OsStr::new(&manifest.image.file)) {
+            return Err(ImageError::OtherFile {
+                manifest: manifest_path,
+                image: path.to_owned(),
+                expected: manifest.image.file,
+            });
+        }
+        if manifest.node != node {
+            return Err(ImageError::OtherNode {
+                path: path.to_owned(),
+                found: manifest.node,
+                wanted: node.to_owned(),
+            });
+        }
         let unreadable = |source| ImageError::Read {
             path: path.to_owned(),
             source,

@@ -2,7 +2,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`device`] | what may be written to: nothing that is in use |
+//! | [`device`] | what may be written to: nothing that is in use, no fixed disk without a word |
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
 //! | [`verify`] | reading back, past the page cache |
@@ -18,7 +18,7 @@ use formats::manifest::Firmware;
 use formats::units::Bytes;
 use thiserror::Error;
 
-use device::{DeviceError, System, Target};
+use device::{DeviceError, FixedDisks, System, Target};
 use image::{Image, ImageError};
 use verify::VerifyError;
 use write::WriteError;
@@ -26,12 +26,16 @@ use write::WriteError;
 /// What is written where.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The image; its manifest lies beside it.
+    /// The node that the card is for.
+    pub node: &'a str,
+    /// Its image; the manifest lies beside it.
     pub image: &'a Path,
     /// The card: a block device, or a file that stands for one.
     pub target: &'a Path,
     /// Whether an image may lack the firmware that its board starts from.
     pub missing_firmware: MissingFirmware,
+    /// Whether the card may be a disk that is not known to be one.
+    pub fixed_disks: FixedDisks,
 }
 
 /// What to do with an image that lacks the firmware of its board.
@@ -77,17 +81,18 @@ pub enum FlashError {
     /// Writing failed. The card does not start.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The card holds something else than was written to it.
+    /// The card holds something else than was written to it. It does not start.
     #[error(transparent)]
     Verify(#[from] VerifyError),
 }
 
-/// Writes an image to a card and reads it back. `progress` is told how many bytes of how many a step has done.
+/// Writes an image to a card and reads it back. `progress` is told how many bytes of how many a step has done; the first
+/// MiB, which comes last, is not counted.
 pub fn flash(
     request: &Request<'_>,
     progress: &mut dyn FnMut(Step, Bytes, Bytes),
 ) -> Result<Report, FlashError> {
-    let image = Image::open(request.image)?;
+    let image = Image::open(request.image, request.node)?;
     if image.manifest.firmware == Firmware::Absent && request.missing_firmware == MissingFirmware::Refuse {
         return Err(ImageError::NoFirmware {
             path: request.image.to_owned(),
@@ -96,18 +101,34 @@ pub fn flash(
         }
         .into());
     }
-    let target = Target::open(request.target, &System::host())?;
+    let target = Target::open(request.target, request.fixed_disks, &System::host())?;
     target.check_room(&image)?;
-    let chunks = write::write(&image, &target, &mut |done, total| {
-        progress(Step::Write, done, total)
-    })?;
-    verify::verify(&target, &chunks, &mut |done, total| {
-        progress(Step::Verify, done, total)
+    let written = write_and_verify(&image, &target, progress).inspect_err(|_| {
+        // What the user has to hear of is the first error, not that the card takes no zeros either.
+        let _ = write::erase_ends(&target);
     })?;
     Ok(Report {
         node: image.manifest.node.clone(),
         image: image.size,
         card: target.size,
-        written: chunks.iter().map(|chunk| Bytes(chunk.length)).sum(),
+        written,
     })
+}
+
+/// Puts the image on the card, its head not before everything else was read back; returns the bytes that were.
+fn write_and_verify(
+    image: &Image,
+    target: &Target,
+    progress: &mut dyn FnMut(Step, Bytes, Bytes),
+) -> Result<Bytes, FlashError> {
+    let body = write::write_body(image, target, &mut |done, total| {
+        progress(Step::Write, done, total)
+    })?;
+    verify::verify(target, &body.chunks, &mut |done, total| {
+        progress(Step::Verify, done, total)
+    })?;
+    let head = write::write_head(&body, target)?;
+    verify::verify(target, std::slice::from_ref(&head), &mut |_, _| {})?;
+    let chunks = body.chunks.iter().chain([&head]);
+    Ok(chunks.map(|chunk| Bytes(chunk.length)).sum())
 }

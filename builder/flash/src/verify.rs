@@ -3,7 +3,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
@@ -12,7 +11,7 @@ use rustix::fs::{Advice, OFlags, fadvise};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use crate::device::Target;
+use crate::device::{Target, own_path};
 use crate::write::{CHUNK, Chunk};
 
 /// What `O_DIRECT` wants memory, offsets and lengths to be multiples of; no disk has larger sectors.
@@ -87,12 +86,11 @@ enum Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn new(target: &'a Target) -> io::Result<Self> {
-        // Through the open file: its name may mean something else by now.
-        let path = format!("/proc/self/fd/{}", target.file.as_raw_fd());
+        // Not by the card's name, which may mean something else by now.
         let direct = OpenOptions::new()
             .read(true)
             .custom_flags(OFlags::DIRECT.bits() as i32)
-            .open(path);
+            .open(own_path(&target.file));
         match direct {
             Ok(file) => Ok(Self::Direct(file)),
             // A file system without it, as tmpfs was for long.

@@ -1,9 +1,10 @@
 //! Writing, in an order that leaves no half-written card that looks like one.
 //!
-//! 1. The first MiB, with partition table and first boot loader, becomes zeros: what the card was is gone.
+//! 1. The head, which is the first MiB with partition table and first boot loader, becomes zeros, and so does the end of
+//!    the card: what it was is gone.
 //! 2. Signatures of old contents that the image would not cover become zeros.
-//! 3. The image follows from its second MiB on, hashed on the way.
-//! 4. If the image was the one that its manifest describes, and all is on the card, the first MiB is written.
+//! 3. The body, which is the rest of the image, follows, hashed on the way.
+//! 4. If the image was the one that its manifest describes, and the body was read back, the head is written.
 
 use std::io;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use formats::digest::{hex, update_zeros};
-use formats::units::Bytes;
+use formats::units::{Bytes, SECTOR};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
@@ -19,14 +20,14 @@ use crate::FlashError;
 use crate::device::Target;
 use crate::image::{Image, ImageError};
 
-/// What is written last.
+/// What is written last, and what is zeroed where something may have its signature.
 const HEAD: u64 = 1 << 20;
 
 /// Bytes that are read, hashed and written at once.
 pub(crate) const CHUNK: u64 = 4 << 20;
 
-/// Where btrfs keeps superblocks, from the start of its partition or disk. A GPT and some RAIDs are at the very end.
-const OLD_SUPERBLOCKS: [u64; 3] = [64 << 10, 64 << 20, 256 << 30];
+/// Where btrfs keeps superblocks behind [`HEAD`], from the start of its partition or disk.
+const OLD_SUPERBLOCKS: [u64; 2] = [64 << 20, 256 << 30];
 
 /// Bytes of a btrfs superblock.
 const SUPERBLOCK: u64 = 4096;
@@ -42,6 +43,16 @@ pub struct Chunk {
     pub sha256: [u8; 32],
 }
 
+impl Chunk {
+    fn of(bytes: &[u8], offset: u64) -> Self {
+        Self {
+            offset,
+            length: bytes.len() as u64,
+            sha256: Sha256::digest(bytes).into(),
+        }
+    }
+}
+
 /// The card did not take the bytes.
 #[derive(Debug, Error)]
 #[error("cannot write to {} at byte {offset}", path.display())]
@@ -54,23 +65,39 @@ pub struct WriteError {
     pub source: io::Error,
 }
 
-/// Writes `image` to `target`, which is large enough; returns what has to be there now.
-pub fn write(
+/// What is on the card before it gets its head.
+#[derive(Debug)]
+pub struct Body {
+    /// What was written behind the head.
+    pub chunks: Vec<Chunk>,
+    /// What goes to the start of the card at last.
+    head: Vec<u8>,
+}
+
+/// Writes all of `image` but its head to `target`, which is large enough.
+pub fn write_body(
     image: &Image,
     target: &Target,
     progress: &mut dyn FnMut(Bytes, Bytes),
-) -> Result<Vec<Chunk>, FlashError> {
-    let head = HEAD.min(image.size.0);
-    zero(target, 0..head)?;
-    sync(target)?;
+) -> Result<Body, FlashError> {
+    erase_ends(target)?;
     erase_old_signatures(image, target)?;
 
-    let total = Bytes(image.ranges.iter().map(|range| range.end - range.start).sum());
+    let mut head = vec![0; HEAD.min(image.size.0) as usize];
+    read(image, &mut head, 0)?;
+    let mut position = head.len() as u64;
+    let ranges: Vec<Range<u64>> = image
+        .ranges
+        .iter()
+        .map(|range| range.start.max(position)..range.end)
+        .filter(|range| !range.is_empty())
+        .collect();
+    let total = Bytes(ranges.iter().map(|range| range.end - range.start).sum());
     let mut chunks = Vec::new();
-    let mut whole = Sha256::new();
+    let mut whole = Sha256::new_with_prefix(&head);
     let mut buffer = vec![0; CHUNK as usize];
-    let (mut position, mut done) = (0, 0);
-    for range in &image.ranges {
+    let mut done = 0;
+    for range in ranges {
         update_zeros(&mut whole, range.start - position);
         position = range.start;
         while position < range.end {
@@ -79,13 +106,8 @@ pub fn write(
             let bytes = &mut buffer[..length as usize];
             read(image, bytes, position)?;
             whole.update(&*bytes);
-            chunks.push(Chunk {
-                offset: position,
-                length,
-                sha256: Sha256::digest(&*bytes).into(),
-            });
-            let skip = head.saturating_sub(position).min(length);
-            put(target, &bytes[skip as usize..], position + skip)?;
+            put(target, bytes, position)?;
+            chunks.push(Chunk::of(bytes, position));
             position += length;
             done += length;
             progress(Bytes(done), total);
@@ -94,35 +116,46 @@ pub fn write(
     update_zeros(&mut whole, image.size.0 - position);
     check_digest(image, &whole.finalize().into())?;
     sync(target)?;
-
-    let mut first = vec![0; head as usize];
-    read(image, &mut first, 0)?;
-    put(target, &first, 0)?;
-    sync(target)?;
-    Ok(chunks)
+    Ok(Body { chunks, head })
 }
 
-/// Zeros what could be taken for something that the card no longer is.
+/// Makes the card one that starts.
+pub fn write_head(body: &Body, target: &Target) -> Result<Chunk, WriteError> {
+    put(target, &body.head, 0)?;
+    sync(target)?;
+    Ok(Chunk::of(&body.head, 0))
+}
+
+/// Makes the card one that does not start, and is none of what it was: a partition table, or its copy, is in the first
+/// MiB or in the last.
+pub fn erase_ends(target: &Target) -> Result<(), WriteError> {
+    zero(target, 0..HEAD.min(target.size.0))?;
+    zero(target, target.size.0.saturating_sub(HEAD)..target.size.0)?;
+    sync(target)
+}
+
+/// Zeros what could be taken for something that the card no longer is. The image has holes there, where a file system
+/// of its own reserves bytes.
 fn erase_old_signatures(image: &Image, target: &Target) -> Result<(), WriteError> {
-    let starts = image
-        .manifest
-        .partitions
-        .iter()
-        .map(|partition| partition.first_sector.to_bytes().0);
-    let mut old: Vec<u64> = std::iter::once(0)
-        .chain(starts)
-        .flat_map(|start| OLD_SUPERBLOCKS.map(|offset| start.saturating_add(offset)))
-        .collect();
-    old.sort_unstable();
-    old.dedup();
-    for offset in old {
-        zero(
-            target,
-            offset..offset.saturating_add(SUPERBLOCK).min(target.size.0),
-        )?;
+    erase_old_superblocks(target, 0, target.size.0)?;
+    for partition in &image.manifest.partitions {
+        let first = partition.first_sector.to_bytes().0;
+        let length = partition.sectors.saturating_mul(SECTOR);
+        let end = first.saturating_add(length).min(target.size.0);
+        // Almost all file systems, LVM, RAID, encryption and swap have their signature at the start.
+        zero(target, first..first.saturating_add(HEAD).min(end))?;
+        erase_old_superblocks(target, first, end)?;
     }
-    // Within the image the end is overwritten anyway.
-    zero(target, target.size.0.saturating_sub(HEAD)..target.size.0)
+    Ok(())
+}
+
+/// Zeros the superblocks of a btrfs that lay from `start` to `end`, but for the first.
+fn erase_old_superblocks(target: &Target, start: u64, end: u64) -> Result<(), WriteError> {
+    for superblock in OLD_SUPERBLOCKS {
+        let offset = start.saturating_add(superblock);
+        zero(target, offset..offset.saturating_add(SUPERBLOCK).min(end))?;
+    }
+    Ok(())
 }
 
 /// Compares the image with its manifest.

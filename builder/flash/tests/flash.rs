@@ -2,160 +2,19 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod bench;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use flash::device::DeviceError;
+use bench::{Bench, Loop, MIB};
+use flash::device::{DeviceError, FixedDisks, System, Target};
 use flash::image::ImageError;
 use flash::{FlashError, MissingFirmware, Report, Request, Step};
-use formats::digest::hex;
-use formats::manifest::{FORMAT, Firmware, Image, Manifest, Partition, Table, TableKind};
-use formats::units::{Bytes, Lba};
-use sha2::{Digest, Sha256};
-use tempfile::TempDir;
+use formats::manifest::Firmware;
+use formats::units::Bytes;
 use testkit::oracle;
-
-const MIB: u64 = 1 << 20;
-
-/// An image of 12 MiB with holes, its manifest, and a card of 80 MiB full of old bytes.
-struct Bench {
-    folder: TempDir,
-    image: PathBuf,
-    card: PathBuf,
-    /// What the image holds.
-    bytes: Vec<u8>,
-}
-
-fn noise(seed: u64, length: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed);
-        (state >> 56) as u8
-    })
-    .take(length as usize)
-    .collect()
-}
-
-impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().join("red-07.img");
-        let card = folder.path().join("card");
-        let mut bytes = vec![0; 12 * MIB as usize];
-        let file = File::create(&image).unwrap();
-        file.set_len(12 * MIB).unwrap();
-        let mut mapped = 0;
-        for (seed, offset, length) in [
-            (1, 0, 8192),
-            (2, MIB - 4096, 12_288),
-            (3, 3 * MIB, 5 * MIB),
-            (4, 12 * MIB - 4096, 4096),
-        ] {
-            let part = noise(seed, length);
-            file.write_all_at(&part, offset).unwrap();
-            bytes[offset as usize..(offset + length) as usize].copy_from_slice(&part);
-            mapped += length;
-        }
-        fs::write(&card, vec![0xee; 80 * MIB as usize]).unwrap();
-        let bench = Self {
-            folder,
-            image,
-            card,
-            bytes,
-        };
-        bench.write_manifest(Bytes(mapped), Firmware::NotNeeded);
-        bench
-    }
-
-    fn write_manifest(&self, mapped: Bytes, firmware: Firmware) {
-        let manifest = Manifest {
-            format: FORMAT,
-            fleet: "test".to_owned(),
-            node: "red-07".to_owned(),
-            board: "test-board".to_owned(),
-            layout: "node".to_owned(),
-            sources: "debian".to_owned(),
-            inputs: Vec::new(),
-            firmware,
-            firmware_sha256: None,
-            firmware_advice: (firmware == Firmware::Absent).then(|| "add it".to_owned()),
-            partition_table: Table {
-                kind: TableKind::Mbr,
-                id: "00000001".to_owned(),
-            },
-            partitions: vec![Partition {
-                number: 1,
-                label: "root".to_owned(),
-                first_sector: Lba(2048),
-                sectors: 2048,
-                part_uuid: "00000001-01".to_owned(),
-                file_system: "btrfs".to_owned(),
-                uuid: String::new(),
-            }],
-            image: Image {
-                file: "red-07.img".to_owned(),
-                size: Bytes(12 * MIB),
-                mapped,
-                sha256: hex(&Sha256::digest(&self.bytes)),
-            },
-        };
-        fs::write(self.manifest(), serde_json::to_vec(&manifest).unwrap()).unwrap();
-    }
-
-    fn manifest(&self) -> PathBuf {
-        self.folder.path().join("red-07.manifest.json")
-    }
-
-    fn flash_to(&self, target: &Path) -> Result<Report, FlashError> {
-        let request = Request {
-            image: &self.image,
-            target,
-            missing_firmware: MissingFirmware::Refuse,
-        };
-        flash::flash(&request, &mut |_, _, _| {})
-    }
-
-    fn flash(&self) -> Result<Report, FlashError> {
-        self.flash_to(&self.card)
-    }
-
-    /// Whether nothing on the card has changed.
-    fn card_is_untouched(&self) -> bool {
-        fs::read(&self.card).unwrap().iter().all(|byte| *byte == 0xee)
-    }
-
-    /// Whether the card can be taken for one: its first MiB is neither what it was nor the image's.
-    fn card_is_dead(&self) -> bool {
-        fs::read(&self.card).unwrap()[..MIB as usize]
-            .iter()
-            .all(|byte| *byte == 0)
-    }
-}
-
-/// A loop device on a file, gone when dropped.
-struct Loop(String);
-
-impl Loop {
-    fn new(file: &Path, options: &[&str]) -> Self {
-        let arguments = options.iter().map(|option| option.as_ref()).chain([
-            "--show".as_ref(),
-            "-f".as_ref(),
-            file.as_os_str(),
-        ]);
-        Self(oracle::run("mount", "losetup", arguments).trim().to_owned())
-    }
-
-    fn path(&self) -> &Path {
-        Path::new(&self.0)
-    }
-}
-
-impl Drop for Loop {
-    fn drop(&mut self) {
-        oracle::output("mount", "losetup", ["-d", &self.0]);
-    }
-}
 
 /// What must be on the card: the image where it has data, the old bytes elsewhere, zeros where signatures can be.
 fn check_card(bench: &Bench) {
@@ -170,8 +29,10 @@ fn check_card(bench: &Bench) {
         let range = range.start as usize..range.end as usize;
         assert!(card[range.clone()] == bench.bytes[range.clone()], "{range:?}");
     }
-    // Superblocks of a btrfs on the whole card and on the partition at 1 MiB, and the last MiB.
+    // The start of the partition at 1 MiB, superblocks of a btrfs on the whole card and on a partition of 66 MiB, and the
+    // last MiB.
     for range in [
+        MIB + 8192..2 * MIB,
         64 * MIB..64 * MIB + 4096,
         65 * MIB..65 * MIB + 4096,
         79 * MIB..80 * MIB,
@@ -204,17 +65,21 @@ fn a_file_gets_what_the_image_maps() {
     let bench = Bench::new();
     let mut steps = Vec::new();
     let request = Request {
+        node: "red-07",
         image: &bench.image,
         target: &bench.card,
         missing_firmware: MissingFirmware::Refuse,
+        fixed_disks: FixedDisks::Refuse,
     };
     let report = flash::flash(&request, &mut |step, done, total| steps.push((step, done, total))).unwrap();
     assert_eq!((report.node.as_str(), report.card), ("red-07", Bytes(80 * MIB)));
-    assert_eq!(report.written, Bytes(8192 + 12_288 + 5 * MIB + 4096));
+    assert_eq!(report.written, Bytes(MIB + 8192 + 5 * MIB + 4096));
     check_card(&bench);
     for step in [Step::Write, Step::Verify] {
         let last = steps.iter().rev().find(|(other, _, _)| *other == step).unwrap();
-        assert_eq!((last.1, last.2), (report.written, report.written));
+        // The first MiB comes at last and is not counted.
+        let body = report.written - Bytes(MIB);
+        assert_eq!((last.1, last.2), (body, body));
     }
 }
 
@@ -254,9 +119,11 @@ fn an_image_without_firmware_needs_a_word() {
     );
     assert!(bench.card_is_untouched());
     let request = Request {
+        node: "red-07",
         image: &bench.image,
         target: &bench.card,
         missing_firmware: MissingFirmware::Accept,
+        fixed_disks: FixedDisks::Refuse,
     };
     flash::flash(&request, &mut |_, _, _| {}).unwrap();
     check_card(&bench);
@@ -298,6 +165,27 @@ fn images_that_are_not_whole_are_refused_before_anything_is_written() {
         bench.flash(),
         Err(FlashError::Image(ImageError::Format { found: 2, .. }))
     ));
+}
+
+#[test]
+fn the_image_of_something_else_is_refused_before_anything_is_written() {
+    let changed = |from: &str, to: &str| {
+        let bench = Bench::new();
+        let text = fs::read_to_string(bench.manifest()).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(bench.manifest(), text.replace(from, to)).unwrap();
+        let error = bench.flash().unwrap_err().to_string();
+        assert!(bench.card_is_untouched());
+        error.replace(&format!("{}/", bench.folder.path().display()), "")
+    };
+    assert_eq!(
+        changed("\"node\":\"red-07\"", "\"node\":\"red-08\""),
+        "red-07.img is the image of red-08, not of red-07; build red-07 again"
+    );
+    assert_eq!(
+        changed("red-07.img", "red-08.img"),
+        "red-07.manifest.json is the manifest of red-08.img, not of red-07.img; put every manifest beside its own image"
+    );
 }
 
 #[test]
@@ -405,8 +293,7 @@ fn a_mounted_disk_is_refused_with_the_place() {
 fn a_disk_that_another_program_has_is_refused() {
     let bench = Bench::new();
     let device = Loop::new(&bench.card, &[]);
-    let system = flash::device::System::host();
-    let first = flash::device::Target::open(device.path(), &system).unwrap();
+    let first = Target::open(device.path(), FixedDisks::Refuse, &System::host()).unwrap();
     assert!(matches!(
         bench.flash_to(device.path()),
         Err(FlashError::Device(DeviceError::Busy { .. }))
@@ -417,13 +304,78 @@ fn a_disk_that_another_program_has_is_refused() {
 }
 
 #[test]
-fn a_card_that_forgets_is_found_out() {
-    use flash::device::{System, Target};
+fn a_card_that_fails_verification_does_not_start() {
     let bench = Bench::new();
-    let image = flash::image::Image::open(&bench.image).unwrap();
-    let target = Target::open(&bench.card, &System::host()).unwrap();
-    let chunks = flash::write::write(&image, &target, &mut |_, _| {}).unwrap();
-    flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap();
+    let request = Request {
+        node: "red-07",
+        image: &bench.image,
+        target: &bench.card,
+        missing_firmware: MissingFirmware::Refuse,
+        fixed_disks: FixedDisks::Refuse,
+    };
+    let card = File::options().write(true).open(&bench.card).unwrap();
+    let mut first_bytes = Vec::new();
+    let error = flash::flash(&request, &mut |step, done, total| {
+        if step == Step::Verify {
+            first_bytes.extend(fs::read(&bench.card).unwrap()[..MIB as usize].iter().copied());
+        } else if done == total {
+            // What the card forgets before it is read back.
+            card.write_all_at(&[bench.bytes[7 * MIB as usize] ^ 1], 7 * MIB)
+                .unwrap();
+        }
+    })
+    .unwrap_err();
+    assert!(matches!(error, FlashError::Verify(_)), "{error}");
+    // Neither while the rest is read back nor afterwards.
+    assert!(!first_bytes.is_empty() && first_bytes.iter().all(|byte| *byte == 0));
+    assert!(bench.card_is_dead());
+}
+
+#[test]
+fn the_head_comes_last_and_goes_first() {
+    let bench = Bench::new();
+    let image = flash::image::Image::open(&bench.image, "red-07").unwrap();
+    let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
+    let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
+    assert!(bench.card_is_dead());
+    let head = flash::write::write_head(&body, &target).unwrap();
+    assert!(fs::read(&bench.card).unwrap()[..MIB as usize] == bench.bytes[..MIB as usize]);
+    assert_eq!((head.offset, head.length), (0, MIB));
+    flash::write::erase_ends(&target).unwrap();
+    assert!(bench.card_is_dead());
+}
+
+#[test]
+fn what_a_partition_started_with_is_gone() {
+    let bench = Bench::new();
+    // A swap area, whose signature ends the first page, where the image has a hole.
+    let start = 2 * MIB;
+    let text = fs::read_to_string(bench.manifest()).unwrap();
+    let moved = text.replace("\"first_sector\":2048", "\"first_sector\":4096");
+    assert_ne!(moved, text);
+    fs::write(bench.manifest(), moved).unwrap();
+    File::options()
+        .write(true)
+        .open(&bench.card)
+        .unwrap()
+        .write_all_at(b"SWAPSPACE2", start + 4086)
+        .unwrap();
+    bench.flash().unwrap();
+    let card = fs::read(&bench.card).unwrap();
+    assert!(
+        card[start as usize..3 * MIB as usize]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+}
+
+#[test]
+fn a_card_that_forgets_is_found_out() {
+    let bench = Bench::new();
+    let image = flash::image::Image::open(&bench.image, "red-07").unwrap();
+    let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
+    let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
+    flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap();
     // One bit, in the second chunk of the largest range.
     let place = 7 * MIB + 77;
     let bit = bench.bytes[place as usize] ^ 1;
@@ -433,7 +385,7 @@ fn a_card_that_forgets_is_found_out() {
         .unwrap()
         .write_all_at(&[bit], place)
         .unwrap();
-    let error = flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap_err();
+    let error = flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap_err();
     let said = error.to_string();
     assert!(
         said.contains(&format!("bytes {}..{} differ", 7 * MIB, 8 * MIB)),
@@ -441,7 +393,7 @@ fn a_card_that_forgets_is_found_out() {
     );
     // And one that ends early.
     target.file.set_len(7 * MIB).unwrap();
-    let error = flash::verify::verify(&target, &chunks, &mut |_, _| {}).unwrap_err();
+    let error = flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap_err();
     assert!(
         error.to_string().contains(&format!("back at byte {}", 7 * MIB)),
         "{error}"

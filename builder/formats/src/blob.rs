@@ -8,8 +8,8 @@ use std::sync::Arc;
 /// Bytes by offset. Cloning shares them.
 #[derive(Debug, Clone)]
 pub enum Blob {
-    /// All of the bytes.
-    Memory(Arc<[u8]>),
+    /// All of the bytes. Not `Arc<[u8]>`, which a `Vec` becomes only by copying: metadata of a volume has many MiB.
+    Memory(Arc<Vec<u8>>),
     /// An open file, read by position only, so that threads can share it.
     File(Arc<File>),
 }
@@ -26,7 +26,7 @@ impl Blob {
     /// A number that clones of a blob share and no other blob has at the same time.
     pub fn address(&self) -> usize {
         match self {
-            Self::Memory(bytes) => Arc::as_ptr(bytes).cast::<u8>().addr(),
+            Self::Memory(bytes) => Arc::as_ptr(bytes).addr(),
             Self::File(file) => Arc::as_ptr(file).addr(),
         }
     }
@@ -49,12 +49,32 @@ impl Blob {
 
 impl From<Vec<u8>> for Blob {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::Memory(bytes.into())
+        Self::Memory(Arc::new(bytes))
     }
 }
 
 impl From<File> for Blob {
     fn from(file: File) -> Self {
         Self::File(Arc::new(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_become_a_blob_where_they_are() {
+        let bytes = vec![7; 100];
+        let place = bytes.as_ptr();
+        let blob = Blob::from(bytes);
+        let Blob::Memory(kept) = &blob else {
+            panic!("they were in memory")
+        };
+        assert_eq!(kept.as_ptr(), place);
+        assert_eq!(blob.address(), blob.clone().address());
+        assert_ne!(blob.address(), Blob::from(kept.to_vec()).address());
+        // Even where there is nothing to point to.
+        assert_ne!(Blob::from(Vec::new()).address(), blob.address());
     }
 }

@@ -5,6 +5,8 @@
 //! sector 0     1        2..34     34 ...                n-33..n-1   n-1
 //!        | MBR | header | entries | partitions ....... | entries | header copy |
 //! ```
+//!
+//! The first 440 bytes of sector 0 are left to the boot loader: no piece covers them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -15,6 +17,7 @@ use ::gpt::partition_types;
 use ::gpt::{GptConfig, GptError};
 use uuid::Uuid;
 
+use crate::mbr::SIGNATURE_OFFSET;
 use crate::partition::{Limits, Partition, PartitionKind, TableError};
 use crate::scratch::ScratchDisk;
 use crate::sparse::SparseImage;
@@ -59,7 +62,18 @@ pub fn lay_out(disk: Bytes, disk_guid: Uuid, partitions: &[Partition]) -> Result
     })?;
     let mut image = scratch.into_image();
     image.size = disk;
+    leave_boot_code(&mut image);
     Ok(image)
+}
+
+/// Takes the first bytes of sector 0 out of the image: as with an MBR, they belong to the boot loader.
+fn leave_boot_code(image: &mut SparseImage) {
+    for piece in &mut image.pieces {
+        let left = SIGNATURE_OFFSET.saturating_sub(piece.offset);
+        piece.offset += left;
+        piece.blob_offset += left;
+        piece.length -= left;
+    }
 }
 
 /// Refuses labels that are too long and GUIDs that are not unique.

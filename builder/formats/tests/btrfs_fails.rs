@@ -135,6 +135,24 @@ fn devices_and_links() {
 }
 
 #[test]
+fn hard_links_that_share_a_hash() {
+    let error = lay_out(&spec("fails"), &tree(links_that_collide(30))).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            VolumeError::HashCollisions {
+                hash: 0,
+                size: 16_380,
+                limit: 16_258,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().starts_with("/a/0000"), "{error}");
+}
+
+#[test]
 fn extents() {
     let cases = [
         (

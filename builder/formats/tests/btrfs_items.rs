@@ -123,6 +123,14 @@ fn hard_links_beyond_one_item() {
 }
 
 #[test]
+fn hard_links_that_share_a_hash() {
+    // 58 names fit into the one INODE_EXTREF.
+    let written = judge(&spec("extref collisions"), &tree(links_that_collide(29)));
+    let dump = testkit::volume::dump_tree(&written.path);
+    assert!(dump.contains("INODE_EXTREF 0)"), "{dump}");
+}
+
+#[test]
 fn as_many_hard_links_as_an_inode_counts() {
     let mut layer = builder();
     layer.file(b"0", mode(0o644), b"linked").unwrap();

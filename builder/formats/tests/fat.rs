@@ -315,6 +315,53 @@ fn what_does_not_fit_is_refused_with_the_bytes() {
 }
 
 #[test]
+fn a_full_volume_names_no_free_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume");
+    let options = options(Bytes::mib(33));
+    let all = fat::lay_out(&[], &options).unwrap().free.0;
+    // Free clusters and where to look for the next, as FSInfo and its copy in sectors 1 and 7 say.
+    let hints = |length: u64| {
+        let files = [FatFile::from_bytes("x", vec![1; length as usize])];
+        lay_out_to(&path, &files, &options);
+        fsck(&path);
+        check_contents(&path, &files);
+        let bytes = fs::read(&path).unwrap();
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        assert_eq!(bytes[512..1024], bytes[7 * 512..8 * 512]);
+        (word(512 + 488), word(512 + 492))
+    };
+    assert_eq!(hints(all), (0, 0xffff_ffff));
+    // The last cluster: 2 is the first, which the root has.
+    let last = 2 + (all / 512) as u32;
+    assert_eq!(hints(all - 512), (1, last));
+}
+
+#[test]
+fn directories_end_at_their_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("volume");
+    let files = |directory: &str, count: u32| -> Vec<FatFile> {
+        (0..count)
+            .map(|n| FatFile::from_bytes(format!("{directory}N{n:06}"), Vec::new()))
+            .collect()
+    };
+    // `.` and `..` count.
+    lay_out_to(&path, &files("FULL/", 65_534), &options(Bytes::mib(40)));
+    fsck(&path);
+    // And so does the volume label of the root.
+    for (directory, count, shown) in [("FULL/", 65_535, "FULL"), ("", 65_536, "/")] {
+        let error = fat::lay_out(&files(directory, count), &options(Bytes::mib(40))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "directory {shown:?} needs 65537 entries, FAT has at most 65536 in one; use subdirectories"
+            )
+        );
+    }
+}
+
+#[test]
 fn bad_names_labels_and_times_are_refused() {
     let lay_out = |paths: &[&str]| {
         let files: Vec<_> = paths

@@ -79,6 +79,26 @@ fn mbr_leaves_the_boot_loader_alone() {
 }
 
 #[test]
+fn gpt_leaves_the_boot_loader_alone() {
+    let image = gpt::lay_out(Bytes::mib(512), ids::uuid("disk", &[]), &boot_and_root()).unwrap();
+    let [first, copy] = image.pieces.as_slice() else {
+        panic!("{image:?}")
+    };
+    assert_eq!((first.offset, first.offset + first.length), (440, 34 * 512));
+    assert_eq!(copy.offset + copy.length, 512 << 20);
+    let bytes = |offset: u64, buffer: &mut [u8]| {
+        first
+            .blob
+            .read_exact_at(buffer, first.blob_offset + offset - first.offset)
+            .unwrap();
+    };
+    let (mut signature, mut header) = ([0; 2], [0; 8]);
+    bytes(510, &mut signature);
+    bytes(512, &mut header);
+    assert_eq!((signature, &header), ([0x55, 0xaa], b"EFI PART"));
+}
+
+#[test]
 fn partitions_at_the_very_ends_are_accepted() {
     let sectors = 1 << 20;
     let all = partition(34, sectors - 34 - 33, PartitionKind::Linux, "all");

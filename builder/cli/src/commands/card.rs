@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
+use flash::device::FixedDisks;
 use flash::{FlashError, MissingFirmware, Request, Step, flash};
 use model::finding::Findings;
 use model::project::Project;
@@ -15,7 +16,13 @@ use crate::output::{Coded, DEVICE_REFUSED, VERIFICATION_FAILED, print, print_jso
 use crate::workplace;
 
 /// Writes the image of `node` to `device` and reads it back.
-pub fn run(common: &Common, node: &str, device: &Path, missing_firmware: MissingFirmware) -> Result<()> {
+pub fn run(
+    common: &Common,
+    node: &str,
+    device: &Path,
+    missing_firmware: MissingFirmware,
+    fixed_disks: FixedDisks,
+) -> Result<()> {
     let folder = workplace::project_folder(common)?;
     let project = Project::load(&folder)?;
     let node = project.node(node).map_err(Findings::from)?;
@@ -23,9 +30,11 @@ pub fn run(common: &Common, node: &str, device: &Path, missing_firmware: Missing
     let files = ImageFiles::new(&out.join("images"), &node.name);
     let engine = workplace::engine(common, &folder)?;
     let request = Request {
+        node: &node.name,
         image: &files.image,
         target: device,
         missing_firmware,
+        fixed_disks,
     };
     let mut shown: Option<(Step, Task)> = None;
     let report = flash(&request, &mut |step, done, total| {

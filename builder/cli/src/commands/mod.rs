@@ -35,13 +35,19 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             node,
             device,
             without_firmware,
+            fixed_disk,
         } => {
             let missing = if *without_firmware {
                 flash::MissingFirmware::Accept
             } else {
                 flash::MissingFirmware::Refuse
             };
-            card::run(common, node, device, missing)?;
+            let fixed_disks = if *fixed_disk {
+                flash::device::FixedDisks::Accept
+            } else {
+                flash::device::FixedDisks::Refuse
+            };
+            card::run(common, node, device, missing, fixed_disks)?;
         }
         Command::Kernel { command } => kernel::run(common, command)?,
         Command::Volume(volume) => volume::run(common, volume)?,

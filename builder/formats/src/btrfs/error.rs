@@ -104,7 +104,7 @@ pub enum VolumeError {
         "{path}: entries whose names share the hash {hash:#010x} take {size} bytes, the limit is {limit}"
     )]
     HashCollisions {
-        /// The directory, or the inode whose attributes collide.
+        /// The directory, or the inode whose attributes or hard links collide.
         path: String,
         /// The hash.
         hash: u64,

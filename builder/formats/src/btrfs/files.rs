@@ -94,7 +94,7 @@ impl Writer<'_, '_> {
             },
         };
         self.inode_item(&nature)?;
-        self.names();
+        self.names()?;
         self.xattrs()
     }
 
@@ -153,7 +153,7 @@ impl Writer<'_, '_> {
 
     /// The names of the inode: one INODE_REF for each directory that has some, and what does not fit into it as
     /// INODE_EXTREF, by hash.
-    fn names(&mut self) {
+    fn names(&mut self) -> Result<(), VolumeError> {
         let inode = self.inode;
         if inode.links.is_empty() {
             self.push(
@@ -161,7 +161,7 @@ impl Writer<'_, '_> {
                 inode.number,
                 &[own_parent().as_bytes(), OWN_PARENT],
             );
-            return;
+            return Ok(());
         }
         let mut references: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut overflow: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
@@ -190,9 +190,7 @@ impl Writer<'_, '_> {
         for (parent, item) in &references {
             self.push(kind::INODE_REF, *parent, &[item]);
         }
-        for (hash, item) in &overflow {
-            self.push(kind::INODE_EXTREF, *hash, &[item]);
-        }
+        self.push_by_hash(kind::INODE_EXTREF, &overflow)
     }
 
     fn xattrs(&mut self) -> Result<(), VolumeError> {

@@ -148,10 +148,12 @@ pub(super) fn checksum_tree(data: &DataPlan<'_>) -> Items {
             run.clear();
         }
     };
+    // Both are in order of addresses, and a chunk that has extents has one at its start.
+    let mut starts = data.chunks.iter().map(|chunk| chunk.start).peekable();
     for extent in &data.extents {
-        let follows = extent.address == start + run.len() as u64 * SECTOR
-            && extent.share == share
-            && data.chunks.iter().all(|chunk| chunk.start != extent.address);
+        let opens_chunk = starts.next_if_eq(&extent.address).is_some();
+        let follows =
+            extent.address == start + run.len() as u64 * SECTOR && extent.share == share && !opens_chunk;
         if !follows {
             flush(start, share, &mut run);
             (start, share) = (extent.address, extent.share);

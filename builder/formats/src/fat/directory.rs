@@ -9,6 +9,9 @@ use super::geometry::{ENTRY, Geometry};
 use super::time::Stamp;
 use super::{FatError, FatFile, names};
 
+/// Most entries of a directory: drivers read 2 MiB of it, section 6.
+const MAX_ENTRIES: u64 = 65_536;
+
 /// A directory: the root is the first of its list, parents precede children.
 #[derive(Debug, Default)]
 pub(super) struct Directory {
@@ -75,6 +78,17 @@ pub(super) fn tree(files: &[FatFile]) -> Result<Vec<Directory>, FatError> {
             short,
             target,
         });
+    }
+    let paths = std::iter::once("/").chain(paths.iter().map(String::as_str));
+    for (at, (path, directory)) in paths.zip(&directories).enumerate() {
+        let needed = directory.entries(at == 0);
+        if needed > MAX_ENTRIES {
+            return Err(FatError::DirectoryFull {
+                path: path.to_owned(),
+                needed,
+                limit: MAX_ENTRIES,
+            });
+        }
     }
     Ok(directories)
 }

@@ -86,12 +86,15 @@ struct FsInfo {
     reserved_1: [u8; 480],
     structure_signature: U32,
     free_clusters: U32,
-    /// Where to look for a free one first.
+    /// Where to look for a free one first; [`NOT_KNOWN`] where there is none.
     next_free: U32,
     reserved_2: [u8; 12],
     trail_signature: U32,
 }
 const _: () = assert!(size_of::<FsInfo>() == SECTOR as usize);
+
+/// No hint: section 5.
+const NOT_KNOWN: u32 = 0xffff_ffff;
 
 /// A file's name of 8 + 3 characters and what else is known of it, 32 bytes: section 6.
 #[derive(Debug, Clone, IntoBytes, Immutable)]
@@ -218,12 +221,17 @@ pub(super) fn boot_sector(geometry: &Geometry, volume_id: u32, label: [u8; 11]) 
 
 /// The sector that counts free clusters (FAT32), 512 bytes. The first `used` clusters are taken.
 pub(super) fn fs_info(geometry: &Geometry, used: u64) -> Vec<u8> {
+    let next_free = if used < geometry.clusters {
+        FIRST_CLUSTER + used as u32
+    } else {
+        NOT_KNOWN
+    };
     let info = FsInfo {
         lead_signature: 0x4161_5252.into(),
         reserved_1: [0; 480],
         structure_signature: 0x6141_7272.into(),
         free_clusters: ((geometry.clusters - used) as u32).into(),
-        next_free: (FIRST_CLUSTER + used as u32).into(),
+        next_free: next_free.into(),
         reserved_2: [0; 12],
         trail_signature: 0xaa55_0000.into(),
     };

@@ -126,6 +126,16 @@ pub enum FatError {
         /// Entries it has.
         limit: u64,
     },
+    /// A directory longer than drivers read.
+    #[error("directory {path:?} needs {needed} entries, FAT has at most {limit} in one; use subdirectories")]
+    DirectoryFull {
+        /// Its path; `/` is the root.
+        path: String,
+        /// Entries of 32 bytes that the names take.
+        needed: u64,
+        /// Most entries.
+        limit: u64,
+    },
     /// A file longer than a 32-bit size.
     #[error("file {path:?} has {length} bytes, FAT holds at most {MAX_FILE} per file")]
     FileTooLarge {

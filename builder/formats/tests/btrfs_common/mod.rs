@@ -159,3 +159,61 @@ pub fn colliding_names(prefix: &str, count: usize) -> Vec<(String, String)> {
     }
     pairs
 }
+
+/// A file with `count` names in each of two directories whose INODE_EXTREFs all share the hash 0.
+pub fn links_that_collide(count: usize) -> LayerBuilder<Vec<u8>> {
+    let mut layer = builder();
+    let first = format!("a/{:0>255}", 0);
+    layer.file(first.as_bytes(), mode(0o644), b"linked").unwrap();
+    // The directories come first in the tree, behind its root.
+    for (parent, directory) in [(257, "a"), (258, "b")] {
+        // As many names as an INODE_REF has room for.
+        for number in usize::from(directory == "a")..61 {
+            let filling = format!("{directory}/{number:0>255}");
+            layer.hardlink(filling.as_bytes(), first.as_bytes()).unwrap();
+        }
+        for name in names_of_hash_0(parent, count) {
+            let path = [directory.as_bytes(), b"/", &name].concat();
+            layer.hardlink(&path, first.as_bytes()).unwrap();
+        }
+    }
+    layer
+}
+
+/// Names of 255 bytes whose CRC-32C from `seed`, not inverted, is 0. A CRC is linear: which bits of a name have to be
+/// flipped follows from what each flips alone.
+fn names_of_hash_0(seed: u32, count: usize) -> Vec<Vec<u8>> {
+    let flipped = |mask: u64| -> Vec<u8> {
+        let bit = |at: usize| at < 64 && mask >> at & 1 == 1;
+        (0..255).map(|at| b'a' ^ u8::from(bit(at))).collect()
+    };
+    let hash = |mask| !crc32c::crc32c_append(!seed, &flipped(mask));
+    // For each bit of a hash, a change of it and of lower bits, with the flips that bring it about.
+    let mut changes = [(0, 0); 32];
+    let reduce = |changes: &[(u32, u64); 32], mut change: u32, mut mask: u64| {
+        for bit in (0..32).rev() {
+            if change >> bit & 1 == 1 && changes[bit].0 != 0 {
+                change ^= changes[bit].0;
+                mask ^= changes[bit].1;
+            }
+        }
+        (change, mask)
+    };
+    let mut without_effect = Vec::new();
+    for at in 0..48 {
+        match reduce(&changes, hash(1 << at) ^ hash(0), 1 << at) {
+            (0, mask) => without_effect.push(mask),
+            (change, mask) => changes[change.ilog2() as usize] = (change, mask),
+        }
+    }
+    let (rest, start) = reduce(&changes, hash(0), 0);
+    assert_eq!(rest, 0, "48 bits reach every hash");
+    let names = (0..count).map(|number| {
+        let mask = (0..without_effect.len())
+            .filter(|at| number >> at & 1 == 1)
+            .fold(start, |mask, at| mask ^ without_effect[at]);
+        assert_eq!(hash(mask), 0);
+        flipped(mask)
+    });
+    names.collect()
+}

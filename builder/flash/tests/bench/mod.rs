@@ -1,0 +1,163 @@
+//! An image and a card to write it to.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use flash::device::FixedDisks;
+use flash::{FlashError, MissingFirmware, Report, Request};
+use formats::manifest::{FORMAT, Firmware, Image, Manifest, Partition, Table, TableKind};
+use formats::units::{Bytes, Lba};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use testkit::oracle;
+
+pub const MIB: u64 = 1 << 20;
+
+/// An image of 12 MiB with holes, its manifest, which claims a larger partition, and a card of 80 MiB full of old bytes.
+pub struct Bench {
+    pub folder: TempDir,
+    pub image: PathBuf,
+    pub card: PathBuf,
+    /// What the image holds.
+    pub bytes: Vec<u8>,
+}
+
+fn noise(seed: u64, length: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed);
+        (state >> 56) as u8
+    })
+    .take(length as usize)
+    .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("red-07.img");
+        let card = folder.path().join("card");
+        let mut bytes = vec![0; 12 * MIB as usize];
+        let file = File::create(&image).unwrap();
+        file.set_len(12 * MIB).unwrap();
+        let mut mapped = 0;
+        for (seed, offset, length) in [
+            (1, 0, 8192),
+            (2, MIB - 4096, 12_288),
+            (3, 3 * MIB, 5 * MIB),
+            (4, 12 * MIB - 4096, 4096),
+        ] {
+            let part = noise(seed, length);
+            file.write_all_at(&part, offset).unwrap();
+            bytes[offset as usize..(offset + length) as usize].copy_from_slice(&part);
+            mapped += length;
+        }
+        fs::write(&card, vec![0xee; 80 * MIB as usize]).unwrap();
+        let bench = Self {
+            folder,
+            image,
+            card,
+            bytes,
+        };
+        bench.write_manifest(Bytes(mapped), Firmware::NotNeeded);
+        bench
+    }
+
+    pub fn write_manifest(&self, mapped: Bytes, firmware: Firmware) {
+        let manifest = Manifest {
+            format: FORMAT,
+            fleet: "test".to_owned(),
+            node: "red-07".to_owned(),
+            board: "test-board".to_owned(),
+            layout: "node".to_owned(),
+            sources: "debian".to_owned(),
+            inputs: Vec::new(),
+            firmware,
+            firmware_sha256: None,
+            firmware_advice: (firmware == Firmware::Absent).then(|| "add it".to_owned()),
+            partition_table: Table {
+                kind: TableKind::Mbr,
+                id: "00000001".to_owned(),
+            },
+            partitions: vec![Partition {
+                number: 1,
+                label: "root".to_owned(),
+                first_sector: Lba(2048),
+                sectors: 66 * 2048,
+                part_uuid: "00000001-01".to_owned(),
+                file_system: "btrfs".to_owned(),
+                uuid: String::new(),
+            }],
+            image: Image {
+                file: "red-07.img".to_owned(),
+                size: Bytes(12 * MIB),
+                mapped,
+                sha256: hex(&self.bytes),
+            },
+        };
+        fs::write(self.manifest(), serde_json::to_vec(&manifest).unwrap()).unwrap();
+    }
+
+    pub fn manifest(&self) -> PathBuf {
+        self.folder.path().join("red-07.manifest.json")
+    }
+
+    pub fn flash_to(&self, target: &Path) -> Result<Report, FlashError> {
+        let request = Request {
+            node: "red-07",
+            image: &self.image,
+            target,
+            missing_firmware: MissingFirmware::Refuse,
+            fixed_disks: FixedDisks::Refuse,
+        };
+        flash::flash(&request, &mut |_, _, _| {})
+    }
+
+    pub fn flash(&self) -> Result<Report, FlashError> {
+        self.flash_to(&self.card)
+    }
+
+    /// Whether nothing on the card has changed.
+    pub fn card_is_untouched(&self) -> bool {
+        fs::read(&self.card).unwrap().iter().all(|byte| *byte == 0xee)
+    }
+
+    /// Whether the card can be taken for one: its first MiB is neither what it was nor the image's.
+    pub fn card_is_dead(&self) -> bool {
+        fs::read(&self.card).unwrap()[..MIB as usize]
+            .iter()
+            .all(|byte| *byte == 0)
+    }
+}
+
+/// A loop device on a file, gone when dropped.
+pub struct Loop(String);
+
+impl Loop {
+    pub fn new(file: &Path, options: &[&str]) -> Self {
+        let arguments = options.iter().map(|option| option.as_ref()).chain([
+            "--show".as_ref(),
+            "-f".as_ref(),
+            file.as_os_str(),
+        ]);
+        Self(oracle::run("mount", "losetup", arguments).trim().to_owned())
+    }
+
+    pub fn path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        oracle::output("mount", "losetup", ["-d", &self.0]);
+    }
+}
