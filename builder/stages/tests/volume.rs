@@ -109,6 +109,22 @@ fn subvolumes_and_size() {
 }
 
 #[test]
+fn no_size_is_too_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "cd {}; mkdir tree; truncate -s 20G tree/large; echo end >> tree/large; tar --create --sparse --file tar --directory tree .",
+        folder.path().display()
+    );
+    run("bash", "bash", ["-euc", &script]);
+    let output = folder.path().join("volume");
+    volume_from_tar(&request(&folder.path().join("tar"), &output)).unwrap();
+    btrfs_check(&output);
+    let mount = LoopMount::new(&output, 0, Access::ReadOnly, &[]);
+    let file = mount.path().join("large");
+    assert_eq!(file.metadata().unwrap().len(), (20 << 30) + 4);
+}
+
+#[test]
 fn the_same_tar_gives_the_same_volume() {
     let (folder, tar) = tarball();
     let elsewhere = tempfile::tempdir().unwrap();
