@@ -27,6 +27,7 @@ fn tarball() -> (TempDir, PathBuf) {
         ln tree/usr/bin/tool tree/usr/bin/alias
         ln -s ../usr/bin/tool tree/etc/link
         mknod tree/dev/null c 1 3; mknod tree/dev/disk b 259 65537; mkfifo tree/dev/pipe
+        ln -P tree/etc/link tree/srv/
         setfattr -n user.note -v 'a note' tree/usr/numbers
         setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 tree/usr/bin/tool
         printf 'odd' > tree/etc/$'\xff\xfename'
