@@ -106,6 +106,27 @@ fn hard_links_in_one_directory_and_in_several() {
 }
 
 #[test]
+fn hard_links_of_what_is_no_file() {
+    let mut layer = builder();
+    let device = Device { major: 1, minor: 3 };
+    layer.symlink(b"link", mode(0o777), b"nowhere").unwrap();
+    layer.fifo(b"pipe", mode(0o600)).unwrap();
+    layer.socket(b"socket", mode(0o660)).unwrap();
+    layer.character_device(b"character", mode(0o666), device).unwrap();
+    layer.block_device(b"block", mode(0o660), device).unwrap();
+    for first in ["link", "pipe", "socket", "character", "block"] {
+        // Names that come before and behind the first.
+        layer
+            .hardlink(format!("a/{first}").as_bytes(), first.as_bytes())
+            .unwrap();
+        layer
+            .hardlink(format!("z-{first}").as_bytes(), format!("a/{first}").as_bytes())
+            .unwrap();
+    }
+    judge(&spec("special links"), &tree(layer));
+}
+
+#[test]
 fn hard_links_beyond_one_item() {
     // An INODE_REF holds some 60 names of 250 bytes; the others become INODE_EXTREF.
     let mut layer = builder();

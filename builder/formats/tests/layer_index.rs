@@ -130,8 +130,12 @@ fn entries_that_break_a_rule_are_refused() {
         of("a", "mode 10000 has bits beyond 7777")
     );
     assert_eq!(
-        refused(b"d", |entry| entry.body = Body::Hardlink(b"e".to_vec())),
-        of("d", "it links to no file")
+        refused(b"d", |entry| entry.body = Body::Hardlink(b"missing".to_vec())),
+        of("d", "it links to nothing, a directory or another hard link")
+    );
+    assert_eq!(
+        refused(b"d", |entry| entry.body = Body::Hardlink(b"d".to_vec())),
+        of("d", "it links to nothing, a directory or another hard link")
     );
     assert_eq!(
         refused(b"e", |entry| entry.body = Body::Symlink(Vec::new())),

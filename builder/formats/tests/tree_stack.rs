@@ -113,6 +113,24 @@ fn hard_links_are_one_inode_and_others_keep_it() {
 }
 
 #[test]
+fn whatever_is_no_directory_can_have_more_names() {
+    let lower = layer(&[
+        ("link", Symlink("nowhere")),
+        ("a", Hardlink("link")),
+        ("pipe", Fifo),
+        ("b", Hardlink("pipe")),
+    ]);
+    let tree = stack(&[lower]).expect("no conflict");
+    assert_eq!(
+        dump(&tree),
+        "/ 755\n/a -> nowhere\n/b Fifo\n/link -> nowhere\n/pipe Fifo"
+    );
+    assert_eq!(tree.lookup(b"a"), tree.lookup(b"link"));
+    assert_eq!(tree.lookup(b"b"), tree.lookup(b"pipe"));
+    assert_eq!((tree.usage().inodes, tree.usage().names), (3, 4));
+}
+
+#[test]
 fn paths_through_links_stay_inside() {
     let merged_usr = || layer(&[("usr/lib", Directory(0o755)), ("lib", Symlink("usr/lib"))]);
     let tree = stack(&[merged_usr(), layer(&[("lib/modules/6.12/x.ko", File("x"))])]).expect("no conflict");

@@ -153,7 +153,7 @@ fn read(request: &VolumeRequest, blob: &File) -> Result<Index> {
             jobs: request.jobs,
         },
         devices: Devices::Allowed,
-        limits: Limits::default(),
+        limits: Limits::of_memory(),
     };
     let mut buffered = BufWriter::with_capacity(BUFFER, blob);
     let index = from_tar(tar, &mut buffered, &options)?;

@@ -27,6 +27,7 @@ fn tarball() -> (TempDir, PathBuf) {
         ln tree/usr/bin/tool tree/usr/bin/alias
         ln -s ../usr/bin/tool tree/etc/link
         mknod tree/dev/null c 1 3; mknod tree/dev/disk b 259 65537; mkfifo tree/dev/pipe
+        ln -P tree/etc/link tree/srv/
         setfattr -n user.note -v 'a note' tree/usr/numbers
         setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 tree/usr/bin/tool
         printf 'odd' > tree/etc/$'\xff\xfename'
@@ -106,6 +107,22 @@ fn subvolumes_and_size() {
     mount.add("@log", "var/log");
     assert_eq!(differences(&folder.path().join("tree"), mount.path()), "");
     assert_eq!(fs::read(mount.path().join("var/log/syslog")).unwrap(), b"log\n");
+}
+
+#[test]
+fn no_size_is_too_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "cd {}; mkdir tree; truncate -s 20G tree/large; echo end >> tree/large; tar --create --sparse --file tar --directory tree .",
+        folder.path().display()
+    );
+    run("bash", "bash", ["-euc", &script]);
+    let output = folder.path().join("volume");
+    volume_from_tar(&request(&folder.path().join("tar"), &output)).unwrap();
+    btrfs_check(&output);
+    let mount = LoopMount::new(&output, 0, Access::ReadOnly, &[]);
+    let file = mount.path().join("large");
+    assert_eq!(file.metadata().unwrap().len(), (20 << 30) + 4);
 }
 
 #[test]

@@ -102,6 +102,10 @@ pub fn populate(folder: &Path) -> io::Result<()> {
     fs::set_permissions(at("one"), fs::Permissions::from_mode(0o4755))?;
     fs::set_permissions(at("sector"), fs::Permissions::from_mode(0o000))?;
     rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+    for name in ["link", "pipe"] {
+        fs::hard_link(at(name), at("b").join(name))?;
+        fs::hard_link(at(name), at(&format!("a-{name}-hardlink")))?;
+    }
 
     set_xattr(&at("one"), "user.short", b"value")?;
     set_xattr(&at("one"), "user.binary", b"\0\n=\xff")?;
@@ -128,6 +132,9 @@ pub fn populate(folder: &Path) -> io::Result<()> {
             Mode::from_raw_mode(0o600),
             device,
         )?;
+        for name in ["block", "console"] {
+            fs::hard_link(at(name), at("b").join(name))?;
+        }
         std::os::unix::fs::lchown(at("link"), Some(3_000_000), Some(4_000_000_000))?;
     }
     set_time(&at("one"), 1, 1)?;

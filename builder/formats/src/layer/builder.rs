@@ -78,13 +78,11 @@ pub enum Refusal {
         /// Where it links to.
         target: Vec<u8>,
     },
-    /// A hardlink to something else than a file.
-    #[error("it links to {}, which is {what}", shown(target))]
-    LinkKind {
+    /// A hardlink to a directory, which can have but one name.
+    #[error("it links to {}, which is a directory", shown(target))]
+    LinkDirectory {
         /// Where it links to.
         target: Vec<u8>,
-        /// What that is.
-        what: &'static str,
     },
     /// A symbolic link that leads nowhere, or is too long.
     #[error(
@@ -254,28 +252,20 @@ impl<W: Write> LayerBuilder<W> {
         self.add(path, attributes, Body::Symlink(target.to_vec()))
     }
 
-    /// Adds another name of the file that was added as `target`. Owner, mode, time and extended attributes are that
-    /// file's.
+    /// Adds another name of what was added as `target`: a file, a symbolic link, a device, anything but a directory.
+    /// Owner, mode, time and extended attributes are those of the target.
     pub fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), BuildError> {
         let target = target.to_vec();
         if let Err(fault) = path::check(&target, MAX_PATH) {
             return Err(refused(path, Refusal::LinkPath { target, fault }));
         }
-        let (attributes, file) = match self.entries.get(&target) {
-            Some((attributes, Body::File(_))) => (attributes.clone(), target),
-            Some((attributes, Body::Hardlink(file))) => (attributes.clone(), file.clone()),
-            Some((_, body)) => {
-                return Err(refused(
-                    path,
-                    Refusal::LinkKind {
-                        target,
-                        what: body.what(),
-                    },
-                ));
-            }
+        let (attributes, first) = match self.entries.get(&target) {
+            Some((_, Body::Directory)) => return Err(refused(path, Refusal::LinkDirectory { target })),
+            Some((attributes, Body::Hardlink(first))) => (attributes.clone(), first.clone()),
+            Some((attributes, _)) => (attributes.clone(), target),
             None => return Err(refused(path, Refusal::LinkMissing { target })),
         };
-        self.add(path, attributes, Body::Hardlink(file))
+        self.add(path, attributes, Body::Hardlink(first))
     }
 
     /// Adds a character device.

@@ -173,8 +173,15 @@ impl Index {
                 Body::File(content) => {
                     check_content(content, self.blob_length).map_err(|rule| fault(rule.to_owned()))?;
                 }
-                Body::Hardlink(target) if !matches!(kinds.get(&target[..]), Some(Body::File(_))) => {
-                    return Err(fault("it links to no file".to_owned()));
+                Body::Hardlink(target)
+                    if matches!(
+                        kinds.get(&target[..]),
+                        None | Some(Body::Directory | Body::Hardlink(_))
+                    ) =>
+                {
+                    return Err(fault(
+                        "it links to nothing, a directory or another hard link".to_owned(),
+                    ));
                 }
                 Body::Symlink(target)
                     if target.is_empty() || target.len() > MAX_PATH || target.contains(&0) =>

@@ -98,7 +98,7 @@ pub enum Body {
     File(Content),
     /// A symbolic link and its target, verbatim.
     Symlink(Vec<u8>),
-    /// Another name of the file at this path of the same layer.
+    /// Another name of what is at this path of the same layer, which is neither a directory nor a hard link itself.
     Hardlink(Vec<u8>),
     /// A character device.
     CharacterDevice(Device),

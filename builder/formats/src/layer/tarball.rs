@@ -64,6 +64,19 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For an archive of the user's own choice: as large as disks are. What has to fit into memory stays limited, and
+    /// with it the number of entries.
+    pub fn of_memory() -> Self {
+        Self {
+            entries: usize::MAX,
+            file: Bytes(super::builder::MAX_FILE),
+            total: Bytes(u64::MAX),
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a tarball did not become a layer.
 #[derive(Debug, Error)]
 pub enum TarError {

@@ -92,9 +92,9 @@ pub enum StackError {
         /// The other entry.
         standing: Standing,
     },
-    /// A hard link's target is not a file of its layer: no reader of layers makes such a layer.
+    /// A hard link's target is missing in its layer or cannot have two names: no reader of layers makes such a layer.
     #[error(
-        "{} of layer {layer} links to {}, which is no file of that layer",
+        "{} of layer {layer} links to {}, which is nothing of that layer that can have another name",
         shown(path),
         shown(target)
     )]
@@ -148,41 +148,35 @@ impl Tree {
 
 impl Stack {
     fn add_layer(&mut self, layer: usize, content: &Layer, share: Share) -> Result<(), StackError> {
-        // Files first: a hard link may come before the file it is another name of.
-        let mut files: HashMap<&[u8], InodeId> = HashMap::new();
-        for entry in &content.entries {
-            if let Body::File(data) = &entry.body {
-                let kind = InodeKind::File(data.clone(), content.blob.clone());
-                files.insert(&entry.path, self.make(layer, entry, kind, share));
-            }
-        }
+        // Inodes first: a hard link may come before the path that it is another name of.
+        let mut inodes: HashMap<&[u8], InodeId> = HashMap::new();
         for entry in &content.entries {
             let kind = match &entry.body {
-                Body::Directory => {
-                    self.add_directory(layer, entry, share)?;
-                    continue;
-                }
-                Body::File(_) | Body::Hardlink(_) => {
-                    let target = match &entry.body {
-                        Body::Hardlink(target) => target,
-                        _ => &entry.path,
-                    };
-                    let file = files.get(&target[..]).ok_or_else(|| StackError::Hardlink {
-                        layer,
-                        path: entry.path.clone(),
-                        target: target.clone(),
-                    })?;
-                    self.put(layer, entry, *file)?;
-                    continue;
-                }
+                Body::Directory | Body::Hardlink(_) => continue,
+                Body::File(data) => InodeKind::File(data.clone(), content.blob.clone()),
                 Body::Symlink(target) => InodeKind::Symlink(target.clone()),
                 Body::CharacterDevice(device) => InodeKind::CharacterDevice(*device),
                 Body::BlockDevice(device) => InodeKind::BlockDevice(*device),
                 Body::Fifo => InodeKind::Fifo,
                 Body::Socket => InodeKind::Socket,
             };
-            let id = self.make(layer, entry, kind, share);
-            self.put(layer, entry, id)?;
+            inodes.insert(&entry.path, self.make(layer, entry, kind, share));
+        }
+        for entry in &content.entries {
+            let target = match &entry.body {
+                Body::Directory => {
+                    self.add_directory(layer, entry, share)?;
+                    continue;
+                }
+                Body::Hardlink(target) => target,
+                _ => &entry.path,
+            };
+            let id = inodes.get(&target[..]).ok_or_else(|| StackError::Hardlink {
+                layer,
+                path: entry.path.clone(),
+                target: target.clone(),
+            })?;
+            self.put(layer, entry, *id)?;
         }
         Ok(())
     }
