@@ -8,6 +8,7 @@
 //! | [`digest`] | SHA-256 of what has holes, and as text |
 //! | [`blob`] | bytes that stay where they are until an image is written |
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
+//! | [`delta`] | what an image has other than its base |
 //! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
@@ -18,6 +19,7 @@
 
 pub mod blob;
 pub mod btrfs;
+pub mod delta;
 pub mod digest;
 pub mod fat;
 pub mod gpt;

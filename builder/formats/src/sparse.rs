@@ -4,6 +4,8 @@
 //! Every writer of a format returns such a list instead of bytes. The card places the lists of its partitions into its
 //! own, and one loop writes the whole, copying what is in files inside the kernel.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use crate::blob::Blob;
@@ -20,6 +22,14 @@ pub struct Piece {
     pub blob: Blob,
     /// Where they start in the blob, in bytes.
     pub blob_offset: u64,
+}
+
+impl Piece {
+    /// The bytes of the image that it covers. A piece that would reach beyond the last possible offset ends there: no
+    /// image is that large, so [`SparseImage::sort`] refuses it either way.
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset.saturating_add(self.length)
+    }
 }
 
 /// An image as a list of pieces.
