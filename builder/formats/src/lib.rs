@@ -9,6 +9,7 @@
 //! | [`blob`] | bytes that stay where they are until an image is written |
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
 //! | [`delta`] | what an image has other than its base |
+//! | [`segments`] | an image cut into parts that are hashed, compressed and listed by themselves |
 //! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
@@ -29,6 +30,7 @@ pub mod manifest;
 pub mod mbr;
 pub mod partition;
 mod scratch;
+pub mod segments;
 pub mod source;
 pub mod sparse;
 pub mod tree;
