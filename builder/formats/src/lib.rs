@@ -10,6 +10,7 @@
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
 //! | [`delta`] | what an image has other than its base |
 //! | [`segments`] | an image cut into parts that are hashed, compressed and listed by themselves |
+//! | [`bmap`] | the block map of an image, as bmaptool reads it |
 //! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
@@ -19,6 +20,7 @@
 //! | [`manifest`] | what an image is and what it was made of, as data |
 
 pub mod blob;
+pub mod bmap;
 pub mod btrfs;
 pub mod delta;
 pub mod digest;
