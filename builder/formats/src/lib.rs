@@ -11,6 +11,7 @@
 //! | [`delta`] | what an image has other than its base |
 //! | [`segments`] | an image cut into parts that are hashed, compressed and listed by themselves |
 //! | [`bmap`] | the block map of an image, as bmaptool reads it |
+//! | [`seekable`] | a compressed image that can be read at any place |
 //! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
@@ -32,6 +33,7 @@ pub mod manifest;
 pub mod mbr;
 pub mod partition;
 mod scratch;
+pub mod seekable;
 pub mod segments;
 pub mod source;
 pub mod sparse;
