@@ -11,6 +11,8 @@
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
 //! | [`delta`] | what an image has other than its base |
 //! | [`segments`] | an image cut into parts that are hashed, compressed and listed by themselves |
+//! | [`bmap`] | the block map of an image, as bmaptool reads it |
+//! | [`seekable`] | a compressed image that can be read at any place |
 //! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
@@ -20,6 +22,7 @@
 //! | [`manifest`] | what an image is and what it was made of, as data |
 
 pub mod blob;
+pub mod bmap;
 pub mod btrfs;
 pub mod calendar;
 pub mod delta;
@@ -32,6 +35,7 @@ pub mod manifest;
 pub mod mbr;
 pub mod partition;
 mod scratch;
+pub mod seekable;
 pub mod segments;
 pub mod source;
 pub mod sparse;
