@@ -159,11 +159,11 @@ fn images_that_are_not_whole_are_refused_before_anything_is_written() {
     let bench = Bench::new();
     let text = fs::read_to_string(bench.manifest())
         .unwrap()
-        .replace("\"format\":1", "\"format\":2");
+        .replace("\"format\":2", "\"format\":3");
     fs::write(bench.manifest(), text).unwrap();
     assert!(matches!(
         bench.flash(),
-        Err(FlashError::Image(ImageError::Format { found: 2, .. }))
+        Err(FlashError::Image(ImageError::Format { found: 3, .. }))
     ));
 }
 

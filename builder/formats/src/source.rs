@@ -53,9 +53,7 @@ impl ReadAt for SparseImage {
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let Range { start, end } = range_within(self.size.0, offset, buffer.len() as u64)?;
-        let first = self
-            .pieces
-            .partition_point(|piece| piece.range().end <= start);
+        let first = self.pieces.partition_point(|piece| piece.range().end <= start);
         let mut filled = start;
         for piece in &self.pieces[first..] {
             if piece.offset >= end {

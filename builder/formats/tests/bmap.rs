@@ -129,7 +129,7 @@ fn edited(xml: &str, edit: impl Fn(&str) -> String) -> String {
     let (head, rest) = xml.split_once("<BmapFileChecksum> ").unwrap();
     let zeros = "0".repeat(64);
     let blank = edit(&format!("{head}<BmapFileChecksum> {zeros}{}", &rest[64..]));
-    let digest = hex(&Sha256::digest(&blank).into());
+    let digest = hex(&Sha256::digest(&blank));
     blank.replacen(&format!("> {zeros}"), &format!("> {digest}"), 1)
 }
 

@@ -4,6 +4,7 @@
 //! The volume is the one that [`super::lay_out`] makes of the whole tree, block for block.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use super::forest::{Ground, Kept};
 use super::namespace::{self, Body, Child, Inode, Link, Subvolume};
 use super::{Labels, Laid, Volume, VolumeSpec};
 use crate::layer::{Attributes, Body as EntryBody, Content, Data, Entry, Layer};
-use crate::sparse::SparseImage;
+use crate::sparse::{Piece, SparseImage};
 use crate::tree::{InodeKind, Share, Tree};
 
 /// The volumes of a role but for what is each node's own.
@@ -27,6 +28,8 @@ pub struct Base {
     role: SparseImage,
     /// A whole volume whose own files are empty and whose UUID is the `metadata_uuid`.
     blank: SparseImage,
+    /// What of it is no role's.
+    own: Vec<Range<u64>>,
     zstd: bool,
     data_chunks: Vec<Chunk>,
     shared_data: u64,
@@ -55,8 +58,17 @@ struct Slot {
     links: Vec<(u64, u64, Vec<u8>)>,
     /// What a node that does not say otherwise has.
     attributes: Attributes,
-    /// The entries of a directory: name, DIR_INDEX, key, type. `None` for anything else.
-    children: Option<Vec<(Vec<u8>, u64, Key, u8)>>,
+    /// The entries of a directory. `None` for anything else.
+    children: Option<Vec<SlotChild>>,
+}
+
+/// A [`Child`] that has its name.
+#[derive(Debug)]
+struct SlotChild {
+    name: Vec<u8>,
+    index: u64,
+    location: Key,
+    file_type: u8,
 }
 
 impl Base {
@@ -81,14 +93,18 @@ impl Base {
         let laid = Laid::new(&spec, &labels, &subvolumes)?;
         let mut role = SparseImage::empty(laid.size(&spec)?);
         laid.put(&mut role, &spec, &labels, Share::Role);
+        let mut own = SparseImage::empty(role.size);
+        laid.put(&mut own, &spec, &labels, Share::Node);
+        let ranges = own.pieces.iter().map(Piece::range).collect();
         let mut image = role.clone();
-        laid.put(&mut image, &spec, &labels, Share::Node);
+        image.place(0, own);
         image.pieces.sort_by_key(|piece| piece.offset);
         let slots = subvolumes.iter().map(Slots::of).collect();
         let system = laid.forest.chunks().first().cloned();
         Ok(Self {
             role,
             blank: image,
+            own: ranges,
             zstd: laid.data.zstd,
             shared_data: laid.data.shared,
             // The chunks start with the system's.
@@ -105,6 +121,12 @@ impl Base {
     /// node's own.
     pub fn blank(&self) -> &SparseImage {
         &self.blank
+    }
+
+    /// The ranges of bytes that are a node's own on any node: superblocks and the last tree blocks. A node with more to
+    /// say may have more.
+    pub fn own(&self) -> &[Range<u64>] {
+        &self.own
     }
 
     /// The volume `fsid` of the node whose own inodes are those of `layer`.
@@ -204,7 +226,12 @@ impl Slots {
 impl Slot {
     fn of(subvolume: &Subvolume<'_>, position: usize, inode: &Inode<'_>) -> Self {
         let link = |link: &Link<'_>| (link.parent, link.index, link.name.to_vec());
-        let child = |child: &Child<'_>| (child.name.to_vec(), child.index, child.location, child.file_type);
+        let child = |child: &Child<'_>| SlotChild {
+            name: child.name.to_vec(),
+            index: child.index,
+            location: child.location,
+            file_type: child.file_type,
+        };
         Self {
             number: inode.number,
             path: subvolume.tree_path(position),
@@ -228,11 +255,11 @@ impl Slot {
             (Some(children), None) => Body::Directory(
                 children
                     .iter()
-                    .map(|(name, index, location, file_type)| Child {
-                        name,
-                        index: *index,
-                        location: *location,
-                        file_type: *file_type,
+                    .map(|child| Child {
+                        name: &child.name,
+                        index: child.index,
+                        location: child.location,
+                        file_type: child.file_type,
                     })
                     .collect(),
             ),

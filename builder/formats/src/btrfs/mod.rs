@@ -253,7 +253,7 @@ impl<'a> Laid<'a> {
     ) -> Result<Self, VolumeError> {
         let plan = Plan {
             spec,
-            identity: labels.identity.clone(),
+            identity: labels.identity,
             top_level_uuid: labels.top_level_uuid,
             subvolumes,
             data: &data,

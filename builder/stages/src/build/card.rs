@@ -3,23 +3,26 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use formats::bmap::BlockMap;
 use formats::btrfs::{Base, Profile, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
 use formats::manifest::Input;
+use formats::sparse::SparseImage;
 use formats::tree::{Share, Tree};
 use formats::units::Time;
 use model::board::Board;
 use model::fleet::Node;
-use model::layout::{Btrfs, FileSystem, Layout, Partition, PartitionSize};
+use model::layout::{FileSystem, Layout, Partition, PartitionSize};
 use model::overlay::Overlay;
 use model::project::Project;
 
+use super::base::CardBase;
 use super::inputs::Inputs;
 use super::state::Finished;
 use super::{BuiltImage, ImageFiles, ImageState};
 use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
-use crate::card::{CardRequest, assemble, digest::hex};
+use crate::card::{Card, CardRequest, assemble, digest::hex};
 use crate::emit::{Digest, write_file, write_image};
 use crate::engine::Key;
 use crate::rootfs::identity::{IdentityStore, Operator};
@@ -41,8 +44,8 @@ pub struct CardMaker<'a> {
     pub store: &'a IdentityStore,
     pub operator: &'a Operator,
     pub time: Time,
-    /// What the root file systems have in common, once one of them was needed.
-    pub base: Mutex<Option<Arc<Base>>>,
+    /// What the cards have in common, once one of them was needed.
+    pub base: Mutex<Option<Arc<CardBase>>>,
 }
 
 impl CardMaker<'_> {
@@ -115,21 +118,13 @@ impl CardMaker<'_> {
 
     fn write(&self, node: &Node, own: &NodeLayer, key: &Key, files: &ImageFiles) -> Result<ImageState> {
         let fleet = &self.project.fleet.name;
-        let volume = self.volume(node, own)?;
+        let base = self.base(own)?;
+        let volume = self.volume(&base.root, node, own)?;
         let figures = volume.figures;
-        let card = assemble(CardRequest {
-            fleet,
-            node: &node.name,
-            board: self.board,
-            layout: self.layout,
-            boot_files: self.inputs.boot_files.clone(),
-            kernel_arguments: &[],
-            firmware: None,
-            root: volume.image,
-            time: self.time,
-            size: None,
-        })?;
+        let card = self.card(&node.name, volume.image)?;
+        let map = BlockMap::of(&base.segments_of(&card.image)?);
         let written = write_image(&card.image, &files.image, Digest::Sha256)?;
+        write_file(&files.map, map.to_xml().as_bytes())?;
         let sha256 = written.sha256.context("the image was not hashed")?;
         let manifest = manifest(
             &card,
@@ -158,9 +153,57 @@ impl CardMaker<'_> {
         )
     }
 
-    /// The root file system of `node`, laid out.
-    fn volume(&self, node: &Node, own: &NodeLayer) -> Result<Volume> {
-        let fleet = &self.project.fleet.name;
+    /// The card of the node `name` with the root file system `root`.
+    fn card(&self, name: &str, root: SparseImage) -> Result<Card> {
+        assemble(CardRequest {
+            fleet: &self.project.fleet.name,
+            node: name,
+            board: self.board,
+            layout: self.layout,
+            boot_files: self.inputs.boot_files.clone(),
+            kernel_arguments: &[],
+            firmware: None,
+            root,
+            time: self.time,
+            size: None,
+        })
+    }
+
+    /// What the cards have in common; made for whoever asks first, with any node's `own` files.
+    fn base(&self, own: &NodeLayer) -> Result<Arc<CardBase>> {
+        // A thread that failed has left nothing half-done in it.
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(base) = &*base {
+            return Ok(base.clone());
+        }
+        let root = Base::new(&self.volume_spec()?, &self.tree(own)?).with_context(|| {
+            format!(
+                "cannot lay out what the nodes of role {} have in common",
+                self.role
+            )
+        })?;
+        let made = CardBase::new(root, |name, root| self.card(name, root))?;
+        Ok(base.insert(Arc::new(made)).clone())
+    }
+
+    /// The root file system of `node`, laid out over `base`, or alone where it does not fit there.
+    fn volume(&self, base: &Base, node: &Node, own: &NodeLayer) -> Result<Volume> {
+        let fsid = CardIds::derive(&self.project.fleet.name, &node.name).root_uuid;
+        let volume = match base.volume(fsid, &own.layer) {
+            Err(VolumeError::BeyondBase) => {
+                let spec = VolumeSpec {
+                    fsid,
+                    ..self.volume_spec()?
+                };
+                lay_out(&spec, &self.tree(own)?)
+            }
+            made => made,
+        };
+        volume.with_context(|| format!("cannot lay out the root file system of {}", node.name))
+    }
+
+    /// The root file system of any node; its UUID is to be replaced.
+    fn volume_spec(&self) -> Result<VolumeSpec> {
         let (btrfs, partition) = self
             .layout
             .partitions
@@ -170,36 +213,6 @@ impl CardMaker<'_> {
                 FileSystem::Fat => None,
             })
             .with_context(|| format!("layout {} has no root partition", self.layout.name))?;
-        let spec = VolumeSpec {
-            fsid: CardIds::derive(fleet, &node.name).root_uuid,
-            ..self.volume_spec(btrfs, partition)
-        };
-        let base = self.base(&spec, own)?;
-        let volume = match base.volume(spec.fsid, &own.layer) {
-            Err(VolumeError::BeyondBase) => lay_out(&spec, &self.tree(own)?),
-            made => made,
-        };
-        volume.with_context(|| format!("cannot lay out the root file system of {}", node.name))
-    }
-
-    /// What the root file systems have in common; made for whoever asks first, with any node's `own` files.
-    fn base(&self, spec: &VolumeSpec, own: &NodeLayer) -> Result<Arc<Base>> {
-        // A thread that failed has left nothing half-done in it.
-        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(base) = &*base {
-            return Ok(base.clone());
-        }
-        let made = Base::new(spec, &self.tree(own)?).with_context(|| {
-            format!(
-                "cannot lay out what the nodes of role {} have in common",
-                self.role
-            )
-        })?;
-        Ok(base.insert(Arc::new(made)).clone())
-    }
-
-    /// The root file system of any node; its UUID is to be replaced.
-    fn volume_spec(&self, btrfs: &Btrfs, partition: &Partition) -> VolumeSpec {
         let fleet = self.project.fleet.name.as_str();
         // Shared by all nodes of the kind, so that their volumes share blocks.
         let kind = [fleet, self.role, &self.board.name, &self.layout.name];
@@ -211,7 +224,7 @@ impl CardMaker<'_> {
             read_only: false,
             uuid: ids::uuid("subvolume", &[&kind[..], &[&subvolume.name]].concat()),
         });
-        VolumeSpec {
+        Ok(VolumeSpec {
             label: partition.label.clone(),
             fsid: metadata_uuid,
             metadata_uuid: Some(metadata_uuid),
@@ -222,7 +235,7 @@ impl CardMaker<'_> {
             },
             metadata: Profile::Dup,
             subvolumes: subvolumes.collect(),
-        }
+        })
     }
 
     /// What the manifest says of the inputs.

@@ -4,10 +4,12 @@
 //! | module | owns |
 //! |---|---|
 //! | `inputs` | kernel and base: fetched and made, side by side |
+//! | `base` | what the cards of a kind have in common |
 //! | `card` | one node's image |
 //! | `state` | which images are still right |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
+mod base;
 mod card;
 mod folder;
 mod inputs;

@@ -20,6 +20,8 @@ pub struct ImageFiles {
     pub image: PathBuf,
     /// What went into it. It is there only while the image beside it is complete.
     pub manifest: PathBuf,
+    /// The image's block map, for `bmaptool`.
+    pub map: PathBuf,
     /// The note.
     state: PathBuf,
     /// The list of all images' hashes.
@@ -39,9 +41,11 @@ pub struct ImageState {
     pub mapped: u64,
     /// Bytes that the root file system uses.
     pub root_used: u64,
-    /// Inode, size and time of the file as it was left, and the manifest's: a file that was touched since is made anew.
+    /// Inode, size and time of the file as it was left, and of those beside it: a file that was touched since
+    /// is made anew.
     image: Fingerprint,
     manifest: Fingerprint,
+    map: Fingerprint,
 }
 
 /// What changes when somebody touches a file.
@@ -72,6 +76,7 @@ impl ImageFiles {
         Self {
             image: folder.join(format!("{node}.img")),
             manifest: folder.join(format!("{node}.manifest.json")),
+            map: folder.join(format!("{node}.img.bmap")),
             state: folder.join(".state").join(format!("{node}.json")),
             sums: folder.join(SUMS),
         }
@@ -81,7 +86,8 @@ impl ImageFiles {
     pub fn finished(&self) -> Option<ImageState> {
         let state: ImageState = serde_json::from_slice(&fs::read(&self.state).ok()?).ok()?;
         let untouched = state.image == Fingerprint::of(&self.image).ok()?
-            && state.manifest == Fingerprint::of(&self.manifest).ok()?;
+            && state.manifest == Fingerprint::of(&self.manifest).ok()?
+            && state.map == Fingerprint::of(&self.map).ok()?;
         untouched.then_some(state)
     }
 
@@ -90,9 +96,9 @@ impl ImageFiles {
         self.finished().filter(|state| state.key == key.as_str())
     }
 
-    /// Takes note, manifest and list away before the image changes, so that none ever tells of another image.
+    /// Takes note, manifest, map and list away before the image changes, so that none ever tells of another image.
     pub fn invalidate(&self) -> Result<()> {
-        for path in [&self.state, &self.manifest, &self.sums] {
+        for path in [&self.state, &self.manifest, &self.map, &self.sums] {
             match fs::remove_file(path) {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(error).with_context(|| format!("cannot remove {}", path.display()));
@@ -115,6 +121,7 @@ impl ImageFiles {
             root_used: finished.root_used,
             image: fingerprint(&self.image)?,
             manifest: fingerprint(&self.manifest)?,
+            map: fingerprint(&self.map)?,
         };
         crate::emit::write_file(&self.state, &serde_json::to_vec(&state)?)?;
         Ok(state)
