@@ -8,6 +8,7 @@
 //! | [`digest`] | SHA-256 of what has holes, and as text |
 //! | [`blob`] | bytes that stay where they are until an image is written |
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
+//! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
 //! | [`btrfs`] | a tree as a btrfs volume |
@@ -26,6 +27,7 @@ pub mod manifest;
 pub mod mbr;
 pub mod partition;
 mod scratch;
+pub mod source;
 pub mod sparse;
 pub mod tree;
 pub mod units;
