@@ -11,7 +11,7 @@
 //! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
-//! | [`btrfs`] | a tree as a btrfs volume |
+//! | [`btrfs`] | a tree as a btrfs volume, and a volume read |
 //! | [`fat`] | a list of files as a FAT volume |
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
 //! | [`manifest`] | what an image is and what it was made of, as data |
