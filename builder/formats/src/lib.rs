@@ -12,7 +12,7 @@
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
 //! | [`btrfs`] | a tree as a btrfs volume, and a volume read |
-//! | [`fat`] | a list of files as a FAT volume |
+//! | [`fat`] | a list of files as a FAT volume, and a volume read |
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
 //! | [`manifest`] | what an image is and what it was made of, as data |
 
