@@ -117,6 +117,8 @@ pub enum Command {
         #[arg(long)]
         without_firmware: bool,
     },
+    /// Show what is on an image without mounting it
+    Inspect(InspectArguments),
     /// Work on the kernel alone
     Kernel {
         #[command(subcommand)]
@@ -149,6 +151,24 @@ pub enum KernelCommand {
         #[command(flatten)]
         sources: SourceOptions,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The image or volume: a file, or a node of the project
+    pub image: String,
+    /// Print a file: /etc/hostname of the root file system, @srv:/file of a subvolume, boot:/Image of the boot partition
+    #[arg(long, value_name = "PATH", group = "what")]
+    pub cat: Option<String>,
+    /// Write the root file system to standard output as a tar
+    #[arg(long, group = "what")]
+    pub tar: bool,
+    /// Compare everything on the image with its checksums
+    #[arg(long, group = "what")]
+    pub verify: bool,
+    /// List all files, not only those of the boot partition
+    #[arg(long, group = "what")]
+    pub files: bool,
 }
 
 #[derive(Debug, Args)]

@@ -14,6 +14,7 @@
 //! | [`btrfs`] | a tree as a btrfs volume, and a volume read |
 //! | [`fat`] | a list of files as a FAT volume, and a volume read |
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
+//! | [`tar`] | files as a tar |
 //! | [`manifest`] | what an image is and what it was made of, as data |
 
 pub mod blob;
@@ -29,5 +30,6 @@ pub mod partition;
 mod scratch;
 pub mod source;
 pub mod sparse;
+pub mod tar;
 pub mod tree;
 pub mod units;

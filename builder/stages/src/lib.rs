@@ -7,6 +7,7 @@ pub mod card;
 pub mod emit;
 pub mod engine;
 pub mod fetch;
+pub mod inspect;
 pub mod kernel;
 pub mod rootfs;
 pub mod volume;

@@ -4,6 +4,7 @@ mod boot;
 mod build;
 mod card;
 mod describe;
+mod inspect;
 mod kernel;
 mod update;
 mod volume;
@@ -43,6 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             };
             card::run(common, node, device, missing)?;
         }
+        Command::Inspect(arguments) => return inspect::run(common, arguments),
         Command::Kernel { command } => kernel::run(common, command)?,
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,
