@@ -119,6 +119,22 @@ pub enum Command {
     },
     /// Show what is on an image without mounting it
     Inspect(InspectArguments),
+    /// Show in what two images differ; the exit code is 0 where they do not, else 1
+    Diff {
+        /// The first image or volume: a file, or a node of the project
+        #[arg(
+            required_unless_present = "fleet",
+            conflicts_with = "fleet",
+            requires = "second"
+        )]
+        first: Option<String>,
+        /// The second one
+        #[arg(conflicts_with = "fleet")]
+        second: Option<String>,
+        /// Compare the images of all nodes: those of a role, board and layout may differ in what is a node's own only
+        #[arg(long)]
+        fleet: bool,
+    },
     /// Work on the kernel alone
     Kernel {
         #[command(subcommand)]

@@ -4,6 +4,7 @@
 pub mod boot;
 pub mod build;
 pub mod card;
+pub mod diff;
 pub mod emit;
 pub mod engine;
 pub mod fetch;

@@ -4,6 +4,7 @@ mod boot;
 mod build;
 mod card;
 mod describe;
+mod diff;
 mod inspect;
 mod kernel;
 mod update;
@@ -45,6 +46,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             card::run(common, node, device, missing)?;
         }
         Command::Inspect(arguments) => return inspect::run(common, arguments),
+        Command::Diff { first, second, .. } => {
+            return match (first, second) {
+                (Some(first), Some(second)) => diff::images(common, first, second),
+                _ => diff::fleet(common),
+            };
+        }
         Command::Kernel { command } => kernel::run(common, command)?,
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,

@@ -4,12 +4,13 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
+use std::ops::Range;
 
 use thiserror::Error;
 use zerocopy::FromBytes;
 
 use super::FatType;
-use super::disk::{Boot, LongEntry, ShortEntry, parse_boot_sector};
+use super::disk::{BACKUP_SECTOR, Boot, LongEntry, ShortEntry, parse_boot_sector};
 use super::geometry::{ENTRY, FIRST_CLUSTER};
 use crate::source::ReadAt;
 use crate::units::{Bytes, SECTOR};
@@ -202,6 +203,22 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// Bytes of the volume that hold a file's, in order.
+    pub fn places(&self, entry: &Entry) -> Result<Vec<Range<u64>>, ReadError> {
+        let mut parts = self.parts(entry);
+        let mut places = Vec::new();
+        while let Some(place) = parts.next_place()? {
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    /// Sectors of the volume that hold the boot sector and its copy.
+    pub fn boot_sectors(&self) -> impl Iterator<Item = u64> {
+        let copy = (self.boot.geometry.fat_type == FatType::Fat32).then_some(BACKUP_SECTOR);
+        std::iter::once(0).chain(copy)
+    }
+
     /// What is in a directory.
     fn directory(&self, directory: &Entry, seen: &mut HashSet<u32>) -> Result<Vec<Entry>, ReadError> {
         let geometry = &self.boot.geometry;
@@ -285,7 +302,8 @@ pub struct Parts<'r, 's> {
 }
 
 impl Parts<'_, '_> {
-    fn advance(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+    /// Where the next bytes of the file are: at most [`MAX_PART`] or one cluster of them.
+    fn next_place(&mut self) -> Result<Option<Range<u64>>, ReadError> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -309,10 +327,17 @@ impl Parts<'_, '_> {
             last = next;
             length += cluster_bytes;
         }
-        // At most MAX_PART, or one cluster.
-        let mut bytes = vec![0; length.min(self.left) as usize];
-        read(reader.source, &mut bytes, offset)?;
-        self.left -= bytes.len() as u64;
+        let length = length.min(self.left);
+        self.left -= length;
+        Ok(Some(offset..offset + length))
+    }
+
+    fn advance(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(place) = self.next_place()? else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; (place.end - place.start) as usize];
+        read(self.reader.source, &mut bytes, place.start)?;
         Ok(Some(bytes))
     }
 }

@@ -36,6 +36,21 @@ impl Part {
     }
 }
 
+/// A run of a file as it is stored; holes have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where in the file it starts.
+    pub file_offset: u64,
+    /// Bytes of the file it covers.
+    pub length: u64,
+    /// Where it starts in what its extent decodes to, and how long that is; `None` where it is not compressed.
+    pub decoded: Option<(u64, u64)>,
+    /// Bytes of the volume that hold it, one range for each copy; none for what is in a tree block.
+    pub places: Vec<Range<u64>>,
+    /// What is in a tree block, decompressed.
+    pub inline: Vec<u8>,
+}
+
 /// What an EXTENT_DATA item says of its run of a file.
 pub(super) enum Run {
     /// All of the file.
@@ -271,6 +286,47 @@ impl Parts<'_, '_> {
             }
         }
         Ok(regions)
+    }
+
+    /// How the file is stored, without reading its data.
+    pub fn stored(mut self) -> Result<Vec<Stored>, ReadError> {
+        let mut stored = Vec::new();
+        while let Some((file_offset, run)) = self.next_run()? {
+            let mut run = match run {
+                Run::Zeros(length) => {
+                    self.done = file_offset + length;
+                    continue;
+                }
+                Run::Inline(inline) => Stored {
+                    file_offset,
+                    length: inline.len() as u64,
+                    decoded: None,
+                    places: Vec::new(),
+                    inline,
+                },
+                Run::Extent(extent) => {
+                    // Of a compressed extent all of it counts.
+                    let (start, length) = match extent.decoded_length {
+                        Some(_) => (0, extent.stored_length),
+                        None => (extent.offset, extent.length),
+                    };
+                    let address = extent.address.saturating_add(start);
+                    let copies = self.reader.chunks.copies(address, length)?;
+                    Stored {
+                        file_offset,
+                        length: extent.length,
+                        decoded: extent.decoded_length.map(|length| (extent.offset, length)),
+                        places: copies.map(|copy| copy..copy.saturating_add(length)).collect(),
+                        inline: Vec::new(),
+                    }
+                }
+            };
+            // The sum was found to be a number.
+            self.done = file_offset + run.length;
+            run.length = run.length.min(self.size.saturating_sub(file_offset));
+            stored.push(run);
+        }
+        Ok(stored)
     }
 
     /// The next run of the file.

@@ -23,7 +23,7 @@ mod tree;
 mod verify;
 mod view;
 
-pub use content::{Part, Parts};
+pub use content::{Part, Parts, Stored};
 pub use error::ReadError;
 pub use inodes::{Inode, InodeKind, Name, Target};
 pub use subvolumes::Subvolume;

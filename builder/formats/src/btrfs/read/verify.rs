@@ -1,6 +1,7 @@
 //! Every checksum of a volume: all copies of all tree blocks, all copies of all data.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::block::Reference;
 use super::content::check_sums;
@@ -48,11 +49,9 @@ impl Reader<'_> {
     /// Reads every copy of every tree block and of all data that has checksums.
     pub fn verify(&self) -> Verification {
         let mut verification = Verification::default();
-        for offset in SUPERBLOCKS {
-            if offset.saturating_add(SECTOR) < self.superblock.total_bytes.get() {
-                let found = verification.note(superblock_at(self.source, offset));
-                verification.superblocks += u64::from(found.is_some());
-            }
+        for place in self.superblocks() {
+            let found = verification.note(superblock_at(self.source, place.start));
+            verification.superblocks += u64::from(found.is_some());
         }
         let mut seen = HashSet::new();
         self.verify_tree(self.chunk_root(), &mut seen, &mut verification);
@@ -65,6 +64,35 @@ impl Reader<'_> {
         let data = self.verify_data(&mut verification);
         verification.note(data);
         verification
+    }
+
+    /// Bytes of the volume that hold superblocks.
+    pub fn superblocks(&self) -> impl Iterator<Item = Range<u64>> {
+        let size = self.superblock.total_bytes.get();
+        let places = SUPERBLOCKS.map(|offset| offset..offset + SECTOR);
+        places.into_iter().filter(move |place| place.end < size)
+    }
+
+    /// Bytes of the volume that hold blocks of trees: every copy of every block.
+    pub fn tree_blocks(&self) -> Result<Vec<Range<u64>>, ReadError> {
+        let size = self.superblock.node_size.get().into();
+        let mut open = self.roots()?;
+        open.extend([self.chunk_root(), self.root_root()]);
+        let mut seen = HashSet::new();
+        let mut places = Vec::new();
+        while let Some(reference) = open.pop() {
+            if !seen.insert(reference.address) {
+                continue;
+            }
+            let copies = self.chunks.copies(reference.address, size)?;
+            places.extend(copies.map(|copy| copy..copy.saturating_add(size)));
+            if reference.level > 0 {
+                // Levels fall on the way down, so that it ends.
+                let block = self.block(&reference)?;
+                open.extend((0..block.count()).map(|slot| block.child(slot, reference.tree)));
+            }
+        }
+        Ok(places)
     }
 
     /// The roots of all trees that the root tree lists.
