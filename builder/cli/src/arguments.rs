@@ -128,6 +128,24 @@ pub enum Command {
         #[arg(long)]
         fixed_disk: bool,
     },
+    /// Show what is on an image without mounting it
+    Inspect(InspectArguments),
+    /// Show in what two images differ; the exit code is 0 where they do not, else 1
+    Diff {
+        /// The first image or volume: a file, or a node of the project
+        #[arg(
+            required_unless_present = "fleet",
+            conflicts_with = "fleet",
+            requires = "second"
+        )]
+        first: Option<String>,
+        /// The second one
+        #[arg(conflicts_with = "fleet")]
+        second: Option<String>,
+        /// Compare the images of all nodes: those of a role, board and layout may differ in what is a node's own only
+        #[arg(long)]
+        fleet: bool,
+    },
     /// Work on the kernel alone
     Kernel {
         #[command(subcommand)]
@@ -160,6 +178,24 @@ pub enum KernelCommand {
         #[command(flatten)]
         sources: LockedSourceOptions,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The image or volume: a file, or a node of the project
+    pub image: String,
+    /// Print a file: /etc/hostname of the root file system, @srv:/file of a subvolume, boot:/Image of the boot partition
+    #[arg(long, value_name = "PATH", group = "what")]
+    pub cat: Option<String>,
+    /// Write the root file system to standard output as a tar
+    #[arg(long, group = "what")]
+    pub tar: bool,
+    /// Compare everything on the image with its checksums
+    #[arg(long, group = "what")]
+    pub verify: bool,
+    /// List all files, not only those of the boot partition
+    #[arg(long, group = "what")]
+    pub files: bool,
 }
 
 #[derive(Debug, Args)]

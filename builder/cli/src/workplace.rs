@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use model::finding::Findings;
 use model::project::Project;
+use stages::build::ImageFiles;
 use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
 use stages::rootfs::check_overlays;
 
@@ -38,6 +40,29 @@ pub fn checked_project(folder: &Path) -> Result<Project> {
 /// The output folder.
 pub fn output_folder(common: &Common, project: &Path) -> PathBuf {
     common.out.clone().unwrap_or_else(|| project.join("out"))
+}
+
+/// The file of an image: `image` itself where there is such a file, else the image of the node of this name.
+pub fn image_file(common: &Common, image: &str) -> Result<PathBuf> {
+    let path = Path::new(image);
+    if path.exists() || image.contains('/') {
+        return Ok(path.to_owned());
+    }
+    let folder = project_folder(common).with_context(|| {
+        format!("there is no file {image}, and no project that could have a node of this name")
+    })?;
+    let project = Project::load(&folder)?;
+    let node = project.node(image).map_err(Findings::from)?;
+    let images = output_folder(common, &folder).join("images");
+    let files = ImageFiles::new(&images, &node.name);
+    if files.finished().is_none() {
+        bail!(
+            "there is no finished image of {0} in {1}: run `portadc build {0}`",
+            node.name,
+            images.display()
+        );
+    }
+    Ok(files.image)
 }
 
 /// The engine that all stages work with.

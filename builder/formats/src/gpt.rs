@@ -16,10 +16,16 @@ use ::gpt::partition::PartitionAttributes;
 use ::gpt::partition_types;
 use ::gpt::{GptConfig, GptError};
 use uuid::Uuid;
+use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::mbr::SIGNATURE_OFFSET;
-use crate::partition::{Limits, Partition, PartitionKind, TableError};
+use crate::partition::{
+    FoundKind, FoundPartition, FoundTable, Limits, Partition, PartitionKind, ReadTableError, TableError,
+    TableId,
+};
 use crate::scratch::ScratchDisk;
+use crate::source::ReadAt;
 use crate::sparse::SparseImage;
 use crate::units::{Bytes, Lba, SECTOR, Sectors};
 
@@ -130,4 +136,121 @@ fn encode(partition: &Partition) -> gpt::partition::Partition {
         },
         name: partition.label.clone(),
     }
+}
+
+/// What a table opens with, 92 bytes (UEFI 2.10, 5.3.2).
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Header {
+    signature: [u8; 8],
+    revision: U32,
+    /// Bytes of the header.
+    size: U32,
+    /// CRC-32 of the header with zeros here.
+    checksum: U32,
+    reserved: U32,
+    /// The sector of this header.
+    sector: U64,
+    /// The sector of the other one.
+    other: U64,
+    first_usable: U64,
+    last_usable: U64,
+    guid: [u8; 16],
+    /// First sector of the entries.
+    entries: U64,
+    /// How many entries.
+    count: U32,
+    /// Bytes of an entry.
+    entry_size: U32,
+    /// CRC-32 of the entries.
+    entries_checksum: U32,
+}
+const _: () = assert!(size_of::<Header>() == 92);
+
+/// A partition, 128 bytes (UEFI 2.10, 5.3.3).
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Entry {
+    /// Zeros: not in use.
+    kind: [u8; 16],
+    guid: [u8; 16],
+    first: U64,
+    last: U64,
+    attributes: U64,
+    name: [U16; 36],
+}
+const _: () = assert!(size_of::<Entry>() == 128);
+
+/// The table of `disk`: the first one, or its copy at the end of the disk where the first one is damaged.
+pub fn read(disk: &dyn ReadAt) -> Result<FoundTable, ReadTableError> {
+    read_at(disk, 1).or_else(|error| {
+        let last = (disk.size() / SECTOR).saturating_sub(1);
+        read_at(disk, last).map_err(|_| error)
+    })
+}
+
+/// The table whose header is at `sector`: 1, or the last one of the disk.
+pub fn read_at(disk: &dyn ReadAt, sector: u64) -> Result<FoundTable, ReadTableError> {
+    let wrong = |reason| ReadTableError::Gpt { sector, reason };
+    let mut bytes = [0; SECTOR as usize];
+    read_sectors(disk, &mut bytes, sector)?;
+    let (header, _) = Header::read_from_prefix(&bytes).map_err(|_| wrong("is too short"))?;
+    if header.signature != *b"EFI PART" {
+        return Err(wrong("is not there"));
+    }
+    let size = header.size.get() as usize;
+    if !(size_of::<Header>()..=bytes.len()).contains(&size) {
+        return Err(wrong("has a header of an impossible length"));
+    }
+    bytes[16..20].fill(0);
+    if crc32(&bytes[..size]) != header.checksum.get() {
+        return Err(wrong("has a wrong checksum"));
+    }
+    if header.sector.get() != sector {
+        return Err(wrong("was made for another sector"));
+    }
+    if header.entry_size.get() as usize != size_of::<Entry>() || header.count.get() as usize > ENTRIES {
+        return Err(wrong("has other than 128 entries of 128 bytes"));
+    }
+    let mut entries = vec![0; header.count.get() as usize * size_of::<Entry>()];
+    read_sectors(disk, &mut entries, header.entries.get())?;
+    if crc32(&entries) != header.entries_checksum.get() {
+        return Err(wrong("has entries with a wrong checksum"));
+    }
+    let entries = <[Entry]>::ref_from_bytes(&entries).map_err(|_| wrong("is too short"))?;
+    let mut partitions = Vec::new();
+    for (number, entry) in (1..).zip(entries).filter(|(_, entry)| entry.kind != [0; 16]) {
+        let (first, last) = (entry.first.get(), entry.last.get());
+        let count = last.checked_sub(first).and_then(|count| count.checked_add(1));
+        let count = count.ok_or_else(|| wrong("has a partition that ends before it starts"))?;
+        let name: Vec<u16> = entry.name.iter().map(|unit| unit.get()).collect();
+        let name = name.split(|unit| *unit == 0).next().unwrap_or_default();
+        partitions.push(FoundPartition {
+            number,
+            sectors: Sectors {
+                first: Lba(first),
+                count,
+            },
+            kind: FoundKind::Gpt(Uuid::from_bytes_le(entry.kind)),
+            active: entry.attributes.get() & PartitionAttributes::BOOTABLE.bits() != 0,
+            label: String::from_utf16_lossy(name),
+            part_uuid: Uuid::from_bytes_le(entry.guid).to_string(),
+        });
+    }
+    Ok(FoundTable {
+        id: TableId::Gpt(Uuid::from_bytes_le(header.guid)),
+        partitions,
+    })
+}
+
+fn read_sectors(disk: &dyn ReadAt, buffer: &mut [u8], sector: u64) -> Result<(), ReadTableError> {
+    let offset = sector.saturating_mul(SECTOR);
+    disk.read_exact_at(buffer, offset)
+        .map_err(|source| ReadTableError::Io { sector, source })
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
 }

@@ -16,9 +16,10 @@
 //! | [`source`] | what can be read at any place |
 //! | [`layer`] | a tar or a set of rendered files as inodes and finished, compressed extents |
 //! | [`tree`] | layers stacked into the one tree that a file system holds |
-//! | [`btrfs`] | a tree as a btrfs volume |
-//! | [`fat`] | a list of files as a FAT volume |
+//! | [`btrfs`] | a tree as a btrfs volume, and a volume read |
+//! | [`fat`] | a list of files as a FAT volume, and a volume read |
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
+//! | [`tar`] | files as a tar |
 //! | [`manifest`] | what an image is and what it was made of, as data |
 
 pub mod blob;
@@ -39,5 +40,6 @@ pub mod seekable;
 pub mod segments;
 pub mod source;
 pub mod sparse;
+pub mod tar;
 pub mod tree;
 pub mod units;

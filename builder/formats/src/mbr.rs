@@ -12,7 +12,11 @@ use std::io::Cursor;
 
 use mbrman::{BOOT_ACTIVE, BOOT_INACTIVE, CHS, MBRHeader, MBRPartitionEntry};
 
-use crate::partition::{Limits, Partition, PartitionKind, TableError};
+use crate::partition::{
+    FoundKind, FoundPartition, FoundTable, Limits, Partition, PartitionKind, ReadTableError, TableError,
+    TableId,
+};
+use crate::source::ReadAt;
 use crate::sparse::SparseImage;
 use crate::units::{Bytes, Lba, SECTOR, Sectors};
 
@@ -24,6 +28,9 @@ pub const ENTRIES: usize = 4;
 
 /// Sectors that starts and lengths of 32 bits can name: 2 TiB, however large the disk.
 pub const MAX_SECTORS: u64 = 1 << 32;
+
+/// Type of the entry that stands for a GPT.
+pub const PROTECTIVE: FoundKind = FoundKind::Mbr(0xee);
 
 /// Name of the table in errors.
 const TABLE: &str = "an MBR";
@@ -68,6 +75,44 @@ pub fn lay_out(disk: Bytes, signature: u32, partitions: &[Partition]) -> Result<
 /// `PARTUUID` of partition `number` (from 1), as the Linux kernel spells it.
 pub fn part_uuid(signature: u32, number: usize) -> String {
     format!("{signature:08x}-{number:02x}")
+}
+
+/// The table in sector 0 of `disk`; `None` where there is none. Partitions inside an extended one are not read.
+pub fn read(disk: &dyn ReadAt) -> Result<Option<FoundTable>, ReadTableError> {
+    let mut sector = [0; SECTOR as usize];
+    if disk.size() < SECTOR {
+        return Ok(None);
+    }
+    disk.read_exact_at(&mut sector, 0)
+        .map_err(|source| ReadTableError::Io { sector: 0, source })?;
+    let word = |at: usize| u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]]);
+    let signature = word(SIGNATURE_OFFSET as usize);
+    let starts = (0..ENTRIES).map(|number| 446 + 16 * number);
+    // Code of a boot sector stands in the same place; a table has one of two values there.
+    let is_table = starts
+        .clone()
+        .all(|start| matches!(sector[start], BOOT_ACTIVE | BOOT_INACTIVE));
+    if sector[510..] != [0x55, 0xaa] || !is_table {
+        return Ok(None);
+    }
+    let entry = |(number, start): (usize, usize)| FoundPartition {
+        number,
+        sectors: Sectors {
+            first: Lba(word(start + 8).into()),
+            count: word(start + 12).into(),
+        },
+        kind: FoundKind::Mbr(sector[start + 4]),
+        active: sector[start] == BOOT_ACTIVE,
+        label: String::new(),
+        part_uuid: part_uuid(signature, number),
+    };
+    let partitions = (1..).zip(starts).map(entry);
+    Ok(Some(FoundTable {
+        id: TableId::Mbr(signature),
+        partitions: partitions
+            .filter(|entry| entry.kind != FoundKind::Mbr(0) && entry.sectors.count > 0)
+            .collect(),
+    }))
 }
 
 /// The entry of a partition that [`Limits::check`] accepted.

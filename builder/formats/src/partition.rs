@@ -1,9 +1,13 @@
-//! A partition as both kinds of table take it, and what keeps a list of them from being written.
+//! A partition as both kinds of table take it, what keeps a list of them from being written, and tables as they are read.
+
+use std::{fmt, io};
 
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::source::ReadAt;
 use crate::units::Sectors;
+use crate::{gpt, mbr};
 
 /// One entry of a partition table. Its number is its place in the list, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +110,100 @@ pub enum TableError {
         /// What the crate says.
         message: String,
     },
+}
+
+/// A partition table that was read, ours or another's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTable {
+    /// Which kind it is, and which disk's.
+    pub id: TableId,
+    /// The entries in use, by number.
+    pub partitions: Vec<FoundPartition>,
+}
+
+/// The identity of a disk, which says what kind of table it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableId {
+    /// An MBR's signature.
+    Mbr(u32),
+    /// A GPT's GUID.
+    Gpt(Uuid),
+}
+
+/// An entry of a partition table that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundPartition {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Where it lies. Nothing says that the disk goes that far.
+    pub sectors: Sectors,
+    /// What it holds, as its type says.
+    pub kind: FoundKind,
+    /// See [`Partition::active`].
+    pub active: bool,
+    /// Its name; an MBR has none.
+    pub label: String,
+    /// What Linux calls it: `PARTUUID=`.
+    pub part_uuid: String,
+}
+
+/// The type of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FoundKind {
+    /// Of an MBR.
+    Mbr(u8),
+    /// Of a GPT.
+    Gpt(Uuid),
+}
+
+/// Why a partition table cannot be read.
+#[derive(Debug, Error)]
+pub enum ReadTableError {
+    /// The bytes themselves cannot be had.
+    #[error("cannot read sector {sector}: {source}")]
+    Io {
+        /// Which.
+        sector: u64,
+        /// What failed.
+        source: io::Error,
+    },
+    /// A GPT that is damaged, or not as any program writes it.
+    #[error("the GPT at sector {sector} {reason}")]
+    Gpt {
+        /// Where its header is.
+        sector: u64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+impl fmt::Display for TableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mbr(signature) => write!(f, "{signature:08x}"),
+            Self::Gpt(guid) => write!(f, "{guid}"),
+        }
+    }
+}
+
+impl fmt::Display for FoundKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mbr(kind) => write!(f, "{kind:#04x}"),
+            Self::Gpt(guid) => write!(f, "{guid}"),
+        }
+    }
+}
+
+/// The partition table of `disk`; `None` where there is none, as on a bare volume.
+pub fn read(disk: &dyn ReadAt) -> Result<Option<FoundTable>, ReadTableError> {
+    match mbr::read(disk)? {
+        Some(table) if table.partitions.iter().any(|entry| entry.kind == mbr::PROTECTIVE) => {
+            gpt::read(disk).map(Some)
+        }
+        Some(table) if table.partitions.is_empty() => Ok(None),
+        table => Ok(table),
+    }
 }
 
 /// What a kind of table can take on a disk.

@@ -5,7 +5,8 @@
 mod support;
 
 use formats::ids;
-use formats::partition::{Partition, PartitionKind, TableError};
+use formats::partition::{self, Partition, PartitionKind, TableError, TableId};
+use formats::source::ReadAt;
 use formats::sparse::{Piece, SparseImage};
 use formats::units::{Bytes, Lba, Sectors};
 use formats::{gpt, mbr};
@@ -220,4 +221,147 @@ fn impossible_tables_are_refused() {
         mbr::lay_out(Bytes(1 << 42), 1, &[beyond]),
         Err(TableError::Outside { .. })
     ));
+}
+
+/// A disk in memory that holds `image`.
+fn in_memory(image: &SparseImage) -> Vec<u8> {
+    let mut image = image.clone();
+    image.sort().unwrap();
+    let mut bytes = vec![0; image.size.0 as usize];
+    image.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let guid = ids::uuid("disk", &["test"]);
+    let tables = [
+        mbr::lay_out(Bytes::mib(512), 0x8a3c_01f2, &boot_and_root()).unwrap(),
+        gpt::lay_out(Bytes::mib(512), guid, &boot_and_root()).unwrap(),
+    ];
+    for (image, id) in tables.iter().zip([TableId::Mbr(0x8a3c_01f2), TableId::Gpt(guid)]) {
+        let table = partition::read(&in_memory(image)).unwrap().unwrap();
+        assert_eq!(table.id, id);
+        for (found, (number, given)) in table.partitions.iter().zip((1..).zip(boot_and_root())) {
+            assert_eq!(
+                (found.number, found.sectors, found.active),
+                (number, given.sectors, given.active)
+            );
+            let (label, part_uuid) = match id {
+                TableId::Mbr(signature) => (String::new(), mbr::part_uuid(signature, number)),
+                TableId::Gpt(_) => (given.label, given.guid.to_string()),
+            };
+            assert_eq!((&found.label, &found.part_uuid), (&label, &part_uuid));
+        }
+        assert_eq!(table.partitions.len(), 2);
+    }
+    assert_eq!(partition::read(&vec![0; 1 << 20]).unwrap(), None);
+    assert_eq!(partition::read(&Vec::new()).unwrap(), None);
+}
+
+#[test]
+fn tables_of_sfdisk_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (label, active) in [("dos", "bootable"), ("gpt", "attrs=LegacyBIOSBootable")] {
+        let path = folder.path().join(label);
+        std::fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
+        let script = folder.path().join("script");
+        std::fs::write(
+            &script,
+            format!("label: {label}\nstart=2048, size=4096\nstart=8192, size=2048, {active}\n3: start=20480, size=100\n"),
+        )
+        .unwrap();
+        oracle::run(
+            "fdisk",
+            "sh",
+            [
+                "-c",
+                &format!("sfdisk --quiet {} < {}", path.display(), script.display()),
+            ],
+        );
+        let disk = std::fs::read(&path).unwrap();
+        let table = partition::read(&disk).unwrap().unwrap();
+        let sectors: Vec<_> = table
+            .partitions
+            .iter()
+            .map(|entry| {
+                (
+                    entry.number,
+                    entry.sectors.first.0,
+                    entry.sectors.count,
+                    entry.active,
+                )
+            })
+            .collect();
+        assert_eq!(
+            sectors,
+            [
+                (1, 2048, 4096, false),
+                (2, 8192, 2048, true),
+                (3, 20480, 100, false)
+            ]
+        );
+    }
+}
+
+#[test]
+fn the_copy_of_a_damaged_gpt_is_read() {
+    let guid = ids::uuid("disk", &["test"]);
+    let mut disk = in_memory(&gpt::lay_out(Bytes::mib(100), guid, &boot_and_root()[..1]).unwrap());
+    let sound = partition::read(&disk).unwrap();
+    for place in [512, 530, 600, 1024, 1100] {
+        disk[place] ^= 1;
+        assert_eq!(partition::read(&disk).unwrap(), sound, "{place}");
+        assert!(gpt::read_at(&disk, 1).is_err());
+        disk[place] ^= 1;
+    }
+    let last = disk.len() - 512;
+    disk[last + 16] ^= 1;
+    disk[512 + 16] ^= 1;
+    let error = partition::read(&disk).unwrap_err().to_string();
+    assert_eq!(error, "the GPT at sector 1 has a wrong checksum");
+    disk.truncate(700);
+    assert!(partition::read(&disk).is_err());
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_table_is_read_to_an_end(
+        changes in proptest::collection::vec((0..17408_usize, proptest::prelude::any::<u8>()), 0..50),
+        is_gpt in proptest::prelude::any::<bool>(),
+        is_summed in proptest::prelude::any::<bool>(),
+    ) {
+        static SOUND: std::sync::OnceLock<[Vec<u8>; 2]> = std::sync::OnceLock::new();
+        let sound = SOUND.get_or_init(|| {
+            let partitions = &boot_and_root()[..1];
+            let images = [
+                mbr::lay_out(Bytes::mib(100), 1, partitions),
+                gpt::lay_out(Bytes::mib(100), Uuid::max(), partitions),
+            ];
+            images.map(|image| {
+                let mut disk = in_memory(&image.unwrap());
+                disk.truncate(40 << 10);
+                disk
+            })
+        });
+        let mut disk = sound[usize::from(is_gpt)].clone();
+        for (place, byte) in changes {
+            // Half of them where the header is.
+            let place = if place % 2 == 0 { place } else { 512 + place % 92 };
+            disk[place] = byte;
+        }
+        if is_summed {
+            let crc = |bytes: &[u8]| {
+                let mut crc = flate2::Crc::new();
+                crc.update(bytes);
+                crc.sum().to_le_bytes()
+            };
+            let entries = crc(&disk[1024..1024 + 16384]);
+            disk[512 + 88..512 + 92].copy_from_slice(&entries);
+            disk[512 + 16..512 + 20].fill(0);
+            let header = crc(&disk[512..512 + 92]);
+            disk[512 + 16..512 + 20].copy_from_slice(&header);
+        }
+        let _ = partition::read(&disk);
+    }
 }

@@ -4,9 +4,11 @@
 pub mod boot;
 pub mod build;
 pub mod card;
+pub mod diff;
 pub mod emit;
 pub mod engine;
 pub mod fetch;
+pub mod inspect;
 pub mod kernel;
 pub mod rootfs;
 pub mod volume;

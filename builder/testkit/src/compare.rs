@@ -181,7 +181,7 @@ impl Comparison<'_> {
 }
 
 /// The extended attributes that the kernel shows of `path` itself.
-fn xattrs(path: &Path) -> io::Result<Xattrs> {
+pub(crate) fn xattrs(path: &Path) -> io::Result<Xattrs> {
     // Larger than a leaf of metadata, which holds each of them.
     let mut value = vec![0; 1 << 16];
     let mut names = vec![0; 1 << 16];

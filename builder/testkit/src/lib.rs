@@ -5,12 +5,14 @@
 //! | [`oracle`] | programs we did not write |
 //! | [`volume`] | btrfs-progs and the kernel as judges of a volume |
 //! | [`compare`] | a mounted folder against the tree that it should be |
+//! | [`listing`] | files with all that is known of them, from the kernel, a reader or a tree |
 //! | [`image`] | an image as a file |
 //! | [`server`] | an HTTP server that goes wrong as a test scripts it |
 //! | [`tars`] | tars, right and wrong |
 
 pub mod compare;
 pub mod image;
+pub mod listing;
 pub mod oracle;
 pub mod server;
 pub mod tars;

@@ -4,6 +4,8 @@ mod boot;
 mod build;
 mod card;
 mod describe;
+mod diff;
+mod inspect;
 mod kernel;
 mod update;
 mod volume;
@@ -48,6 +50,13 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                 flash::device::FixedDisks::Refuse
             };
             card::run(common, node, device, missing, fixed_disks)?;
+        }
+        Command::Inspect(arguments) => return inspect::run(common, arguments),
+        Command::Diff { first, second, .. } => {
+            return match (first, second) {
+                (Some(first), Some(second)) => diff::images(common, first, second),
+                _ => diff::fleet(common),
+            };
         }
         Command::Kernel { command } => kernel::run(common, command)?,
         Command::Volume(volume) => volume::run(common, volume)?,

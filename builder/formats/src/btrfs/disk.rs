@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 use zerocopy::little_endian::{I64, U32, U64};
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::units::Time;
 
@@ -53,6 +53,8 @@ pub(super) mod object {
     pub const DEV_ITEMS: u64 = 1;
     /// Owner of all chunk items.
     pub const CHUNKS: u64 = 256;
+    /// Last id of subvolumes.
+    pub const LAST_FREE: u64 = -256_i64 as u64;
     /// First id of subvolumes, and the inode number of every subvolume's root directory.
     pub const FIRST_FREE: u64 = 256;
 }
@@ -111,7 +113,7 @@ impl Key {
 }
 
 /// A key, 17 bytes: `btrfs_disk_key`.
-#[derive(IntoBytes, Immutable, Clone, Copy, Default)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct DiskKey {
     /// See [`Key::object`].
@@ -123,8 +125,14 @@ pub(super) struct DiskKey {
 }
 const _: () = assert!(size_of::<DiskKey>() == 17);
 
+impl From<DiskKey> for Key {
+    fn from(key: DiskKey) -> Self {
+        Self::new(key.object.get(), key.kind, key.offset.get())
+    }
+}
+
 /// What every tree block opens with, 101 bytes: `btrfs_header`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
     /// CRC-32C of the block behind this field, in the first four bytes.
@@ -154,7 +162,7 @@ impl Header {
 }
 
 /// Where an item of a leaf is, 25 bytes: `btrfs_item`. They follow the header; the data grows down from the end.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct ItemHead {
     /// The item's key.
@@ -167,7 +175,7 @@ pub(super) struct ItemHead {
 const _: () = assert!(size_of::<ItemHead>() == 25);
 
 /// A child of a node, 33 bytes: `btrfs_key_ptr`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct KeyPointer {
     /// First key of the child.
@@ -180,7 +188,7 @@ pub(super) struct KeyPointer {
 const _: () = assert!(size_of::<KeyPointer>() == 33);
 
 /// A time, 12 bytes: `btrfs_timespec`. Seconds are signed.
-#[derive(IntoBytes, Immutable, Clone, Copy, Default)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct DiskTime {
     /// Seconds since 1970.
@@ -195,6 +203,15 @@ impl From<Time> for DiskTime {
         Self {
             seconds: time.seconds.into(),
             nanoseconds: time.nanoseconds.into(),
+        }
+    }
+}
+
+impl From<DiskTime> for Time {
+    fn from(time: DiskTime) -> Self {
+        Self {
+            seconds: time.seconds.get(),
+            nanoseconds: time.nanoseconds.get(),
         }
     }
 }

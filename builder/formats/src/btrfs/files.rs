@@ -25,7 +25,7 @@ const MAX_XATTR_NAME: usize = 255;
 const MAX_XATTR: usize = MAX_ITEM - size_of::<DirItem>();
 
 /// File types as the mode of an inode has them (`S_IF*`).
-mod mode {
+pub(super) mod mode {
     pub const FIFO: u32 = 0o010_000;
     pub const CHARACTER_DEVICE: u32 = 0o020_000;
     pub const DIRECTORY: u32 = 0o040_000;

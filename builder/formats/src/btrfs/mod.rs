@@ -1,4 +1,4 @@
-//! A tree as a btrfs volume. Written once, in one go; the kernel and btrfs-progs go on from there.
+//! A tree as a btrfs volume, and a volume read. Written once, in one go; the kernel and btrfs-progs go on from there.
 //!
 //! ```text
 //! device (a chunk's logical address is the device byte of its first copy)
@@ -35,6 +35,7 @@
 //! | `superblock` | the way in |
 //! | `disk`, `records`, `hash` | structures and hashes of the format |
 //! | `error` | what cannot be written |
+//! | [`read`] | a volume read without mounting it |
 //!
 //! Source: the "On-disk format" page of the btrfs documentation, `uapi/linux/btrfs_tree.h`, and the kernel's
 //! `fs/btrfs/tree-checker.c` for the limits.
@@ -51,6 +52,7 @@ mod hash;
 mod items;
 mod mounts;
 mod namespace;
+pub mod read;
 mod records;
 mod roots;
 mod space;

@@ -1,12 +1,12 @@
 //! The data of items as structs. Source: `uapi/linux/btrfs_tree.h`, whose names stand in the first line of each.
 
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::disk::{DiskKey, DiskTime};
 
 /// An inode, 160 bytes: `btrfs_inode_item`.
-#[derive(IntoBytes, Immutable, Clone, Copy, Default)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy, Default)]
 #[repr(C)]
 pub(super) struct InodeItem {
     /// Transaction that made it.
@@ -46,8 +46,13 @@ pub(super) struct InodeItem {
 }
 const _: () = assert!(size_of::<InodeItem>() == 160);
 
+impl InodeItem {
+    /// Flag: its data has no checksums.
+    pub const NO_CHECKSUMS: u64 = 1;
+}
+
 /// A name of an inode in the directory that the key names, 10 bytes and the name: `btrfs_inode_ref`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct InodeRef {
     /// The name's DIR_INDEX.
@@ -58,7 +63,7 @@ pub(super) struct InodeRef {
 const _: () = assert!(size_of::<InodeRef>() == 10);
 
 /// A name of an inode that found no room in the INODE_REF, 18 bytes and the name: `btrfs_inode_extref`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct InodeExtref {
     /// Inode of the directory.
@@ -71,7 +76,7 @@ pub(super) struct InodeExtref {
 const _: () = assert!(size_of::<InodeExtref>() == 18);
 
 /// A name in a directory or an extended attribute, 30 bytes, then the name, then the value: `btrfs_dir_item`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct DirItem {
     /// Key of the inode or of the subvolume's root; zeros for an attribute.
@@ -101,7 +106,7 @@ pub(super) mod file_type {
 
 /// What every run of a file's data opens with, 21 bytes: the first fields of `btrfs_file_extent_item`.
 /// The data follows it when it is inline.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct FileExtentHead {
     /// Transaction that wrote it.
@@ -114,7 +119,7 @@ pub(super) struct FileExtentHead {
     pub encryption: u8,
     /// 0.
     pub other_encoding: U16,
-    /// [`FileExtentHead::INLINE`] or [`FileExtentHead::REGULAR`].
+    /// [`FileExtentHead::INLINE`], [`FileExtentHead::REGULAR`] or [`FileExtentHead::RESERVED`].
     pub form: u8,
 }
 const _: () = assert!(size_of::<FileExtentHead>() == 21);
@@ -128,10 +133,12 @@ impl FileExtentHead {
     pub const INLINE: u8 = 0;
     /// The data is in a data extent.
     pub const REGULAR: u8 = 1;
+    /// A data extent is reserved and reads as zeros.
+    pub const RESERVED: u8 = 2;
 }
 
 /// A run of a file's data in a data extent, 53 bytes: `btrfs_file_extent_item`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct FileExtent {
     /// See there.
@@ -148,7 +155,7 @@ pub(super) struct FileExtent {
 const _: () = assert!(size_of::<FileExtent>() == 53);
 
 /// An extent in use, 24 bytes, then its inline references: `btrfs_extent_item`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct ExtentItem {
     /// References, inline and keyed together.
@@ -171,7 +178,7 @@ impl ExtentItem {
 }
 
 /// The reference that a tree has to its block, 9 bytes: `btrfs_extent_inline_ref`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct TreeBlockRef {
     /// TREE_BLOCK_REF.
@@ -182,7 +189,7 @@ pub(super) struct TreeBlockRef {
 const _: () = assert!(size_of::<TreeBlockRef>() == 9);
 
 /// A reference from a file to a data extent, 28 bytes: `btrfs_extent_data_ref`.
-#[derive(IntoBytes, Immutable, Clone, Copy)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(super) struct DataRef {
     /// Id of the subvolume.
@@ -197,7 +204,7 @@ pub(super) struct DataRef {
 const _: () = assert!(size_of::<DataRef>() == 28);
 
 /// A block group's use, 24 bytes: `btrfs_block_group_item`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct BlockGroupItem {
     /// Bytes in use.
@@ -210,7 +217,7 @@ pub(super) struct BlockGroupItem {
 const _: () = assert!(size_of::<BlockGroupItem>() == 24);
 
 /// How much of a block group is free, 8 bytes: `btrfs_free_space_info`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct FreeSpaceInfo {
     /// Free runs.
@@ -221,7 +228,7 @@ pub(super) struct FreeSpaceInfo {
 const _: () = assert!(size_of::<FreeSpaceInfo>() == 8);
 
 /// The device, 98 bytes: `btrfs_dev_item`.
-#[derive(IntoBytes, Immutable, Clone, Copy)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Clone, Copy)]
 #[repr(C)]
 pub(super) struct DevItem {
     /// 1.
@@ -256,7 +263,7 @@ pub(super) struct DevItem {
 const _: () = assert!(size_of::<DevItem>() == 98);
 
 /// A chunk, 48 bytes, then its stripes: `btrfs_chunk` without its first stripe.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct ChunkItem {
     /// Logical bytes.
@@ -281,7 +288,7 @@ pub(super) struct ChunkItem {
 const _: () = assert!(size_of::<ChunkItem>() == 48);
 
 /// One copy of a chunk, 32 bytes: `btrfs_stripe`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Stripe {
     /// 1.
@@ -294,7 +301,7 @@ pub(super) struct Stripe {
 const _: () = assert!(size_of::<Stripe>() == 32);
 
 /// A run of the device in use by a chunk, 48 bytes: `btrfs_dev_extent`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct DevExtent {
     /// The chunk tree.
@@ -311,7 +318,7 @@ pub(super) struct DevExtent {
 const _: () = assert!(size_of::<DevExtent>() == 48);
 
 /// The root of a tree, 439 bytes: `btrfs_root_item`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct RootItem {
     /// A directory's inode that nothing reads, kept as mkfs.btrfs and the kernel write it.
@@ -373,7 +380,7 @@ impl RootItem {
 }
 
 /// Where a subvolume hangs in its parent, 18 bytes and the name: `btrfs_root_ref`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct RootRef {
     /// Inode of the directory.

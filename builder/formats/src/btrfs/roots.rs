@@ -13,7 +13,7 @@ use super::records::{DirItem, InodeItem, InodeRef, RootItem, RootRef, file_type}
 use crate::tree::Share;
 
 /// The name that stands for the default subvolume in the root tree's directory.
-const DEFAULT: &[u8] = b"default";
+pub(super) const DEFAULT: &[u8] = b"default";
 
 /// `BTRFS_INODE_ROOT_ITEM_INIT`: the fields of a root item that old kernels left undefined are set.
 const ROOT_ITEM_INIT: u64 = 1 << 31;

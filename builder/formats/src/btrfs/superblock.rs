@@ -1,7 +1,7 @@
 //! The superblock and its copies: where everything starts.
 
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::VolumeSpec;
 use super::chunks::{Chunk, SUPERBLOCKS};
@@ -16,97 +16,106 @@ use crate::sparse::SparseImage;
 pub(super) const MAX_LABEL: usize = 255;
 
 /// The superblock, 4096 bytes at 64 KiB: `btrfs_super_block`.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Superblock {
+pub(super) struct Superblock {
     /// CRC-32C of what follows, in the first four bytes.
-    checksum: [u8; 32],
+    pub(super) checksum: [u8; 32],
     /// The volume's UUID, as mount and blkid know it.
-    fsid: [u8; 16],
+    pub(super) fsid: [u8; 16],
     /// Byte of the device that this copy is at.
-    address: U64,
+    pub(super) address: U64,
     /// 1: written.
-    flags: U64,
-    /// `_BHRfS_M`.
-    magic: [u8; 8],
+    pub(super) flags: U64,
+    /// [`MAGIC`].
+    pub(super) magic: [u8; 8],
     /// Last transaction.
-    generation: U64,
+    pub(super) generation: U64,
     /// Address of the root tree's root.
-    root: U64,
+    pub(super) root: U64,
     /// Address of the chunk tree's root.
-    chunk_root: U64,
+    pub(super) chunk_root: U64,
     /// 0: nothing to replay.
-    log_root: U64,
+    pub(super) log_root: U64,
     /// 0.
-    log_root_transaction: U64,
+    pub(super) log_root_transaction: U64,
     /// Bytes of the device.
-    total_bytes: U64,
+    pub(super) total_bytes: U64,
     /// Bytes in use, copies counted once.
-    bytes_used: U64,
+    pub(super) bytes_used: U64,
     /// The root tree's directory.
-    root_directory: U64,
+    pub(super) root_directory: U64,
     /// 1.
-    devices: U64,
+    pub(super) devices: U64,
     /// 4096.
-    sector_size: U32,
+    pub(super) sector_size: U32,
     /// 16,384.
-    node_size: U32,
+    pub(super) node_size: U32,
     /// The node size again.
-    leaf_size: U32,
+    pub(super) leaf_size: U32,
     /// A sector.
-    stripe_size: U32,
+    pub(super) stripe_size: U32,
     /// Bytes used of `system_chunks`.
-    system_chunks_size: U32,
+    pub(super) system_chunks_size: U32,
     /// Transaction that wrote the chunk tree's root.
-    chunk_root_generation: U64,
+    pub(super) chunk_root_generation: U64,
     /// 0: nothing that an old kernel may ignore.
-    compat: U64,
+    pub(super) compat: U64,
     /// [`READ_ONLY_COMPAT`].
-    compat_read_only: U64,
+    pub(super) compat_read_only: U64,
     /// [`incompat`].
-    incompat: U64,
+    pub(super) incompat: U64,
     /// 0: CRC-32C.
-    checksum_type: U16,
+    pub(super) checksum_type: U16,
     /// Level of the root tree's root.
-    root_level: u8,
+    pub(super) root_level: u8,
     /// Level of the chunk tree's root.
-    chunk_root_level: u8,
+    pub(super) chunk_root_level: u8,
     /// 0.
-    log_root_level: u8,
+    pub(super) log_root_level: u8,
     /// The device.
-    device: DevItem,
+    pub(super) device: DevItem,
     /// Ends in NUL.
-    label: [u8; MAX_LABEL + 1],
+    pub(super) label: [u8; MAX_LABEL + 1],
     /// 0: the free space tree takes the cache's place.
-    cache_generation: U64,
+    pub(super) cache_generation: U64,
     /// Last transaction that kept the UUID tree: the kernel need not check it.
-    uuid_tree_generation: U64,
+    pub(super) uuid_tree_generation: U64,
     /// What tree blocks call the volume, if that is not `fsid`.
-    metadata_uuid: [u8; 16],
+    pub(super) metadata_uuid: [u8; 16],
     /// 0.
-    global_roots: U64,
+    pub(super) global_roots: U64,
     /// 0.
-    reserved: [U64; 27],
+    pub(super) reserved: [U64; 27],
     /// Keys and items of the system chunks, by which the chunk tree is found.
-    system_chunks: [u8; 2048],
+    pub(super) system_chunks: [u8; 2048],
     /// Roots of the last transactions. Zeros: there were none.
-    backup_roots: [[u8; 168]; 4],
+    pub(super) backup_roots: [[u8; 168]; 4],
     /// 0.
-    padding: [u8; 565],
+    pub(super) padding: [u8; 565],
 }
 const _: () = assert!(size_of::<Superblock>() == 4096);
+
+/// What tells a superblock from anything else.
+pub(super) const MAGIC: [u8; 8] = *b"_BHRfS_M";
 
 /// What a kernel must know to write: the free space tree (bit 0), which is up to date (bit 1).
 const READ_ONLY_COMPAT: u64 = 1 | 1 << 1;
 
 /// What a kernel must know to mount: `BTRFS_FEATURE_INCOMPAT_*`.
-mod incompat {
+pub(super) mod incompat {
     /// References to tree blocks of two kinds; always there.
     pub const MIXED_BACKREF: u64 = 1;
     /// Another default subvolume than the top level.
     pub const DEFAULT_SUBVOLUME: u64 = 1 << 1;
+    /// Data and metadata in the same chunks.
+    pub const MIXED_GROUPS: u64 = 1 << 2;
+    /// Extents compressed with LZO.
+    pub const LZO: u64 = 1 << 3;
     /// Extents compressed with zstd.
     pub const ZSTD: u64 = 1 << 4;
+    /// Tree blocks larger than a page of memory.
+    pub const BIG_METADATA: u64 = 1 << 5;
     /// INODE_EXTREF.
     pub const EXTENDED_IREF: u64 = 1 << 6;
     /// METADATA_ITEM.
@@ -115,6 +124,8 @@ mod incompat {
     pub const NO_HOLES: u64 = 1 << 9;
     /// `metadata_uuid` is not `fsid`.
     pub const METADATA_UUID: u64 = 1 << 10;
+    /// Who owns what is counted per extent.
+    pub const SIMPLE_QUOTA: u64 = 1 << 16;
 }
 
 /// Puts the superblock into `image`, at each of its places that the device has. `zstd` tells whether anything is
@@ -173,7 +184,7 @@ fn superblock(spec: &VolumeSpec, forest: &Forest, identity: &Identity, zstd: boo
         fsid: spec.fsid.into_bytes(),
         address: 0.into(),
         flags: 1.into(),
-        magic: *b"_BHRfS_M",
+        magic: MAGIC,
         generation: GENERATION.into(),
         root: root.into(),
         chunk_root: chunk_root.into(),

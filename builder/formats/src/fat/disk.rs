@@ -1,10 +1,10 @@
 //! FAT's structures on disk: Microsoft, "FAT32 File System Specification" 1.03, sections 3 to 7.
 
 use zerocopy::little_endian::{U16, U32};
-use zerocopy::{Immutable, IntoBytes};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::FatType;
-use super::geometry::{FIRST_CLUSTER, Geometry, TABLES};
+use super::geometry::{ENTRY, FIRST_CLUSTER, Geometry, TABLES};
 use crate::units::SECTOR;
 
 /// Byte 510 of the boot sector.
@@ -17,7 +17,7 @@ pub(super) const FS_INFO_SECTOR: u64 = 1;
 pub(super) const BACKUP_SECTOR: u64 = 6;
 
 /// What both kinds of boot sector begin with, 36 bytes: section 3.1.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Parameters {
     /// A jump over the parameters. There is no code; some drivers look at the first byte.
@@ -47,7 +47,7 @@ struct Parameters {
 const _: () = assert!(size_of::<Parameters>() == 36);
 
 /// What only FAT32 has, 28 bytes at 36: section 3.3.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Parameters32 {
     sectors_per_table: U32,
@@ -62,7 +62,7 @@ struct Parameters32 {
 const _: () = assert!(size_of::<Parameters32>() == 28);
 
 /// What both kinds end with, 26 bytes at 36 (FAT16) or 64 (FAT32): sections 3.2 and 3.3.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Identity {
     /// 0x80: first fixed disk.
@@ -79,7 +79,7 @@ struct Identity {
 const _: () = assert!(size_of::<Identity>() == 26);
 
 /// Free clusters, so that no driver has to count them: section 5. 512 bytes.
-#[derive(IntoBytes, Immutable)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct FsInfo {
     lead_signature: U32,
@@ -97,7 +97,7 @@ const _: () = assert!(size_of::<FsInfo>() == SECTOR as usize);
 const NOT_KNOWN: u32 = 0xffff_ffff;
 
 /// A file's name of 8 + 3 characters and what else is known of it, 32 bytes: section 6.
-#[derive(Debug, Clone, IntoBytes, Immutable)]
+#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct ShortEntry {
     /// Padded with spaces.
@@ -120,7 +120,7 @@ pub(super) struct ShortEntry {
 const _: () = assert!(size_of::<ShortEntry>() == 32);
 
 /// 13 UTF-16 units of a long name, 32 bytes: section 7. They precede the short entry, last part first.
-#[derive(Debug, Clone, IntoBytes, Immutable)]
+#[derive(Debug, Clone, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct LongEntry {
     /// Counted from 1; the last part has [`LongEntry::LAST`] set.
@@ -150,6 +150,9 @@ impl ShortEntry {
     pub(super) const LABEL: u8 = 0x08;
     /// Directory.
     pub(super) const DIRECTORY: u8 = 0x10;
+    /// Bits of `case`: the base is lower case, the extension is.
+    pub(super) const LOWER_BASE: u8 = 0x08;
+    pub(super) const LOWER_EXTENSION: u8 = 0x10;
     /// Changed since the last archive: what every new file has.
     pub(super) const ARCHIVE: u8 = 0x20;
 
@@ -217,6 +220,91 @@ pub(super) fn boot_sector(geometry: &Geometry, volume_id: u32, label: [u8; 11]) 
     sector.resize(SECTOR as usize - BOOT_SIGNATURE.len(), 0);
     sector.extend_from_slice(&BOOT_SIGNATURE);
     sector
+}
+
+/// What a boot sector says.
+pub(super) struct Boot {
+    pub(super) geometry: Geometry,
+    pub(super) tables: u64,
+    /// First cluster of the root directory; 0 on FAT16.
+    pub(super) root_cluster: u32,
+    pub(super) volume_id: u32,
+    pub(super) label: [u8; 11],
+}
+
+/// Reads a boot sector, anyone's. `size` is that of the whole volume.
+pub(super) fn parse_boot_sector(sector: &[u8; SECTOR as usize], size: u64) -> Result<Boot, &'static str> {
+    if sector[SECTOR as usize - BOOT_SIGNATURE.len()..] != BOOT_SIGNATURE {
+        return Err("it lacks the signature 55 AA");
+    }
+    let short = |_| "it is too short";
+    let (parameters, rest) = Parameters::ref_from_prefix(sector).map_err(|_| short(()))?;
+    let (parameters_32, rest_32) = Parameters32::ref_from_prefix(rest).map_err(|_| short(()))?;
+    let per_sector = u64::from(parameters.bytes_per_sector.get());
+    if !matches!(per_sector, 512 | 1024 | 2048 | 4096) {
+        return Err("its sectors have a size that no volume has");
+    }
+    // Places and lengths are kept in sectors of 512 bytes.
+    let scale = per_sector / SECTOR;
+    let sectors_per_cluster = u64::from(parameters.sectors_per_cluster);
+    if !sectors_per_cluster.is_power_of_two() || !matches!(parameters.tables, 1 | 2) {
+        return Err("it has no legal cluster size or number of tables");
+    }
+    let table_16 = u64::from(parameters.sectors_per_table_16.get());
+    let is_fat32 = table_16 == 0;
+    let table = if is_fat32 {
+        u64::from(parameters_32.sectors_per_table.get())
+    } else {
+        table_16
+    };
+    let sectors = match parameters.sectors_16.get() {
+        0 => u64::from(parameters.sectors_32.get()),
+        sectors => u64::from(sectors),
+    };
+    let tables = u64::from(parameters.tables);
+    let reserved = u64::from(parameters.reserved_sectors.get());
+    let root_entries = u64::from(parameters.root_entries.get());
+    let root = (root_entries * ENTRY).div_ceil(per_sector);
+    // All of these have at most 32 bits.
+    let data = reserved + tables * table + root;
+    let clusters = sectors.saturating_sub(data) / sectors_per_cluster;
+    if reserved == 0 || table == 0 || clusters == 0 || is_fat32 != (root_entries == 0) {
+        return Err("its parts contradict each other");
+    }
+    if sectors * per_sector > size {
+        return Err("the volume goes on behind the end of what holds it");
+    }
+    let (fat_type, width) = match is_fat32 {
+        true => (FatType::Fat32, 4),
+        false if clusters < 4_085 => return Err("it is FAT12, which is not supported"),
+        false => (FatType::Fat16, 2),
+    };
+    if (clusters + u64::from(FIRST_CLUSTER)) * width > table * per_sector || clusters >= 1 << 28 {
+        return Err("its tables are too short for its clusters");
+    }
+    let identity = if is_fat32 { rest_32 } else { rest };
+    let (identity, _) = Identity::ref_from_prefix(identity).map_err(|_| short(()))?;
+    let has_identity = identity.signature == 0x29;
+    Ok(Boot {
+        geometry: Geometry {
+            fat_type,
+            sectors: sectors * scale,
+            reserved: reserved * scale,
+            table: table * scale,
+            root_entries,
+            data: data * scale,
+            sectors_per_cluster: sectors_per_cluster * scale,
+            clusters,
+        },
+        tables,
+        root_cluster: if is_fat32 {
+            parameters_32.root_cluster.get()
+        } else {
+            0
+        },
+        volume_id: if has_identity { identity.volume_id.get() } else { 0 },
+        label: if has_identity { identity.label } else { [b' '; 11] },
+    })
 }
 
 /// The sector that counts free clusters (FAT32), 512 bytes. The first `used` clusters are taken.

@@ -1,4 +1,4 @@
-//! A list of files as a FAT volume.
+//! A list of files as a FAT volume, and a volume read.
 //!
 //! ```text
 //! | boot sector, FSInfo, copy | FAT | FAT (copy) | root (FAT16) | clusters: directories, files ...... |
@@ -17,11 +17,13 @@
 //! | [`directory`] | the directories and their entries |
 //! | [`names`] | which paths and labels FAT can hold, short names |
 //! | [`time`] | times as FAT keeps them |
+//! | [`read`] | a volume read without mounting it |
 
 mod directory;
 mod disk;
 mod geometry;
 mod names;
+pub mod read;
 mod time;
 
 use thiserror::Error;

@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use formats::btrfs::read::{Reader, View};
 use formats::btrfs::{Profile, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
 use formats::layer::{Attributes, Compression, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
@@ -11,6 +12,7 @@ use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Time};
 use tempfile::TempDir;
 use testkit::compare::assert_same;
+use testkit::listing;
 use testkit::volume::{Access, LoopMount, btrfs_check, btrfs_check_lowmem};
 
 /// The time of everything that is given no other.
@@ -130,7 +132,41 @@ pub fn write(spec: &VolumeSpec, tree: &Tree) -> Written {
     Written { volume, path, folder }
 }
 
-/// Lays a tree out and has it judged: btrfs-progs checks trees and data, the kernel shows exactly the tree.
+/// The default subvolume of a volume with the others of `spec` where they are mounted, through our own reader.
+pub fn view(reader: &Reader<'_>, spec: &VolumeSpec) -> View {
+    let subvolumes = reader.subvolumes().unwrap();
+    let root = subvolumes.iter().find(|subvolume| subvolume.is_default).unwrap();
+    let mut view = View::of(root.clone());
+    for wanted in &spec.subvolumes {
+        let mount = wanted
+            .mount
+            .as_deref()
+            .unwrap_or(b"/")
+            .strip_prefix(b"/")
+            .unwrap();
+        if !mount.is_empty() {
+            let found = subvolumes
+                .iter()
+                .find(|subvolume| subvolume.path == wanted.name.as_bytes());
+            view.mounts.insert(mount.to_vec(), found.unwrap().clone());
+        }
+    }
+    view
+}
+
+/// Reads a volume with our own reader and compares it with the tree.
+pub fn assert_reads_as(volume: &Volume, spec: &VolumeSpec, tree: &Tree) {
+    let mut image = volume.image.clone();
+    image.sort().unwrap();
+    let reader = Reader::open(&image).unwrap();
+    let view = view(&reader, spec);
+    listing::assert_equal(&listing::of_reader(&reader, &view), &listing::of_tree(tree));
+    let verification = reader.verify();
+    assert!(verification.faults.is_empty(), "{verification:?}");
+}
+
+/// Lays a tree out and has it judged: btrfs-progs checks trees and data, the kernel and our own reader show exactly the
+/// tree.
 pub fn judge(spec: &VolumeSpec, tree: &Tree) -> Written {
     let written = write(spec, tree);
     btrfs_check(&written.path);
@@ -140,6 +176,9 @@ pub fn judge(spec: &VolumeSpec, tree: &Tree) -> Written {
     let mount = LoopMount::new(&written.path, 0, Access::ReadOnly, &[]);
     assert_same(mount.path(), tree);
     drop(mount);
+    if spec.subvolumes.is_empty() {
+        assert_reads_as(&written.volume, spec, tree);
+    }
     written
 }
 

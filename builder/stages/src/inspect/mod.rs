@@ -1,0 +1,145 @@
+//! What is on an image, read without mounting anything and without the rights of root.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `report` | what there is: partitions, boot area, files, subvolumes |
+//! | `boot_area` | what lies before the first partition |
+//! | `root` | the root file system as a node sees it |
+//! | `files` | one file; all files as a tar |
+//! | `verify` | all checksums |
+
+mod boot_area;
+mod files;
+mod report;
+mod root;
+mod verify;
+
+pub use boot_area::{BootArea, boot_area};
+pub use files::{Left, cat, tar};
+pub use report::{Content, Detail, PartitionReport, PathReport, Report, SubvolumeReport, report};
+pub use root::{find_file, root_view};
+pub use verify::{Verified, verify};
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use formats::blob::Blob;
+use formats::btrfs::read as btrfs;
+use formats::fat::read as fat;
+use formats::partition::{self, FoundPartition, FoundTable};
+use formats::source::{ReadAt, WholeBlob, Window};
+use formats::units::{Lba, SECTOR, Sectors};
+
+/// An image, or a card, or one bare volume.
+pub struct Image {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its bytes.
+    pub source: WholeBlob,
+    /// Its partition table; a bare volume has none.
+    pub table: Option<FoundTable>,
+}
+
+/// A part of an image that can hold a file system: a partition, or all of an image without a table.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Its number from 1; 0 for an image without a table.
+    pub number: usize,
+    /// Where it lies.
+    pub sectors: Sectors,
+    /// What the table says of it.
+    pub entry: Option<FoundPartition>,
+    /// What its first bytes say that it holds.
+    pub kind: Kind,
+}
+
+/// What a part of an image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A FAT volume.
+    Fat,
+    /// A btrfs volume.
+    Btrfs,
+    /// Something else, or nothing.
+    Unknown,
+}
+
+impl Image {
+    /// Opens the image in the file `path`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let context = || format!("cannot read {}", path.display());
+        let file = File::open(path).with_context(context)?;
+        let source = WholeBlob::new(Blob::from(file)).with_context(context)?;
+        let table = partition::read(&source).with_context(context)?;
+        Ok(Self {
+            path: path.to_owned(),
+            source,
+            table,
+        })
+    }
+
+    /// Its partitions by number, or all of it.
+    pub fn parts(&self) -> Vec<Part> {
+        let Some(table) = &self.table else {
+            let sectors = Sectors {
+                first: Lba(0),
+                count: self.source.size() / SECTOR,
+            };
+            return vec![self.part(0, sectors, None)];
+        };
+        let part = |entry: &FoundPartition| self.part(entry.number, entry.sectors, Some(entry.clone()));
+        table.partitions.iter().map(part).collect()
+    }
+
+    fn part(&self, number: usize, sectors: Sectors, entry: Option<FoundPartition>) -> Part {
+        let mut part = Part {
+            number,
+            sectors,
+            entry,
+            kind: Kind::Unknown,
+        };
+        if let Ok(window) = self.window(&part) {
+            part.kind = match (btrfs::Reader::open(&window), fat::Reader::open(&window)) {
+                (Ok(_), _) => Kind::Btrfs,
+                (_, Ok(_)) => Kind::Fat,
+                // Damage is named where the volume is read.
+                (Err(btrfs::ReadError::Superblock { .. }), Err(_)) => Kind::Unknown,
+                (Err(_), Err(_)) => Kind::Btrfs,
+            };
+        }
+        part
+    }
+
+    /// The bytes of a part.
+    pub fn window(&self, part: &Part) -> Result<Window<&WholeBlob>> {
+        let start = part.sectors.first.0.checked_mul(SECTOR);
+        let length = part.sectors.count.checked_mul(SECTOR);
+        start
+            .zip(length)
+            .and_then(|(start, length)| Window::new(&self.source, start, length).ok())
+            .with_context(|| {
+                format!(
+                    "partition {} ({}) goes on behind the end of {}, which has {} bytes",
+                    part.number,
+                    part.sectors,
+                    self.path.display(),
+                    self.source.size()
+                )
+            })
+    }
+
+    /// The bytes of the first part that holds `kind`.
+    pub fn volume(&self, kind: Kind) -> Result<Window<&WholeBlob>> {
+        let part = self.parts().into_iter().find(|part| part.kind == kind);
+        let part = part.with_context(|| {
+            let what = match kind {
+                Kind::Fat => "FAT volume",
+                Kind::Btrfs => "btrfs volume",
+                Kind::Unknown => "unknown volume",
+            };
+            format!("there is no {what} on {}", self.path.display())
+        })?;
+        self.window(&part)
+    }
+}
