@@ -12,7 +12,6 @@ use clap::Parser;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
-    // A reader that has seen enough (`| head`) ends this program, as it ends any other.
     let arguments = Arguments::parse();
     match commands::run(&arguments) {
         Ok(code) => code,

@@ -51,19 +51,33 @@ pub fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&format!("{value:#}\n"))
 }
 
+/// Prints a line on standard error. Whoever read it may have gone away; there is nobody left to tell.
+pub fn say(line: &str) {
+    writeln!(stderr(), "{line}").ok();
+}
+
+/// Tells what the user should know.
+pub fn warn(warning: &str) {
+    say(&format!("warning: {warning}"));
+}
+
 /// Prints an error and returns its exit code.
 pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     if let Some(findings) = error.downcast_ref::<Findings>() {
         if json {
-            println!("{:#}", findings.to_json());
+            // The findings decide how this ends, even where nobody reads them.
+            print_json(&findings.to_json()).ok();
         } else {
-            eprintln!("{}", findings.render(&renderer()));
             let count = findings.0.len();
-            eprintln!("\n{count} finding{}", if count == 1 { "" } else { "s" });
+            let findings = findings.render(&renderer());
+            say(&format!(
+                "{findings}\n\n{count} finding{}",
+                if count == 1 { "" } else { "s" }
+            ));
         }
         return FAILED.into();
     }
-    eprintln!("error: {error:#}");
+    say(&format!("error: {error:#}"));
     match error.downcast_ref::<Coded>() {
         Some(coded) => coded.code,
         None if is_verification_failure(error) => VERIFICATION_FAILED,

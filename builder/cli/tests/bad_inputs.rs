@@ -484,3 +484,16 @@ fn usage() {
     project.fails(&["boot", "red-07", "--check"], 1, &["red-07", "portadc build"]);
     project.fails(&["-C", "cache", "check"], 1, &["images/fleet.toml"]);
 }
+
+#[test]
+fn a_reader_that_went_away_changes_nothing() {
+    let project = Project::new();
+    project.append(COMMON, "\n[unit]\nenable = []\n");
+    for arguments in [&["check"][..], &["check", "--json"]] {
+        let mut command = project.command(arguments);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer.try_clone().unwrap()).stderr(writer);
+        assert_eq!(command.status().unwrap().code(), Some(1), "{arguments:?}");
+    }
+}

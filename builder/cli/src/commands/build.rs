@@ -10,7 +10,7 @@ use stages::build::{BuildReport, BuildRequest, build};
 
 use super::network;
 use crate::arguments::{Common, LockedSourceOptions};
-use crate::output::{print, print_json, table};
+use crate::output::{print, print_json, table, warn};
 use crate::workplace;
 
 /// Builds the images of `nodes`, or of every node where none is named, and lists them.
@@ -74,7 +74,7 @@ pub fn run(common: &Common, nodes: &[String], sources: &LockedSourceOptions) -> 
         ))?;
     }
     for warning in &report.warnings {
-        eprintln!("warning: {warning}");
+        warn(warning);
     }
     Ok(())
 }

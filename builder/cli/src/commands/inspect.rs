@@ -10,7 +10,7 @@ use stages::inspect::{
 };
 
 use crate::arguments::{Common, InspectArguments};
-use crate::output::{VERIFICATION_FAILED, print, print_json, table};
+use crate::output::{VERIFICATION_FAILED, print, print_json, table, warn};
 use crate::workplace;
 
 /// Shows an image, or what of it was asked for.
@@ -21,7 +21,7 @@ pub fn run(common: &Common, arguments: &InspectArguments) -> Result<ExitCode> {
     } else if arguments.tar {
         let left = stream(|output| tar(&image, output))?;
         for socket in left.map(|left| left.sockets).unwrap_or_default() {
-            eprintln!("warning: {socket} is a socket, which a tar cannot hold");
+            warn(&format!("{socket} is a socket, which a tar cannot hold"));
         }
     } else if arguments.verify {
         return run_verify(common, &image);

@@ -8,7 +8,7 @@ use stages::fetch::{Extent, update};
 
 use super::network;
 use crate::arguments::{Common, SourceOptions};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, warn};
 use crate::workplace;
 
 /// Resolves a source set into the lock and lists what changed.
@@ -38,7 +38,7 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
         print(&format!("{update}\n"))?;
     }
     for warning in &update.warnings {
-        eprintln!("warning: {warning}");
+        warn(warning);
     }
     Ok(())
 }
