@@ -9,6 +9,7 @@ pub mod emit;
 pub mod engine;
 pub mod fetch;
 pub mod inspect;
+pub mod kbuild;
 pub mod kernel;
 pub mod rootfs;
 pub mod volume;
