@@ -12,4 +12,5 @@ pub mod inspect;
 pub mod kbuild;
 pub mod kernel;
 pub mod rootfs;
+pub mod uboot;
 pub mod volume;

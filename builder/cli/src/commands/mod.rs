@@ -7,6 +7,7 @@ mod describe;
 mod diff;
 mod inspect;
 mod kernel;
+mod uboot;
 mod update;
 mod volume;
 
@@ -59,6 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             };
         }
         Command::Kernel { command } => kernel::run(common, command)?,
+        Command::UBoot(arguments) => uboot::run(common, arguments)?,
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,
         Command::Man { folder } => describe::man(folder)?,
