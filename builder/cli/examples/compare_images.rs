@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use formats::manifest::Manifest;
 use model::project::Project;
-use stages::build::{BuildRequest, trees};
+use stages::basis::Form;
+use stages::build::{BuildRequest, Format, Sums, trees};
 use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
 use stages::fetch::{Mode, Network};
 use testkit::compare::differences;
@@ -36,7 +37,8 @@ fn main() -> Result<ExitCode> {
         mirror: None,
         network: Network::new(Mode::Offline),
         locked: true,
-        images: images.clone(),
+        format: Format::Images(Form::Plain, Sums::Skip),
+        folder: images.clone(),
     };
     let (mut compared, mut names, mut wrong) = (0, 0, 0);
     let mut failure = None;

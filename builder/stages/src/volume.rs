@@ -20,7 +20,7 @@ use formats::units::{Bytes, Time};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::emit::{Digest, Written, folder_of, write_image};
+use crate::emit::{Written, folder_of, write_image};
 
 /// Room that a volume of no given size has for the kernel beside its content.
 const FREE: Bytes = Bytes::mib(64);
@@ -47,8 +47,6 @@ pub struct VolumeRequest {
     pub metadata: Profile,
     /// Threads that compress. The volume does not depend on it.
     pub jobs: NonZeroUsize,
-    /// Whether the SHA-256 of the volume is wanted.
-    pub digest: Digest,
 }
 
 /// Where a tarball comes from.
@@ -131,7 +129,7 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
         .install(|| lay_out(&spec, &tree))
         .with_context(|| format!("cannot lay out {}", request.output.display()))?;
     drop(tree);
-    let written = write_image(&volume.image, &request.output, request.digest)?;
+    let written = write_image(&volume.image, &request.output)?;
     Ok(VolumeReport {
         written,
         figures: volume.figures,

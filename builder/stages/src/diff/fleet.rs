@@ -73,7 +73,7 @@ pub fn fleet_differences(project: &Project, images: &Path, jobs: usize) -> Resul
         .fleet
         .nodes
         .iter()
-        .filter(|node| ImageFiles::new(images, &node.name).finished().is_none())
+        .filter(|node| ImageFiles::find(images, &node.name).is_none())
         .map(|node| node.name.as_str())
         .collect();
     if !missing.is_empty() {
@@ -101,8 +101,10 @@ pub fn fleet_differences(project: &Project, images: &Path, jobs: usize) -> Resul
         let compared: Vec<Result<NodeDiff>> = pool.install(|| {
             let compare = |node: &&Node| {
                 // A reader is of one thread; opening an image costs nothing.
-                let [one, other] =
-                    [*first, *node].map(|node| Image::open(&ImageFiles::new(images, &node.name).image));
+                let [one, other] = [*first, *node].map(|node| {
+                    let files = ImageFiles::find(images, &node.name);
+                    Image::open(&files.context("it has just been removed")?.image)
+                });
                 node_difference((&one?, &first.name), (&other?, &node.name), &own).with_context(|| {
                     format!(
                         "cannot compare the image of {} with that of {}",
