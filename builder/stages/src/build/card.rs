@@ -28,7 +28,7 @@ use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
 use crate::card::{Card, CardRequest, assemble};
 use crate::engine::Key;
-use crate::rootfs::identity::{IdentityStore, Operator};
+use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
 /// Goes up with every change of what an image of the same inputs holds.
@@ -45,7 +45,6 @@ pub struct CardMaker<'a> {
     pub layers: RoleLayers<'a>,
     pub overlays: Vec<&'a Overlay>,
     pub store: &'a IdentityStore,
-    pub operator: &'a Operator,
     pub time: Time,
     /// The nodes.
     pub nodes: Vec<&'a Node>,
@@ -114,7 +113,6 @@ impl<'a> CardMaker<'a> {
         self.layers.node_layer(&NodeInputs {
             node,
             identity: &self.store.node(&node.name)?,
-            operator: self.operator,
             card: &rootfs::CardIds {
                 boot_partuuid,
                 root_partuuid,

@@ -215,6 +215,7 @@ impl<'a> Workshop<'a> {
                     overlays: &overlays,
                     board,
                     layout,
+                    operator: &self.operator,
                     base: &self.inputs.base,
                     modules: &self.inputs.modules,
                     time: self.time,
@@ -230,7 +231,6 @@ impl<'a> Workshop<'a> {
                 layers,
                 overlays,
                 store: &self.store,
-                operator: &self.operator,
                 time: self.time,
                 nodes,
             })

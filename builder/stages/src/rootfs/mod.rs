@@ -21,11 +21,13 @@ pub mod identity;
 mod merge;
 mod render;
 mod role;
+mod scope;
 mod tarball;
 pub mod units;
 
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_requirements};
+pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;

@@ -3,12 +3,13 @@
 //! ```text
 //! base      | a distribution's tarball, less what the overlays remove
 //! modules   | the kernel's
-//! overlay   | files, directories, links and units of the role's overlays; mount points; locked passwords
-//! node      | everything that is rendered from a template: the same paths on all nodes of the role
+//! overlay   | files, directories, links and units of the role's overlays; what templates make that know of no node;
+//!           | mount points; locked passwords
+//! node      | what templates make that know of the node: the same paths on all nodes of the role
 //! ```
 //!
-//! The rule is that simple on purpose: what stands in `files/` is alike on all nodes, what stands in `templates/` is
-//! the node's own even where it comes out alike, so that no node's change can move another node's data.
+//! The text of a template decides whose its file is, not what comes out of it: what is rendered for a node is the
+//! node's own even where it comes out alike, so that no node's change can move another node's data.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -26,6 +27,7 @@ use model::overlay::{Overlay, Source, TargetPath};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
 use super::context::{NodeInputs, Shared, mount_points};
+use super::identity::Operator;
 use super::merge::{Merged, merge, real_paths, without};
 use super::render::Renderer;
 use super::tarball::{Tarball, layer_of, packing};
@@ -33,7 +35,7 @@ use super::units::UnitLinks;
 use crate::engine::{Engine, Key};
 
 /// Goes up with every change of what the layers of a role or of a node hold.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Folders that the kernel and systemd mount something on; a tarball may lack them.
 const SYSTEM_FOLDERS: [&str; 4] = ["dev", "proc", "run", "sys"];
@@ -49,6 +51,8 @@ pub struct RoleInputs<'a, 'b> {
     pub board: &'a Board,
     /// The layout of their cards: compression, mount points.
     pub layout: &'a Layout,
+    /// Whose key may log in beside the fleet's admin keys.
+    pub operator: &'a Operator,
     /// The base root file system.
     pub base: &'b Tarball,
     /// The kernel's modules: paths below `usr/lib/modules/`.
@@ -100,11 +104,15 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let below = stack(&[&base, &modules], inputs.time)?;
     let attributes = attributes(&merged, &Accounts::read(&below)?, inputs.time)?;
 
-    let files = file_layer(packing(engine, zstd)?, &merged, &attributes, &below, inputs)?;
+    let renderer = Renderer::new(merged.templates())?;
+    let shared = Shared::new(inputs.fleet, inputs.board, inputs.layout, inputs.operator);
+    let rendered = renderer.render_shared(&Renderer::prepare(&shared.of_role())?)?;
+    let packing = packing(engine, zstd)?;
+    let files = file_layer(packing, &merged, &rendered, &attributes, &below, inputs)?;
     let (overlay, disabled) = with_units(files, &base, &modules, &merged, engine, inputs)?;
     let base = without(base, &disabled);
 
-    let renderer = Renderer::new(merged.templates())?;
+    drop(rendered);
     let key = Key::builder("role", REVISION)
         .key("base", &base_key)
         .key("modules", &modules_key)
@@ -116,7 +124,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         modules,
         overlay,
         key,
-        shared: Shared::new(inputs.fleet, inputs.board, inputs.layout),
+        shared,
         renderer,
         attributes,
     })
@@ -134,7 +142,7 @@ impl<'a> RoleLayers<'a> {
 
     /// Renders what is the node's own. All templates that fail are found at once.
     pub fn node_layer(&'a self, inputs: &NodeInputs<'a>) -> Result<NodeLayer> {
-        let context = Renderer::prepare(&self.shared.context(inputs))?;
+        let context = Renderer::prepare(&self.shared.of_node(inputs, self.renderer.own_need_nodes()))?;
         let mut findings = Findings::default();
         // Uncompressed, so that a file of the same length takes the same place on every node.
         let mut layer = LayerBuilder::in_memory(Packing {
@@ -142,7 +150,7 @@ impl<'a> RoleLayers<'a> {
             inline: Inline::Raw,
             jobs: NonZeroUsize::MIN,
         })?;
-        for path in self.renderer.paths() {
+        for path in self.renderer.own_paths() {
             let rendered = self.renderer.render(path, &inputs.node.name, &context);
             if let Some(text) = findings.keep(rendered) {
                 let attributes = self.attributes.get(path).cloned().unwrap_or_default();
@@ -202,10 +210,11 @@ fn attributes(
     findings.or_value(attributes)
 }
 
-/// What the overlays bring beside templates and units, mount points, and passwords that nobody can use.
+/// What the overlays bring beside units and what is each node's own, mount points, and passwords that nobody can use.
 fn file_layer(
     packing: Packing,
     merged: &Merged<'_>,
+    rendered: &BTreeMap<&TargetPath, String>,
     attributes: &BTreeMap<TargetPath, Attributes>,
     below: &Tree,
     inputs: &RoleInputs<'_, '_>,
@@ -218,7 +227,11 @@ fn file_layer(
             Source::Verbatim(bytes) => layer.file(name, attributes, bytes)?,
             Source::Directory => layer.directory(name, attributes)?,
             Source::Link(target) => layer.symlink(name, attributes, target.as_bytes())?,
-            Source::Template(_) => {}
+            Source::Template(_) => {
+                if let Some(text) = rendered.get(path) {
+                    layer.file(name, attributes, text.as_bytes())?;
+                }
+            }
         }
     }
     let is_given = |path: &str| {

@@ -104,6 +104,7 @@ impl Workshop {
                 overlays,
                 board: &self.project.boards["odroid-c2"],
                 layout: &self.project.layouts["card"],
+                operator: &self.operator,
                 base: &self.base,
                 modules: &self.modules,
                 time: TIME,
@@ -119,7 +120,6 @@ impl Workshop {
         role.node_layer(&NodeInputs {
             node: self.node(name),
             identity: &self.store.node(name)?,
-            operator: &self.operator,
             card: &CardIds {
                 boot_partuuid: "c0ffee00-01".into(),
                 root_partuuid: "c0ffee00-02".into(),
