@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use formats::bmap::BlockMap;
-use formats::btrfs::{Base, Profile, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{
+    Base, Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out,
+};
 use formats::ids;
 use formats::manifest::Input;
 use formats::sparse::SparseImage;
@@ -219,7 +221,7 @@ impl CardMaker<'_> {
         let metadata_uuid = ids::uuid("root file system", &kind);
         let subvolumes = btrfs.subvolumes.iter().map(|subvolume| SubvolumeSpec {
             name: subvolume.name.clone(),
-            mount: Some(subvolume.mount.clone().into_bytes()),
+            content: SubvolumeContent::Mount(subvolume.mount.clone().into_bytes()),
             default: subvolume.mount == "/",
             read_only: false,
             uuid: ids::uuid("subvolume", &[&kind[..], &[&subvolume.name]].concat()),
