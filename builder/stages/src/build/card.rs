@@ -15,7 +15,6 @@ use formats::units::Time;
 use model::board::Board;
 use model::fleet::Node;
 use model::layout::{FileSystem, Layout, Partition, PartitionSize};
-use model::overlay::Overlay;
 use model::project::Project;
 
 use super::base::CardBase;
@@ -42,7 +41,6 @@ pub struct CardMaker<'a> {
     pub board: &'a Board,
     pub layout: &'a Layout,
     pub layers: &'a RoleLayers<'a>,
-    pub overlays: &'a [&'a Overlay],
     pub store: &'a IdentityStore,
     pub operator: &'a Operator,
     pub time: Time,
@@ -219,13 +217,24 @@ impl CardMaker<'_> {
         // Shared by all nodes of the kind, so that their volumes share blocks.
         let kind = [fleet, self.role, &self.board.name, &self.layout.name];
         let metadata_uuid = ids::uuid("root file system", &kind);
+        let subvolume_uuid = |name: &str| ids::uuid("subvolume", &[&kind[..], &[name]].concat());
         let subvolumes = btrfs.subvolumes.iter().map(|subvolume| SubvolumeSpec {
             name: subvolume.name.clone(),
             content: SubvolumeContent::Mount(subvolume.mount.clone().into_bytes()),
             default: subvolume.mount == "/",
             read_only: false,
-            uuid: ids::uuid("subvolume", &[&kind[..], &[&subvolume.name]].concat()),
+            uuid: subvolume_uuid(&subvolume.name),
         });
+        let mut subvolumes: Vec<SubvolumeSpec> = subvolumes.collect();
+        if let (Some(name), Some(template)) = (&btrfs.template, &self.layers.template) {
+            subvolumes.push(SubvolumeSpec {
+                name: name.clone(),
+                content: SubvolumeContent::Tree(Arc::new(template.tree()?)),
+                default: false,
+                read_only: true,
+                uuid: subvolume_uuid(name),
+            });
+        }
         Ok(VolumeSpec {
             label: partition.label.clone(),
             fsid: metadata_uuid,
@@ -236,22 +245,21 @@ impl CardMaker<'_> {
                 PartitionSize::Free(free) => VolumeSize::Minimal { free },
             },
             metadata: Profile::Dup,
-            subvolumes: subvolumes.collect(),
+            subvolumes,
         })
     }
 
     /// What the manifest says of the inputs.
     fn described(&self) -> Vec<Input> {
         let mut described = self.inputs.described.clone();
+        let role = &self.project.fleet.roles[self.role];
+        let mut overlays = format!("overlays {}", role.overlays.join(", "));
+        if !role.template.is_empty() {
+            let of_template: Vec<&str> = role.template.iter().map(|name| name.value.as_str()).collect();
+            overlays += &format!("; template {}", of_template.join(", "));
+        }
         described.push(Input {
-            name: format!(
-                "overlays {}",
-                self.overlays
-                    .iter()
-                    .map(|overlay| overlay.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
+            name: overlays,
             version: None,
             sha256: self.layers.key.to_string(),
         });

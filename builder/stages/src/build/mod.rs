@@ -33,7 +33,7 @@ use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, Network};
 use crate::kernel;
 use crate::rootfs::identity::IdentityStore;
-use crate::rootfs::{RoleInputs, debian_requirements, role_layers};
+use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 
 pub use inputs::{KERNEL, kernel_source};
 pub use state::{ImageFiles, ImageState};
@@ -137,12 +137,18 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     })
 }
 
-/// The root file system of each node of `request` as the tree that its image was made of: for whoever compares images
-/// with what went in.
-pub fn trees(engine: &Engine, request: &BuildRequest, mut visit: impl FnMut(&Node, Tree)) -> Result<()> {
+/// The root file system of each node of `request`, and its template of containers, as the trees that its image was made
+/// of: for whoever compares images with what went in.
+pub fn trees(
+    engine: &Engine,
+    request: &BuildRequest,
+    mut visit: impl FnMut(&Node, Tree, Option<&Tree>),
+) -> Result<()> {
     for_each_kind(engine, request, |maker, nodes| {
+        let template = maker.layers.template.as_ref();
+        let template = template.map(TemplateLayers::tree).transpose()?;
         for node in nodes {
-            visit(node, maker.tree(&maker.own_layer(node)?)?);
+            visit(node, maker.tree(&maker.own_layer(node)?)?, template.as_ref());
         }
         Ok(())
     })
@@ -186,6 +192,7 @@ fn for_each_kind(
             &RoleInputs {
                 fleet: &project.fleet,
                 overlays: &overlays,
+                template: &template_overlays(project, role).collect::<Vec<_>>(),
                 board,
                 layout,
                 base: &inputs.base,
@@ -201,7 +208,6 @@ fn for_each_kind(
             board,
             layout,
             layers: &layers,
-            overlays: &overlays,
             store: &store,
             operator: &operator,
             time,
@@ -257,6 +263,17 @@ fn overlays_of<'a>(
         .map(|name| &project.overlays[name])
 }
 
+/// The overlays of a role's template of containers, first to last.
+fn template_overlays<'a>(
+    project: &'a Project,
+    role: &str,
+) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
+    project.fleet.roles[role]
+        .template
+        .iter()
+        .map(|name| &project.overlays[&name.value])
+}
+
 /// What the user should know about the images.
 fn warnings(request: &BuildRequest) -> Vec<String> {
     let project = request.project;
@@ -282,7 +299,7 @@ fn warnings(request: &BuildRequest) -> Vec<String> {
 fn packages(project: &Project) -> std::collections::BTreeSet<String> {
     let roles = project.fleet.nodes.iter().map(|node| &node.role);
     roles
-        .flat_map(|role| overlays_of(project, role))
+        .flat_map(|role| overlays_of(project, role).chain(template_overlays(project, role)))
         .flat_map(|overlay| overlay.packages.debian.iter().cloned())
         .collect()
 }
