@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use formats::btrfs::{Figures, Profile, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{Figures, Profile, SubvolumeContent, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out};
 use formats::digest::hex;
 use formats::ids;
 use formats::layer::{Compression, Devices, Index, Inline, Limits, Packing, TarOptions, from_tar};
@@ -190,7 +190,10 @@ fn identity(index: &Index, request: &VolumeRequest) -> String {
 fn spec(request: &VolumeRequest, time: Time, identity: &str) -> VolumeSpec {
     let subvolumes = request.subvolumes.iter().map(|subvolume| SubvolumeSpec {
         name: subvolume.name.clone(),
-        mount: subvolume.mount.as_ref().map(|path| path.clone().into_bytes()),
+        content: match &subvolume.mount {
+            Some(path) => SubvolumeContent::Mount(path.clone().into_bytes()),
+            None => SubvolumeContent::Empty,
+        },
         default: subvolume
             .mount
             .as_ref()

@@ -60,6 +60,7 @@ fn layout() -> Layout {
     let root = Btrfs {
         zstd: 3,
         subvolumes: Vec::new(),
+        template: None,
     };
     Layout {
         name: "small".to_owned(),

@@ -1,8 +1,12 @@
 //! One node's card.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use formats::bmap::BlockMap;
-use formats::btrfs::{Base, Profile, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{
+    Base, Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out,
+};
 use formats::delta::Delta;
 use formats::digest::hex;
 use formats::ids;
@@ -14,7 +18,6 @@ use formats::units::{Bytes, Time};
 use model::board::Board;
 use model::fleet::Node;
 use model::layout::{FileSystem, Layout, Partition, PartitionSize};
-use model::overlay::Overlay;
 use model::project::Project;
 
 use rayon::prelude::*;
@@ -43,7 +46,6 @@ pub struct CardMaker<'a> {
     pub board: &'a Board,
     pub layout: &'a Layout,
     pub layers: RoleLayers<'a>,
-    pub overlays: Vec<&'a Overlay>,
     pub store: &'a IdentityStore,
     pub time: Time,
     /// The nodes.
@@ -247,13 +249,24 @@ impl<'a> CardMaker<'a> {
         // Shared by all nodes of the kind, so that their volumes share blocks.
         let kind = [fleet, self.role, &self.board.name, &self.layout.name];
         let metadata_uuid = ids::uuid("root file system", &kind);
+        let subvolume_uuid = |name: &str| ids::uuid("subvolume", &[&kind[..], &[name]].concat());
         let subvolumes = btrfs.subvolumes.iter().map(|subvolume| SubvolumeSpec {
             name: subvolume.name.clone(),
-            mount: Some(subvolume.mount.clone().into_bytes()),
+            content: SubvolumeContent::Mount(subvolume.mount.clone().into_bytes()),
             default: subvolume.mount == "/",
             read_only: false,
-            uuid: ids::uuid("subvolume", &[&kind[..], &[&subvolume.name]].concat()),
+            uuid: subvolume_uuid(&subvolume.name),
         });
+        let mut subvolumes: Vec<SubvolumeSpec> = subvolumes.collect();
+        if let (Some(name), Some(template)) = (&btrfs.template, &self.layers.template) {
+            subvolumes.push(SubvolumeSpec {
+                name: name.clone(),
+                content: SubvolumeContent::Tree(Arc::new(template.tree()?)),
+                default: false,
+                read_only: true,
+                uuid: subvolume_uuid(name),
+            });
+        }
         Ok(VolumeSpec {
             label: partition.label.clone(),
             fsid: metadata_uuid,
@@ -264,22 +277,21 @@ impl<'a> CardMaker<'a> {
                 PartitionSize::Free(free) => VolumeSize::Minimal { free },
             },
             metadata: Profile::Dup,
-            subvolumes: subvolumes.collect(),
+            subvolumes,
         })
     }
 
     /// What the manifest says of the inputs.
     fn described(&self) -> Vec<Input> {
         let mut described = self.inputs.described.clone();
+        let role = &self.project.fleet.roles[self.role];
+        let mut overlays = format!("overlays {}", role.overlays.join(", "));
+        if !role.template.is_empty() {
+            let of_template: Vec<&str> = role.template.iter().map(|name| name.value.as_str()).collect();
+            overlays += &format!("; template {}", of_template.join(", "));
+        }
         described.push(Input {
-            name: format!(
-                "overlays {}",
-                self.overlays
-                    .iter()
-                    .map(|overlay| overlay.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
+            name: overlays,
             version: None,
             sha256: self.layers.key.to_string(),
         });

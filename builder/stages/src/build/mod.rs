@@ -37,7 +37,7 @@ use crate::fetch::{self, Network};
 use crate::kernel;
 use crate::pack::PackFolder;
 use crate::rootfs::identity::{IdentityStore, Operator};
-use crate::rootfs::{RoleInputs, debian_requirements, role_layers};
+use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 
 pub use images::Sums;
 pub use inputs::{KERNEL, kernel_source};
@@ -145,13 +145,19 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     })
 }
 
-/// The root file system of each node of `request` as the tree that its image was made of: for whoever compares images
-/// with what went in.
-pub fn trees(engine: &Engine, request: &BuildRequest, mut visit: impl FnMut(&Node, Tree)) -> Result<()> {
+/// The root file system of each node of `request`, and its template of containers, as the trees that its image was made
+/// of: for whoever compares images with what went in.
+pub fn trees(
+    engine: &Engine,
+    request: &BuildRequest,
+    mut visit: impl FnMut(&Node, Tree, Option<&Tree>),
+) -> Result<()> {
     let workshop = Workshop::open(engine, request)?;
     for maker in workshop.kinds()? {
+        let template = maker.layers.template.as_ref();
+        let template = template.map(TemplateLayers::tree).transpose()?;
         for planned in maker.plan()? {
-            visit(planned.node, maker.tree(&planned.own)?);
+            visit(planned.node, maker.tree(&planned.own)?, template.as_ref());
         }
     }
     Ok(())
@@ -213,6 +219,7 @@ impl<'a> Workshop<'a> {
                 &RoleInputs {
                     fleet: &project.fleet,
                     overlays: &overlays,
+                    template: &template_overlays(project, role).collect::<Vec<_>>(),
                     board,
                     layout,
                     operator: &self.operator,
@@ -229,7 +236,6 @@ impl<'a> Workshop<'a> {
                 board,
                 layout,
                 layers,
-                overlays,
                 store: &self.store,
                 time: self.time,
                 nodes,
@@ -289,6 +295,17 @@ fn overlays_of<'a>(
         .map(|name| &project.overlays[name])
 }
 
+/// The overlays of a role's template of containers, first to last.
+fn template_overlays<'a>(
+    project: &'a Project,
+    role: &str,
+) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
+    project.fleet.roles[role]
+        .template
+        .iter()
+        .map(|name| &project.overlays[&name.value])
+}
+
 /// What the user should know about the images.
 fn warnings(request: &BuildRequest) -> Vec<String> {
     let project = request.project;
@@ -314,7 +331,7 @@ fn warnings(request: &BuildRequest) -> Vec<String> {
 fn packages(project: &Project) -> std::collections::BTreeSet<String> {
     let roles = project.fleet.nodes.iter().map(|node| &node.role);
     roles
-        .flat_map(|role| overlays_of(project, role))
+        .flat_map(|role| overlays_of(project, role).chain(template_overlays(project, role)))
         .flat_map(|overlay| overlay.packages.debian.iter().cloned())
         .collect()
 }

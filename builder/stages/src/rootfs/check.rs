@@ -33,11 +33,16 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     let mut findings = Findings::default();
     let mut renderers = BTreeMap::new();
     for (name, role) in &project.fleet.roles {
-        let overlays: Vec<&Overlay> = role
-            .overlays
+        let overlay = |name: &String| project.overlays.get(name);
+        let of_template: Vec<&Overlay> = role
+            .template
             .iter()
-            .filter_map(|name| project.overlays.get(name))
+            .filter_map(|name| overlay(&name.value))
             .collect();
+        if let Err(more) = merge(&of_template) {
+            findings.0.extend(more.0);
+        }
+        let overlays: Vec<&Overlay> = role.overlays.iter().filter_map(overlay).collect();
         match merge(&overlays).and_then(|merged| Renderer::new(merged.templates())) {
             Ok(renderer) => {
                 renderers.insert(name, renderer);

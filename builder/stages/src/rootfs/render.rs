@@ -86,12 +86,12 @@ impl Renderer {
     }
 
     /// The texts of what is rendered once for all nodes of a role.
-    pub fn render_shared(&self, context: &Prepared) -> Result<BTreeMap<&TargetPath, String>, Findings> {
+    pub fn render_shared(&self, context: &Prepared) -> Result<BTreeMap<TargetPath, String>, Findings> {
         let mut findings = Findings::default();
         let mut texts = BTreeMap::new();
         for (path, _) in self.files.iter().filter(|(_, template)| !template.is_own()) {
             if let Some(text) = findings.keep(self.render(path, "all nodes", context)) {
-                texts.insert(path, text);
+                texts.insert(path.clone(), text);
             }
         }
         findings.or_value(texts)

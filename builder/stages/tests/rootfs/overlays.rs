@@ -280,6 +280,7 @@ fn overlays_are_checked_before_anything_is_built() {
                     Role {
                         name: name.to_owned(),
                         overlays,
+                        template: Vec::new(),
                     },
                 )
             })

@@ -95,13 +95,23 @@ impl Workshop {
         }
     }
 
-    /// The layers of the reference cluster's role with these overlays.
+    /// The layers of the reference cluster's role with these overlays, and none over the base in its template.
     pub fn role<'a>(&'a self, overlays: &[&'a Overlay]) -> anyhow::Result<RoleLayers<'a>> {
+        self.role_with(overlays, &[])
+    }
+
+    /// The layers of the reference cluster's role with these overlays and those of its template.
+    pub fn role_with<'a>(
+        &'a self,
+        overlays: &[&'a Overlay],
+        template: &[&'a Overlay],
+    ) -> anyhow::Result<RoleLayers<'a>> {
         role_layers(
             &self.engine,
             &RoleInputs {
                 fleet: &self.project.fleet,
                 overlays,
+                template,
                 board: &self.project.boards["odroid-c2"],
                 layout: &self.project.layouts["card"],
                 operator: &self.operator,
@@ -153,7 +163,7 @@ impl Workshop {
     }
 }
 
-fn write_tar(path: &Path, files: &[(&str, &str)], links: &[(&str, &str)]) {
+pub fn write_tar(path: &Path, files: &[(&str, &str)], links: &[(&str, &str)]) {
     let mut tar = tar::Builder::new(File::create(path).unwrap());
     for (name, text) in files {
         let mut header = tar::Header::new_gnu();
