@@ -226,7 +226,7 @@ fn whatever_is_damaged_is_named() {
     let cut = |bytes: &mut Vec<u8>| {
         bytes.pop();
     };
-    let changes: [&dyn Fn(&mut Vec<u8>); 2] = [&flipped, &cut];
+    let changes: [fn(&mut Vec<u8>); 2] = [flipped, cut];
     for change in changes {
         for name in [
             "role.board.card.img.zst",
