@@ -107,7 +107,7 @@ impl Basis {
 /// `image` in a file of `folder` that has no name, piece by piece where it lies in the image.
 pub fn as_file(image: &SparseImage, folder: &Path) -> Result<SparseImage> {
     let file = tempfile::tempfile_in(folder)?;
-    put_image(image, &file)?;
+    put_image(image, &file, None)?;
     let mut same = SparseImage::empty(image.size);
     let blob = formats::blob::Blob::from(file);
     for piece in &image.pieces {

@@ -9,12 +9,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use formats::blob::Blob;
 use formats::sparse::{Piece, SparseImage};
 use formats::units::Bytes;
 use rustix::fs::copy_file_range;
 use rustix::io::Errno;
+use tempfile::NamedTempFile;
 
 /// How the temporary names of files start that are being written.
 pub const TEMPORARY: &str = ".portadc-";
@@ -35,56 +36,95 @@ pub struct Written {
 /// left of the new file, and an old one is as it was.
 pub fn write_image(image: &SparseImage, path: &Path) -> Result<Written> {
     let mapped = image.mapped();
-    write(image, path).with_context(|| {
-        format!(
-            "cannot write {}, which needs {} bytes ({mapped}) of disk space",
-            path.display(),
-            mapped.0
-        )
-    })?;
+    write(image, path).with_context(|| cannot_write(path, mapped))?;
     Ok(Written {
         size: image.size,
         mapped,
     })
 }
 
+fn cannot_write(path: &Path, mapped: Bytes) -> String {
+    format!(
+        "cannot write {}, which needs {} bytes ({mapped}) of disk space",
+        path.display(),
+        mapped.0
+    )
+}
+
 fn write(image: &SparseImage, path: &Path) -> Result<()> {
+    let temporary = temporary(path)?;
+    put_image(image, temporary.as_file(), None)?;
+    persist(temporary, path)
+}
+
+/// Writes what is left of `image` into `file`, which has the bytes of `blob` that the image refers to already, each at
+/// its place, and gives it its name.
+pub(crate) fn complete_image(
+    image: &SparseImage,
+    file: NamedTempFile,
+    blob: &Blob,
+    path: &Path,
+) -> Result<Written> {
+    let complete = || -> Result<()> {
+        put_image(image, file.as_file(), Some(blob))?;
+        persist(file, path)
+    };
+    let mapped = image.mapped();
+    complete().with_context(|| cannot_write(path, mapped))?;
+    Ok(Written {
+        size: image.size,
+        mapped,
+    })
+}
+
+/// A file in the folder of `path` that is gone unless [`persist`] gives it that name.
+pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
     let name = path.file_name().context("the path names no file")?;
     if path.is_dir() {
         bail!("there is a folder of this name");
     }
-    let folder = folder_of(path);
     let mut prefix = OsString::from(TEMPORARY);
     prefix.push(name);
-    let temporary = tempfile::Builder::new()
+    tempfile::Builder::new()
         .prefix(&prefix)
         // As any new file; the default lets nobody else read it.
         .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder)
-        .context("cannot make a file in its folder")?;
-    let file = temporary.as_file();
-    put_image(image, file)?;
-    file.sync_all().context("cannot bring the file to the disk")?;
-    temporary
-        .persist(path)
+        .tempfile_in(folder_of(path))
+        .context("cannot make a file in its folder")
+}
+
+/// Brings a file to the disk and gives it its name.
+fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
+    file.as_file()
+        .sync_all()
+        .context("cannot bring the file to the disk")?;
+    file.persist(path)
         .map_err(|error| error.error)
         .context("cannot give the file its name")?;
-    File::open(folder)
+    File::open(folder_of(path))
         .and_then(|folder| folder.sync_all())
         .context("cannot bring its name to the disk")
 }
 
-/// Writes `image` into `file`, which is empty.
-pub(crate) fn put_image(image: &SparseImage, file: &File) -> Result<()> {
+/// The folder that `path` lies in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes `image` into `file`, which is empty, or has the bytes of the blob `there` already: those stay.
+pub(crate) fn put_image(image: &SparseImage, file: &File, there: Option<&Blob>) -> Result<()> {
     file.set_len(image.size.0)
         .context("cannot give the file its size")?;
+    let there = there.map(Blob::address);
     let mut end = 0;
     for piece in joined(&image.pieces) {
-        put(file, &piece, end, image.size).with_context(|| {
-            let range = piece.range();
-            format!("bytes {}..{} of the image", range.start, range.end)
-        })?;
-        end = piece.range().end;
+        let range = piece.range();
+        put(file, &piece, end, image.size, there)
+            .with_context(|| format!("bytes {}..{} of the image", range.start, range.end))?;
+        end = range.end;
     }
     Ok(())
 }
@@ -109,22 +149,23 @@ fn follows(before: &Piece, piece: &Piece) -> bool {
         && before.blob_offset.checked_add(before.length) == Some(piece.blob_offset)
 }
 
-/// The folder that `path` lies in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Puts a piece into a file of `size` bytes, in which the pieces before it end at `before`.
-fn put(file: &File, piece: &Piece, before: u64, size: Bytes) -> Result<()> {
+/// Puts a piece into a file of `size` bytes, in which the pieces before it end at `before`, unless the file has it
+/// because it is of the blob at the address `there`.
+fn put(file: &File, piece: &Piece, before: u64, size: Bytes, there: Option<usize>) -> Result<()> {
     let end = piece.offset.checked_add(piece.length);
     if end.is_none_or(|end| end > size.0) {
         bail!("it lies behind the end of the image of {} bytes", size.0)
     }
     if piece.offset < before {
         bail!("the piece before it ends at {before}");
+    }
+    if there == Some(piece.blob.address()) {
+        ensure!(
+            piece.offset == piece.blob_offset,
+            "they are at byte {} of the file",
+            piece.blob_offset
+        );
+        return Ok(());
     }
     match &piece.blob {
         Blob::Memory(bytes) => {

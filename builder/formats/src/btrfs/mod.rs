@@ -56,6 +56,7 @@ mod namespace;
 pub mod read;
 mod records;
 mod roots;
+mod sink;
 mod space;
 mod superblock;
 
@@ -65,6 +66,7 @@ use uuid::Uuid;
 
 pub use self::base::Base;
 pub use self::error::VolumeError;
+pub use self::sink::{DataSink, Placed};
 
 use self::chunks::{Chunk, Device};
 use self::data::DataPlan;
