@@ -155,6 +155,9 @@ pub enum Command {
         #[command(subcommand)]
         command: KernelCommand,
     },
+    /// Build a board's U-Boot alone
+    #[command(name = "u-boot", args_conflicts_with_subcommands = true)]
+    UBoot(UBootArguments),
     /// Make a btrfs volume from a root file system's tar (plain, gzip, xz or zstd)
     Volume(VolumeArguments),
     /// Print shell completions
@@ -231,6 +234,35 @@ pub enum KernelCommand {
         #[command(flatten)]
         sources: LockedSourceOptions,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct UBootArguments {
+    #[command(subcommand)]
+    pub command: Option<UBootCommand>,
+    #[command(flatten)]
+    pub what: UBootOptions,
+    /// Copy u-boot.bin to this file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UBootCommand {
+    /// Configure U-Boot and compare every requested symbol with the result; compile nothing
+    Config(UBootOptions),
+}
+
+/// Which U-Boot
+#[derive(Debug, Args)]
+pub struct UBootOptions {
+    /// The board [default: the one of the fleet that has a U-Boot]
+    pub board: Option<String>,
+    /// U-Boot's source tarball [default: the locked one, fetched]
+    #[arg(long, value_name = "TARBALL")]
+    pub source: Option<PathBuf>,
+    #[command(flatten)]
+    pub sources: SourceOptions,
 }
 
 #[derive(Debug, Args)]

@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
-use formats::units::Lba;
+use formats::units::{Bytes, Lba};
+
+use crate::kernel::fragment::Request;
 
 pub use check::check_board;
+pub(crate) use firmware::load_fragment;
 pub use toml::BoardToml;
 
 mod check;
+mod device_tree;
+mod firmware;
 mod toml;
 
 /// A board: `boards/<name>/board.toml`, checked.
@@ -21,6 +26,10 @@ pub struct Board {
     pub consoles: Vec<String>,
     /// Device tree to compile and install; `None` where the firmware brings its own.
     pub device_tree: Option<DeviceTree>,
+    /// U-Boot as it is built for the board; `None` where nothing builds one.
+    pub u_boot: Option<UBoot>,
+    /// Where its firmware puts what it reads from the card; `None` where that sets no limit.
+    pub load: Option<LoadMap>,
     /// The partition table its firmware can live with.
     pub partition_table: PartitionTable,
     /// Sectors that belong to the firmware, in order; empty where it needs none.
@@ -34,6 +43,66 @@ pub struct DeviceTree {
     pub source: PathBuf,
     /// Name below `dtbs/` of the boot partition: the one that U-Boot asks for.
     pub install: String,
+    /// What has to be in it once it is compiled.
+    pub expect: Vec<Expectation>,
+}
+
+/// What a compiled device tree has to say about a property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// Path of the node, from `/`.
+    pub node: String,
+    /// Name of the property.
+    pub property: String,
+    /// What of it.
+    pub state: PropertyState,
+}
+
+/// What a property is expected to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PropertyState {
+    /// There, whatever its value.
+    Present,
+    /// Not there.
+    Absent,
+    /// One text.
+    Text(String),
+}
+
+/// U-Boot as it is built for a board.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UBoot {
+    /// The make target that the fragment builds on: `odroid-c2_defconfig`.
+    pub defconfig: String,
+    /// File of the lines on top of it, relative to the project's root.
+    pub fragment: PathBuf,
+    /// What the fragment asks for; no two lines contradict each other, none is for some versions only.
+    pub requests: Vec<Request>,
+}
+
+/// Where a board's firmware puts what it reads from the card. The windows do not overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadMap {
+    /// The device tree's place.
+    pub device_tree: Window,
+    /// The kernel's.
+    pub kernel: Window,
+}
+
+/// A range of memory addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Its first byte.
+    pub at: u64,
+    /// The first byte behind it.
+    pub below: u64,
+}
+
+impl Window {
+    /// How much fits into it.
+    pub fn size(self) -> Bytes {
+        Bytes(self.below - self.at)
+    }
 }
 
 /// A kind of partition table.

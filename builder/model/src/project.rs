@@ -7,7 +7,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::board::{Board, BoardToml, check_board};
+use crate::board::{Board, BoardToml, UBoot, check_board, load_fragment};
 use crate::document;
 use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
@@ -76,9 +76,12 @@ impl Project {
         let mut checked_boards = BTreeMap::new();
         for (name, Loaded { file, written }) in only_loaded(boards) {
             let before = findings.0.len();
-            let board = check_board(&name, &file, &written, &mut findings);
+            let mut board = check_board(&name, &file, &written, &mut findings);
             if findings.0.len() == before {
                 check_device_tree(root, &file, &written, &board, &mut findings);
+                if let (Some(written), Some(u_boot)) = (&written.u_boot, &mut board.u_boot) {
+                    u_boot.requests = load_fragment(root, &file, written, u_boot, &mut findings);
+                }
             }
             board_origins.insert(name.clone(), written.origins(&file));
             checked_boards.insert(name, board);
@@ -148,6 +151,44 @@ impl Project {
                 let names = self.fleet.nodes.iter().map(|node| node.name.as_str());
                 Finding::new(format!("there is no node {}", quoted(name))).hint(suggest(name, names))
             })
+    }
+
+    /// The board called `name` and its U-Boot; without a name, the one board of the fleet that has a U-Boot.
+    pub fn u_boot(&self, name: Option<&str>) -> Result<(&Board, &UBoot), Finding> {
+        let with_u_boot = |board: &&Board| board.u_boot.is_some();
+        let names = |boards: &[&Board]| {
+            let names: Vec<_> = boards.iter().map(|board| board.name.as_str()).collect();
+            names.join(", ")
+        };
+        let board = match name {
+            Some(name) => self.boards.get(name).ok_or_else(|| {
+                let names = self.boards.keys().map(String::as_str);
+                Finding::new(format!("there is no board {}", quoted(name))).hint(suggest(name, names))
+            })?,
+            None => {
+                let used = |board: &&Board| self.fleet.nodes.iter().any(|node| node.board == board.name);
+                let boards: Vec<_> = self.boards.values().filter(used).filter(with_u_boot).collect();
+                match boards[..] {
+                    [board] => board,
+                    [] => {
+                        return Err(Finding::new("no board of the fleet has a U-Boot")
+                            .hint("a board has one that has a table [u-boot] in its board.toml"));
+                    }
+                    _ => {
+                        return Err(Finding::new("more than one board of the fleet has a U-Boot")
+                            .hint(format!("name one: {}", names(&boards))));
+                    }
+                }
+            }
+        };
+        let u_boot = board.u_boot.as_ref().ok_or_else(|| {
+            let boards: Vec<_> = self.boards.values().filter(with_u_boot).collect();
+            Finding::new(format!("board {} has no U-Boot", quoted(&board.name))).hint(format!(
+                "a board has one that has a table [u-boot] in its board.toml: {}",
+                names(&boards)
+            ))
+        })?;
+        Ok((board, u_boot))
     }
 }
 

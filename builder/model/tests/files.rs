@@ -56,6 +56,59 @@ fn the_smallest_project_is_good() {
 }
 
 #[test]
+fn lines_of_a_u_boot_fragment_are_checked() {
+    let root = project();
+    let board = root.path().join("boards/plain");
+    let text = fs::read_to_string(board.join("board.toml")).unwrap();
+    let u_boot = "\n[u-boot]\ndefconfig = \"x_defconfig\"\nfragment = \"u-boot.config\"\n";
+    fs::write(board.join("board.toml"), text + u_boot).unwrap();
+    let with = |fragment: &str| {
+        fs::write(board.join("u-boot.config"), fragment).unwrap();
+        findings(&root)
+    };
+    assert_eq!(
+        with("CONFIG_BOOTDELAY=2\n\n# Again.\nCONFIG_BOOTDELAY=2\n"),
+        "nothing"
+    );
+    let project = Project::load(root.path()).unwrap();
+    let (_, u_boot) = project.u_boot(Some("plain")).unwrap();
+    assert_eq!(u_boot.requests.len(), 1, "{:?}", u_boot.requests);
+    insta::assert_snapshot!(
+        with("CONFIG_BOOTDELAY=2\nBOOTDELAY=2\nCONFIG_FIT=n  # >=6.18\n# CONFIG_BOOTDELAY is not set\n"),
+        @r#"
+        error: this is no line of a configuration
+         --> boards/plain/u-boot.config:2:1
+          |
+        2 | BOOTDELAY=2
+          | ^^^^^^^^^^^
+          |
+          = help: a line is `CONFIG_NAME=y`, `=m`, `=n`, `=123`, `="text"`, or `# CONFIG_NAME is not set`, and may end with `# >=6.10 <6.18`
+
+        error: a line of U-Boot's cannot be for some versions only
+         --> boards/plain/u-boot.config:3:1
+          |
+        3 | CONFIG_FIT=n  # >=6.18
+          | ^^^^^^^^^^^^^^^^^^^^^^
+          |
+          = help: ranges are those of kernel series; a board has one U-Boot: drop the range
+
+        error: CONFIG_BOOTDELAY is to be n here and 2 at boards/plain/u-boot.config:1
+         --> boards/plain/u-boot.config:4:1
+          |
+        4 | # CONFIG_BOOTDELAY is not set
+          | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          |
+         ::: boards/plain/u-boot.config:1:1
+          |
+        1 | CONFIG_BOOTDELAY=2
+          | ------------------ the other line
+          |
+          = help: drop one of them, or give them ranges of series that do not overlap
+        "#
+    );
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let root = project();
     fs::remove_file(root.path().join("images/fleet.toml")).unwrap();

@@ -73,6 +73,28 @@ fn an_unknown_node_is_told_the_nearest_name() {
     assert_eq!(finding.hint.as_deref(), Some("did you mean `red-07`?"));
 }
 
+#[test]
+fn the_board_that_has_a_u_boot_is_found() {
+    let project = reference();
+    let name = |name: Option<&str>| project.u_boot(name).map(|(board, _)| board.name.clone());
+    assert_eq!(name(None).unwrap(), "odroid-c2");
+    assert_eq!(name(Some("odroid-c2")).unwrap(), "odroid-c2");
+    let text = |wanted: &str| {
+        let finding = name(Some(wanted)).unwrap_err();
+        (finding.message, finding.hint.unwrap_or_default())
+    };
+    let (message, hint) = text("qemu-virt");
+    assert_eq!(message, "board `qemu-virt` has no U-Boot");
+    assert!(hint.ends_with("in its board.toml: odroid-c2"), "{hint}");
+    assert_eq!(
+        text("odroid-c"),
+        (
+            "there is no board `odroid-c`".to_owned(),
+            "did you mean `odroid-c2`?".to_owned()
+        )
+    );
+}
+
 /// The reference fleet with `more` at its end.
 fn fleet_with(more: &str) -> Result<Fleet, Findings> {
     let mut text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();

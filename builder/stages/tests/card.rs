@@ -39,6 +39,8 @@ fn board(partition_table: PartitionTable) -> Board {
         description: String::new(),
         consoles: vec!["ttyAMA0,115200".to_owned(), "ttyAML0,115200n8".to_owned()],
         device_tree: None,
+        u_boot: None,
+        load: None,
         partition_table,
         boot_area: match partition_table {
             PartitionTable::Mbr => vec![

@@ -8,6 +8,7 @@ mod diff;
 mod export;
 mod inspect;
 mod kernel;
+mod uboot;
 mod update;
 mod volume;
 
@@ -63,6 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             };
         }
         Command::Kernel { command } => kernel::run(common, command)?,
+        Command::UBoot(arguments) => uboot::run(common, arguments)?,
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,
         Command::Man { folder } => describe::man(folder)?,

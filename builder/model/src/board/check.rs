@@ -1,13 +1,14 @@
 //! The rules of a board.
 
-use std::path::{Component, Path};
 use std::sync::Arc;
 
 use formats::gpt::FIRST_USABLE;
 use formats::units::Lba;
 
-use super::toml::{BoardToml, BootRegionToml, DeviceTreeToml, PartitionTableToml};
-use super::{Board, BootRegion, DeviceTree, PartitionTable};
+use super::device_tree::device_tree;
+use super::firmware::{load_map, u_boot};
+use super::toml::{BoardToml, BootRegionToml, PartitionTableToml};
+use super::{Board, BootRegion, PartitionTable};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::quoted;
@@ -40,6 +41,11 @@ pub fn check_board(
             .device_tree
             .as_ref()
             .map(|tree| device_tree(check, name, tree)),
+        u_boot: written
+            .u_boot
+            .as_ref()
+            .map(|written| u_boot(check, name, written)),
+        load: written.load.as_ref().map(|load| load_map(check, load)),
         partition_table: match written.partition_table.value {
             PartitionTableToml::Mbr => PartitionTable::Mbr,
             PartitionTableToml::Gpt => PartitionTable::Gpt,
@@ -83,43 +89,6 @@ fn is_console(text: &str) -> bool {
             && (line.len() > parity.len() || line.is_empty())
     });
     device_holds && settings_hold
-}
-
-fn device_tree(check: &mut Check<'_>, board: &str, written: &DeviceTreeToml) -> DeviceTree {
-    for (path, ending, what) in [
-        (
-            &written.source,
-            ".dts",
-            "a source in the board's folder: \"node.dts\"",
-        ),
-        (
-            &written.install,
-            ".dtb",
-            "a path below `dtbs/`: \"amlogic/meson-gxbb-odroidc2.dtb\"",
-        ),
-    ] {
-        let inside = Path::new(path.as_str())
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        let plain = path
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_.,/".contains(c));
-        if !path.ends_with(ending) || path.len() == ending.len() || !inside || !plain {
-            check
-                .found(
-                    &path.span,
-                    format!(
-                        "{} is no path of a `{ending}` file inside its folder",
-                        quoted(path)
-                    ),
-                )
-                .hint(what);
-        }
-    }
-    DeviceTree {
-        source: Path::new("boards").join(board).join(&written.source.value),
-        install: written.install.value.clone(),
-    }
 }
 
 /// The boot area in order of sectors: regions that do not overlap each other or the partition table.

@@ -22,6 +22,10 @@ pub struct BoardToml {
     pub consoles: Vec<At<String>>,
     /// Device tree to compile and install; left out where the firmware brings its own.
     pub device_tree: Option<DeviceTreeToml>,
+    /// U-Boot as it is built for the board; left out where nothing builds one.
+    pub u_boot: Option<UBootToml>,
+    /// Where its firmware puts what it reads from the card; left out where that sets no limit.
+    pub load: Option<LoadToml>,
     /// Raw sectors of the card that belong to the firmware; left out where it needs none.
     #[serde(default)]
     pub boot_area: Vec<BootRegionToml>,
@@ -45,6 +49,63 @@ pub struct DeviceTreeToml {
     pub source: At<String>,
     /// Path below `dtbs/` of the boot partition: the one that U-Boot asks for (`fdtfile`).
     pub install: At<String>,
+    /// What has to be in it once it is compiled: it is read back, as a kernel may call nodes and properties otherwise.
+    #[serde(default)]
+    pub expect: Vec<ExpectationToml>,
+}
+
+/// What a compiled device tree has to say about a property: its `value` or its `state`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExpectationToml {
+    /// Path of the node, such as "/scpi/clocks".
+    pub node: At<String>,
+    /// Name of the property, such as "status".
+    pub property: At<String>,
+    /// The text that it has to be.
+    pub value: Option<At<String>>,
+    /// Whether it is there, where its value does not matter.
+    pub state: Option<At<PropertyStateToml>>,
+}
+
+/// Whether a property is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PropertyStateToml {
+    /// It is, whatever its value.
+    Present,
+    /// It is not.
+    Absent,
+}
+
+/// U-Boot, built from the source that sources.toml names.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct UBootToml {
+    /// The make target of U-Boot's for the board, such as "odroid-c2_defconfig".
+    pub defconfig: At<String>,
+    /// File of lines on top of it (`.config`) in the board's folder.
+    pub fragment: At<String>,
+}
+
+/// Memory that the firmware reads files into.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LoadToml {
+    /// Where the device tree goes (U-Boot's `fdt_addr_r`).
+    pub device_tree: WindowToml,
+    /// Where the kernel goes (U-Boot's `kernel_addr_r`).
+    pub kernel: WindowToml,
+}
+
+/// A range of memory addresses.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WindowToml {
+    /// The first byte.
+    pub at: At<u64>,
+    /// The first byte that has to stay free.
+    pub below: At<u64>,
 }
 
 /// Raw sectors of 512 bytes that belong to the firmware.
@@ -92,6 +153,23 @@ impl BoardToml {
                 "board.device-tree.install",
                 &tree.install.value,
             ));
+        }
+        if let Some(u_boot) = &self.u_boot {
+            for (name, value) in [
+                ("board.u-boot.defconfig", &u_boot.defconfig),
+                ("board.u-boot.fragment", &u_boot.fragment),
+            ] {
+                origins.push(origin(&value.span, name, &value.value));
+            }
+        }
+        if let Some(load) = &self.load {
+            for (name, window) in [
+                ("board.load.device-tree", &load.device_tree),
+                ("board.load.kernel", &load.kernel),
+            ] {
+                let range = format!("{:#010x} to {:#010x}", window.at.value, window.below.value);
+                origins.push(origin(&window.at.span, name, &range));
+            }
         }
         for region in &self.boot_area {
             let sectors = format!(

@@ -1,4 +1,5 @@
-//! Fragments: pieces of a kernel configuration in the syntax of `.config`, each line with the series it is for.
+//! Fragments: pieces of a configuration, the kernel's or U-Boot's, in the syntax of `.config`; each line with the kernel
+//! series it is for.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +33,8 @@ pub enum Value {
     Yes,
     /// A decimal or hexadecimal number, as written.
     Number(String),
-    /// A text, without its quotes and with its escapes undone.
+    /// A text as written between its quotes. What a backslash in it means is the reader's matter: Linux takes it away,
+    /// U-Boot hands it on to the C compiler.
     Text(String),
 }
 
@@ -59,13 +61,14 @@ impl Value {
 
 /// The text before the closing quote that ends `quoted`.
 fn unquote(quoted: &str) -> Option<String> {
-    let mut text = String::new();
-    let mut characters = quoted.chars();
+    let mut characters = quoted.char_indices();
     loop {
         match characters.next()? {
-            '"' => return characters.next().is_none().then_some(text),
-            '\\' => text.push(characters.next()?),
-            character => text.push(character),
+            (end, '"') => return characters.next().is_none().then(|| quoted[..end].to_owned()),
+            (_, '\\') => {
+                characters.next()?;
+            }
+            _ => {}
         }
     }
 }
@@ -78,7 +81,7 @@ impl fmt::Display for Value {
             Self::Module => f.write_str("m"),
             Self::Yes => f.write_str("y"),
             Self::Number(number) => f.write_str(number),
-            Self::Text(text) => write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+            Self::Text(text) => write!(f, "\"{text}\""),
         }
     }
 }
@@ -148,7 +151,7 @@ fn parse_line(line: &str) -> Result<Option<(&str, Value, VersionRange)>, Malform
         return Ok(None);
     }
     let malformed = || Malformed {
-        message: "this is no line of a kernel configuration".into(),
+        message: "this is no line of a configuration".into(),
         at: 0..line.len(),
         hint: LINE,
     };
@@ -158,7 +161,7 @@ fn parse_line(line: &str) -> Result<Option<(&str, Value, VersionRange)>, Malform
     let start = line.len() - rest.len();
     let end = start + value_length(rest);
     let value = Value::parse(&line[start..end]).ok_or_else(|| Malformed {
-        message: format!("`{}` is no value of a kernel symbol", &line[start..end]),
+        message: format!("`{}` is no value of a symbol", &line[start..end]),
         at: start..end,
         hint: LINE,
     })?;
@@ -190,7 +193,7 @@ fn checked_symbol(symbol: &str, at: usize) -> Result<&str, Malformed> {
         return Ok(symbol);
     }
     Err(Malformed {
-        message: format!("`{symbol}` is no name of a kernel symbol"),
+        message: format!("`{symbol}` is no name of a symbol"),
         at: at..at + symbol.len(),
         hint: LINE,
     })

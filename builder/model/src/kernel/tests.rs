@@ -62,7 +62,7 @@ CONFIG_NO_NEWLINE=-1";
     kernel/fragments/a.config:11: CONFIG_LSM="a # b \"c\" \\" [>=6.1]
     kernel/fragments/a.config:12: CONFIG_NO_NEWLINE=-1 [every series]
     "#);
-    assert_eq!(kernel.requests[8].value, Value::Text("a # b \"c\" \\".into()));
+    assert_eq!(kernel.requests[8].value, Value::Text(r#"a # b \"c\" \\"#.into()));
     let symbols = |series| {
         kernel
             .requests_for(series)

@@ -9,6 +9,8 @@ fn odroid() -> Board {
         description: String::new(),
         consoles: Vec::new(),
         device_tree: None,
+        u_boot: None,
+        load: None,
         partition_table: PartitionTable::Mbr,
         boot_area: vec![
             region("bl1", 1, 96, "the ROM reads it there"),

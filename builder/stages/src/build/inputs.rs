@@ -122,16 +122,11 @@ fn make_kernel(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> R
 /// The device trees of all boards that the fleet uses: one kernel serves them all.
 fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
     let used = |name: &str| project.fleet.nodes.iter().any(|node| node.board == name);
-    let trees = project
+    project
         .boards
         .values()
         .filter(|board| used(&board.name))
-        .filter_map(|board| board.device_tree.as_ref());
-    trees
-        .map(|tree| DeviceTreeSource {
-            source: project.root.join(&tree.source),
-            install: tree.install.clone(),
-        })
+        .filter_map(|board| DeviceTreeSource::of(board, &project.root))
         .collect()
 }
 

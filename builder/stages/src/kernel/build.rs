@@ -3,32 +3,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use model::kernel::Kernel;
 
-use super::configure::{Configured, configure, install_config};
+use super::configure::{configure, install};
+use super::device_tree::{self, DeviceTreeSource};
 use super::make::make;
 use super::source::{Identity, KernelSource};
 use super::{modules, patch};
 use crate::engine::{Engine, Key};
+use crate::kbuild::configure::Configured;
+use crate::kbuild::steps::{Estimate, Steps};
 
 /// Raised when this code builds differently.
 const REVISION: u32 = 1;
 
 /// The program that lists modules' dependencies; Debian keeps it where a user's `PATH` does not look.
 pub(super) const DEPMOD: &str = "/sbin/depmod";
-
-/// Where the kernel keeps the device trees of its architecture.
-const DEVICE_TREES: &str = "arch/arm64/boot/dts";
-
-/// A device tree to compile with the kernel.
-#[derive(Debug, Clone)]
-pub struct DeviceTreeSource {
-    /// The source file. It may include the kernel's own device trees by name.
-    pub source: PathBuf,
-    /// Its name below `dtbs/`: `amlogic/meson-gxbb-odroidc2.dtb`. The folder is the one that its includes are in.
-    pub install: String,
-}
 
 /// A built kernel: a folder of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +63,8 @@ pub(super) fn key_of(configured: &Configured, kernel: &Kernel, trees: &[DeviceTr
     Ok(builder.finish())
 }
 
-/// Builds `source`, or finds it built. The configuration is compared with the fragments before anything is compiled.
+/// Builds `source`, or finds it built. The configuration is compared with the fragments before anything is compiled, and
+/// each of the device trees with what its board expects before the kernel is.
 pub fn build(
     engine: &Engine,
     kernel: &Kernel,
@@ -80,7 +72,7 @@ pub fn build(
     trees: &[DeviceTreeSource],
 ) -> Result<Output> {
     for tree in trees {
-        check_install(&tree.install)?;
+        tree.check_install()?;
     }
     let configured = configure(engine, kernel, source)?;
     let key = key_of(&configured, kernel, trees)?;
@@ -96,29 +88,16 @@ pub fn build(
     })?;
     let path = folder.join("release");
     let release = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Output {
+    let output = Output {
         folder,
         release: release.trim().to_owned(),
-    })
-}
-
-/// A name below `dtbs/` is a folder of the kernel's and a file of ours.
-fn check_install(install: &str) -> Result<()> {
-    let plain = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    let is_named_well = install
-        .split_once('/')
-        .is_some_and(|(vendor, file)| plain(vendor) && plain(file) && file.ends_with(".dtb"));
-    ensure!(
-        is_named_well,
-        "`{install}` is no name of a device tree such as `amlogic/meson-gxbb-odroidc2.dtb`"
-    );
-    Ok(())
+    // What a board expects is in no key: it changes nothing that is made.
+    for tree in trees {
+        tree.check(&output.device_trees().join(&tree.install))?;
+        tree.check_image(&output.image())?;
+    }
+    Ok(output)
 }
 
 /// All of the work, in `work`; results go to `part`.
@@ -132,8 +111,8 @@ fn compile(
     part: &Path,
 ) -> Result<()> {
     let mut log = engine.log("kernel")?;
-    let estimate = Estimate::load(engine);
-    let task = engine.progress.steps("kernel", estimate.steps);
+    let estimate = Estimate::load(engine, "kernel");
+    let task = estimate.task(engine);
     task.message("unpacking the source");
     let identity = source.identity()?;
     let tree = work.join("linux");
@@ -144,21 +123,26 @@ fn compile(
         &tree,
         &mut log,
     )?;
-    install_config(kernel, source, configured, &tree, &mut log)?;
+    install(kernel, source, configured, &tree, &mut log)?;
 
-    let targets = put_device_trees(trees, &tree)?;
-    let mut steps = 0;
-    make(kernel, &tree, &identity)
-        .arg(format!("-j{}", engine.jobs.max(1)))
-        .args(["Image", "modules"])
-        .args(targets.iter().map(|target| format!("{target}.dtb")))
-        .run(&mut log, |line| {
-            if let Some(file) = step(line) {
-                steps += 1;
-                task.position(steps);
-                task.message(file.to_owned());
-            }
-        })
+    let targets = device_tree::put_sources(trees, &tree)?;
+    let mut steps = Steps::of(&task);
+    let mut build = |targets: &[String]| {
+        make(kernel, &tree, &identity)
+            .arg(format!("-j{}", engine.jobs.max(1)))
+            .args(targets)
+            .run(&mut log, |line| steps.line(line))
+    };
+    // They take a moment, the kernel many minutes: what is wrong with them is told first.
+    let files: Vec<_> = targets.iter().map(|target| format!("{target}.dtb")).collect();
+    if !files.is_empty() {
+        build(&files)
+            .with_context(|| format!("cannot compile the device trees with linux {}", source.version))?;
+    }
+    for (tree_source, target) in trees.iter().zip(&targets) {
+        tree_source.check(&device_tree::compiled(&tree, target))?;
+    }
+    build(&["Image".into(), "modules".into()])
         .with_context(|| format!("cannot compile linux {}", source.version))?;
     estimate.save(engine, steps)?;
 
@@ -179,8 +163,8 @@ fn compile(
     )?;
 
     for (tree_source, target) in trees.iter().zip(&targets) {
-        let from = tree.join(DEVICE_TREES).join(format!("{target}.dtb"));
-        copy(&from, &part.join("dtbs").join(&tree_source.install))?;
+        let to = part.join("dtbs").join(&tree_source.install);
+        copy(&device_tree::compiled(&tree, target), &to)?;
     }
     copy(&tree.join("arch/arm64/boot/Image"), &part.join("Image"))?;
     copy(&tree.join("System.map"), &part.join("System.map"))?;
@@ -188,27 +172,6 @@ fn compile(
     fs::write(part.join("release"), format!("{release}\n")).context("cannot write the kernel's release")?;
     task.done(format!("linux {release} is built"));
     Ok(())
-}
-
-/// Puts the boards' device trees beside the kernel's own, where their includes are found. Returns the target of each,
-/// without its ending: a name that none of the kernel's has.
-fn put_device_trees(trees: &[DeviceTreeSource], tree: &Path) -> Result<Vec<String>> {
-    let mut targets = Vec::new();
-    for (index, device_tree) in trees.iter().enumerate() {
-        let vendor = device_tree.install.split('/').next().unwrap_or_default();
-        let folder = tree.join(DEVICE_TREES).join(vendor);
-        if !folder.is_dir() {
-            let install = &device_tree.install;
-            bail!("the kernel has no folder `{vendor}` of device trees, as `{install}` asks for");
-        }
-        let target = format!("{vendor}/portadc-{index}");
-        copy(
-            &device_tree.source,
-            &tree.join(DEVICE_TREES).join(format!("{target}.dts")),
-        )?;
-        targets.push(target);
-    }
-    Ok(targets)
 }
 
 /// The release that the kernel gave itself; another than its parts make is an error, as modules would not be found.
@@ -239,78 +202,4 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }
     fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     Ok(())
-}
-
-/// The file that a line of make's output says is being made: `  CC [M]  net/ipv4/tunnel4.o`.
-fn step(line: &str) -> Option<&str> {
-    let mut words = line.strip_prefix("  ")?.split_whitespace();
-    let command = words.next()?;
-    let is_command = command
-        .chars()
-        .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
-    let file = words.find(|word| *word != "[M]")?;
-    is_command.then_some(file)
-}
-
-/// How many steps a build has: as many as the last one had. Progress only; nothing that is made depends on it.
-struct Estimate {
-    path: PathBuf,
-    steps: u64,
-}
-
-impl Estimate {
-    /// What the last build noted; 0 where there was none.
-    fn load(engine: &Engine) -> Self {
-        let path = engine.cache.root().join("kernel-steps");
-        let steps = fs::read_to_string(&path)
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(0);
-        Self { path, steps }
-    }
-
-    /// Notes how many it were.
-    fn save(&self, engine: &Engine, steps: u64) -> Result<()> {
-        engine
-            .progress
-            .detail(format!("kernel: {steps} steps, {} were expected", self.steps));
-        fs::write(&self.path, format!("{steps}\n"))
-            .with_context(|| format!("cannot write {}", self.path.display()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_told_from_other_lines() {
-        for (line, file) in [
-            ("  CC      kernel/fork.o", Some("kernel/fork.o")),
-            ("  CC [M]  net/ipv4/tunnel4.o", Some("net/ipv4/tunnel4.o")),
-            ("  LD      vmlinux", Some("vmlinux")),
-            ("make[2]: Entering directory", None),
-            ("  note: in expansion of macro", None),
-            ("  CC", None),
-        ] {
-            assert_eq!(step(line), file, "{line}");
-        }
-    }
-
-    #[test]
-    fn names_of_device_trees_stay_below_their_folder() {
-        assert!(check_install("amlogic/meson-gxbb-odroidc2.dtb").is_ok());
-        for bad in [
-            "a.dtb",
-            "../a.dtb",
-            "a/../b.dtb",
-            "a/b/c.dtb",
-            "/a.dtb",
-            "a/b.dts",
-            "a/b c.dtb",
-            ".a/b.dtb",
-        ] {
-            assert!(check_install(bad).is_err(), "{bad}");
-        }
-    }
 }

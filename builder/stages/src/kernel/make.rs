@@ -3,18 +3,15 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use formats::calendar::date_of;
 use model::kernel::Kernel;
 
 use super::source::Identity;
 use crate::engine::Tool;
+use crate::kbuild::make as kbuild;
 
 /// The processor family, as the kernel calls it.
 pub(super) const ARCHITECTURE: &str = "arm64";
-
-/// The Debian package of the compiler. Another prefix than Debian's has another, which is then found by `PATH` alone.
-const COMPILER_PACKAGE: &str = "gcc-aarch64-linux-gnu";
 
 /// Who built it, and where, as the kernel states in its banner.
 const BUILDER: &str = "portadc";
@@ -25,13 +22,8 @@ const NO_PROGRAM: &str = "not-used-by-this-build";
 
 /// `make` in `tree`. `identity` gives the time that the kernel bears.
 pub(super) fn make(kernel: &Kernel, tree: &Path, identity: &Identity) -> Tool {
-    // The source is compiled where it lies and refers to itself relatively; what is absolute nevertheless is mapped.
-    let map = format!("-ffile-prefix-map={}/=", tree.display());
-    Tool::new("make", "make")
-        .clean_environment()
-        .folder(tree)
+    kbuild::make(tree, &kernel.cross_compile)
         .arg(format!("ARCH={ARCHITECTURE}"))
-        .arg(format!("CROSS_COMPILE={}", kernel.cross_compile))
         .arg(format!("LOCALVERSION={}", kernel.local_version))
         .arg(format!(
             "KBUILD_BUILD_TIMESTAMP={}",
@@ -40,28 +32,8 @@ pub(super) fn make(kernel: &Kernel, tree: &Path, identity: &Identity) -> Tool {
         .arg(format!("KBUILD_BUILD_USER={BUILDER}"))
         .arg(format!("KBUILD_BUILD_HOST={BUILDER}"))
         .arg("KBUILD_BUILD_VERSION=1")
-        .arg(format!("KCFLAGS={map}"))
-        .arg(format!("KAFLAGS={map}"))
         .arg(format!("RUSTC={NO_PROGRAM}"))
         .arg(format!("PAHOLE={NO_PROGRAM}"))
-}
-
-/// What compiler, assembler and linker call themselves: part of the key, as they decide every byte.
-pub(super) fn toolchain(kernel: &Kernel) -> Result<String> {
-    let mut text = String::new();
-    for program in ["gcc", "as", "ld"] {
-        let tool =
-            Tool::new(&format!("{}{program}", kernel.cross_compile), COMPILER_PACKAGE).arg("--version");
-        let output = tool.output()?;
-        text.push_str(output.lines().next().unwrap_or_default());
-        text.push('\n');
-    }
-    Ok(text)
-}
-
-/// The Debian package that brings the compiler.
-pub(super) fn compiler_package() -> &'static str {
-    COMPILER_PACKAGE
 }
 
 /// `seconds` since 1970 as `2025-01-31 23:59:59 UTC`: understood by `date`, and what `uname -v` shows.

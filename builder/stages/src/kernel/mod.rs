@@ -10,55 +10,41 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `source` | the tarball: version, safe unpacking |
+//! | `source` | the tarball's version, and the files that configuring needs |
 //! | `patch` | patches |
 //! | `make` | the variables that every call of make gets |
-//! | [`kconfig`] | a reader of Kconfig files, for explanations |
-//! | `dotconfig` | a finished `.config` |
-//! | `compare` | asked for and got, and why they differ |
 //! | `configure` | the configuration |
+//! | `device_tree` | boards' device trees: put into the source, and what comes of them checked |
 //! | `build` | the compilation |
 //! | `modules` | the tarball of the modules |
+//!
+//! What it shares with U-Boot is in [`kbuild`](crate::kbuild).
 
 mod build;
-mod compare;
 mod configure;
-mod dotconfig;
-pub mod kconfig;
+mod device_tree;
 mod make;
 mod modules;
 mod patch;
 mod source;
 
-pub use build::{DeviceTreeSource, Output, build};
-pub use configure::{Configured, configure};
+pub use build::{Output, build};
+pub use configure::configure;
+pub use device_tree::DeviceTreeSource;
 pub use source::KernelSource;
 
 use formats::units::Bytes;
 use model::kernel::Kernel;
 
 use crate::engine::Requirement;
+use crate::kbuild::make::requirements;
 
 /// Free space that a build needs in the cache's file system: source and objects.
 pub const BUILD_SPACE: Bytes = Bytes::gib(4);
 
-/// Programs that configuring needs. What every Debian system has (sed, awk, grep, sh) is not listed.
+/// Programs that configuring needs.
 pub fn programs_to_configure(kernel: &Kernel) -> Vec<Requirement> {
-    let purpose = "configures the kernel";
-    let prefix = &kernel.cross_compile;
-    let package = make::compiler_package();
-    let mut programs = vec![
-        Requirement::new("make", "make", "runs the kernel's build"),
-        Requirement::new("gcc", "gcc", "compiles the kernel's own build programs"),
-        Requirement::new("flex", "flex", purpose),
-        Requirement::new("bison", "bison", purpose),
-        Requirement::new(&format!("{prefix}gcc"), package, "compiles the kernel"),
-        Requirement::new(
-            &format!("{prefix}ld"),
-            "binutils-aarch64-linux-gnu",
-            "links the kernel",
-        ),
-    ];
+    let mut programs = requirements(&kernel.cross_compile);
     if !kernel.patches.is_empty() {
         programs.push(Requirement::new("patch", "patch", "applies the kernel's patches"));
     }

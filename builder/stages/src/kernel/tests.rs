@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use insta::assert_snapshot;
 use liblzma::write::XzEncoder;
+use model::board::{Expectation, LoadMap, PropertyState, Window};
 use tempfile::TempDir;
 
 use super::*;
@@ -42,7 +43,7 @@ modules:
 	@echo '  CC [M]  drivers/veth.o'
 
 amlogic/%.dtb:
-	@cp arch/arm64/boot/dts/amlogic/$*.dts arch/arm64/boot/dts/amlogic/$*.dtb
+	@dtc -q -O dtb -o arch/arm64/boot/dts/amlogic/$*.dtb arch/arm64/boot/dts/amlogic/$*.dts
 
 modules_install:
 	@mkdir -p $(MODULES)/kernel/drivers
@@ -94,7 +95,7 @@ impl Bench {
                  fragments = [\"a\"]\n",
             ),
             ("kernel/fragments/a.config", fragment),
-            ("boards/node.dts", "/ { };\n"),
+            ("boards/node.dts", "/dts-v1/;\n/ { model = \"x\"; };\n"),
             ("linux/Makefile", MAKEFILE),
             ("linux/Kconfig", KCONFIG),
             ("linux/drivers/Kconfig", "config DRIVERS\n\tbool\n"),
@@ -115,6 +116,8 @@ impl Bench {
         let trees = vec![DeviceTreeSource {
             source: root.join("boards/node.dts"),
             install: "amlogic/meson-gxbb-odroidc2.dtb".into(),
+            expect: Vec::new(),
+            load: None,
         }];
         let source = pack_source(root);
         Self {
@@ -258,7 +261,7 @@ fn what_can_change_the_output_changes_the_key_and_nothing_else_does() {
     assert_eq!(bench.key(), keys[0], "a comment, and a line for another series");
     bench.write("kernel/fragments/a.config", "CONFIG_NET=y\n");
     keys.push(bench.key());
-    bench.write("boards/node.dts", "/ { model = \"x\"; };\n");
+    bench.write("boards/node.dts", "/dts-v1/;\n/ { model = \"y\"; };\n");
     keys.push(bench.key());
     let toml = fs::read_to_string(bench.root().join("kernel/kernel.toml")).unwrap();
     bench.write("kernel/kernel.toml", &toml.replace("-test", "-other"));
@@ -312,6 +315,45 @@ fn a_folder_of_device_trees_that_the_kernel_lacks_is_named() {
         error,
         "the kernel has no folder `rockchip` of device trees, as `rockchip/other.dtb` asks for"
     );
+}
+
+#[test]
+fn a_device_tree_that_is_not_as_expected_stops_the_build_before_the_kernel_is_compiled() {
+    let mut bench = Bench::new(FRAGMENT);
+    let expect = |model: &str| {
+        vec![Expectation {
+            node: "/".into(),
+            property: "model".into(),
+            state: PropertyState::Text(model.into()),
+        }]
+    };
+    bench.trees[0].expect = expect("y");
+    let error = bench.build().unwrap_err().to_string();
+    assert!(error.contains("\n  /: model is \"x\", not \"y\"\n"), "{error}");
+    assert!(
+        !bench.log("kernel").contains("vmlinux"),
+        "the kernel must not have been compiled"
+    );
+    bench.trees[0].expect = expect("x");
+    bench.build().unwrap();
+    // The kernel comes from the cache; what is expected of it counts all the same.
+    bench.trees[0].expect = expect("z");
+    let error = bench.build().unwrap_err().to_string();
+    assert!(error.contains("not \"z\""), "{error}");
+}
+
+#[test]
+fn a_kernel_that_the_firmware_has_no_room_for_is_refused() {
+    let mut bench = Bench::new(FRAGMENT);
+    let length = fs::metadata(bench.build().unwrap().image()).unwrap().len();
+    let window = |at, size| Window { at, below: at + size };
+    for (size, fits) in [(length, true), (length - 1, false)] {
+        bench.trees[0].load = Some(LoadMap {
+            device_tree: window(0, 4096),
+            kernel: window(4096, size),
+        });
+        assert_eq!(bench.build().is_ok(), fits);
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 
 use model::kernel::fragment::{Request, Value};
-use model::kernel::version::Series;
 
+use super::Subject;
 use super::dotconfig::DotConfig;
 use super::kconfig::expression::{Expression, Tristate};
 use super::kconfig::{Definition, Kconfig, Kind, Symbol};
@@ -36,18 +36,19 @@ pub(super) struct Mismatch {
 /// All requests that were not granted, as an error.
 #[derive(Debug)]
 pub(super) struct ConfigError {
-    /// The series that was configured.
-    pub series: Series,
+    /// What was configured.
+    pub subject: Subject,
     /// What was not granted; never empty.
     pub mismatches: Vec<Mismatch>,
 }
 
-/// Compares `requests` with `config`. The Kconfig files of `tree` are read only where something differs.
+/// Compares `requests` with `config`, the configuration of what errors call `name`. The Kconfig files of `tree` are read
+/// only where something differs.
 pub(super) fn compare(
     requests: &[&Request],
     config: &DotConfig,
     tree: &Path,
-    series: Series,
+    name: &str,
 ) -> anyhow::Result<Comparison> {
     let off = |request: &&&Request| request.value == Value::No;
     let differs = |request: &&&Request| config.value(&request.symbol) != request.value;
@@ -60,7 +61,7 @@ pub(super) fn compare(
         comparison.mismatches.push(Mismatch {
             request: (*request).clone(),
             got: config.value(&request.symbol),
-            reasons: reasons(request, config, &kconfig, series),
+            reasons: reasons(request, config, &kconfig, name),
         });
     }
     let defined = |symbol: &str| {
@@ -80,15 +81,15 @@ pub(super) fn compare(
 }
 
 /// Why `request` was not granted.
-fn reasons(request: &Request, config: &DotConfig, kconfig: &Kconfig, series: Series) -> Vec<String> {
+fn reasons(request: &Request, config: &DotConfig, kconfig: &Kconfig, name: &str) -> Vec<String> {
     let Some(symbol) = kconfig
         .symbols
         .get(&request.symbol)
         .filter(|symbol| !symbol.definitions.is_empty())
     else {
         return vec![match nearest(&request.symbol, kconfig) {
-            Some(nearest) => format!("{series} has no symbol of this name; is CONFIG_{nearest} meant?"),
-            None => format!("{series} has no symbol of this name"),
+            Some(nearest) => format!("{name} has no symbol of this name; is CONFIG_{nearest} meant?"),
+            None => format!("{name} has no symbol of this name"),
         }];
     };
     let kind = kconfig.kind(&request.symbol);
@@ -299,19 +300,21 @@ impl fmt::Display for Mismatch {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Subject {
+            name,
+            asked_in,
+            advice,
+        } = &self.subject;
         let lines = match self.mismatches.len() {
-            1 => "1 line of the kernel's fragments does".to_owned(),
-            many => format!("{many} lines of the kernel's fragments do"),
+            1 => format!("1 line of {asked_in} does"),
+            many => format!("{many} lines of {asked_in} do"),
         };
         write!(
             f,
-            "{lines} not survive the configuration of {}; nothing was compiled:",
-            self.series
+            "{lines} not survive the configuration of {name}; nothing was compiled:"
         )?;
         self.mismatches.iter().try_for_each(|mismatch| mismatch.fmt(f))?;
-        f.write_str(
-            "\nask for what is unmet as well, or give the line the range of series it is for, such as `# >=6.10`",
-        )
+        write!(f, "\n{advice}")
     }
 }
 

@@ -1,5 +1,5 @@
 //! A reader of Kconfig files, exact enough to say why a symbol did not become what was asked: which symbols exist,
-//! what they depend on, what selects them. Deciding values is left to the kernel's own programs.
+//! what they depend on, what selects them. Deciding values is left to the source's own programs.
 //!
 //! | module | owns |
 //! |---|---|
@@ -16,7 +16,7 @@ use anyhow::Result;
 
 use expression::Expression;
 
-/// All symbols of a kernel for one architecture.
+/// All symbols of a source; of a kernel, those of one architecture.
 #[derive(Debug, Default)]
 pub struct Kconfig {
     /// Symbols by name, without `CONFIG_`.
@@ -35,7 +35,7 @@ pub struct Symbol {
 /// One `config` entry.
 #[derive(Debug, Default)]
 pub struct Definition {
-    /// File below the kernel's root and line: `drivers/usb/misc/Kconfig:331`.
+    /// File below the source's root and line: `drivers/usb/misc/Kconfig:331`.
     pub place: String,
     /// The type, where this entry names one.
     pub kind: Option<Kind>,
@@ -68,7 +68,7 @@ pub struct Selector {
 }
 
 impl Kconfig {
-    /// Reads the `Kconfig` of a kernel's `tree` and everything it sources, as for `ARCH=arm64`.
+    /// Reads the `Kconfig` at the root of `tree` and everything it sources; of a kernel as for `ARCH=arm64`.
     pub fn read(tree: &Path) -> Result<Self> {
         reader::read(tree)
     }

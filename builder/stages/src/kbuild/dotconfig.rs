@@ -9,7 +9,7 @@ use model::kernel::fragment::Value;
 pub struct DotConfig(BTreeMap<String, Value>);
 
 impl DotConfig {
-    /// Reads the text of a `.config` as the kernel wrote it.
+    /// Reads the text of a `.config` as Kconfig wrote it.
     pub fn parse(text: &str) -> Self {
         let values = text.lines().filter_map(|line| {
             let (symbol, value) = line.strip_prefix("CONFIG_")?.split_once('=')?;

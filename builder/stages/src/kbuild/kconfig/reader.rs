@@ -75,7 +75,7 @@ impl Reader<'_> {
             bail!("{path} is sourced more than {MAX_DEPTH} levels deep");
         }
         let text =
-            fs::read(self.tree.join(path)).with_context(|| format!("cannot read {path} of the kernel"))?;
+            fs::read(self.tree.join(path)).with_context(|| format!("cannot read {path} of the source"))?;
         let mut lines = logical_lines(&String::from_utf8_lossy(&text))
             .into_iter()
             .peekable();
@@ -239,7 +239,7 @@ fn sourced_path(rest: &str) -> Result<String> {
         .replace("$(srctree)/", "");
     let path = path.replace("$SRCARCH", ARCHITECTURE);
     if path.contains('$') || path.starts_with('/') || path.split('/').any(|part| part == "..") {
-        bail!("`{rest}` is no path below the kernel's root");
+        bail!("`{rest}` is no path below the source's root");
     }
     Ok(path)
 }

@@ -111,13 +111,7 @@ fn compared(text: &str) -> Comparison {
     let requests = fragment::parse(&file, &mut findings);
     assert!(findings.0.is_empty(), "{findings}");
     let requests: Vec<_> = requests.iter().collect();
-    compare(
-        &requests,
-        &DotConfig::parse(CONFIG),
-        tree.path(),
-        "6.12".parse().unwrap(),
-    )
-    .unwrap()
+    compare(&requests, &DotConfig::parse(CONFIG), tree.path(), "linux 6.12").unwrap()
 }
 
 #[test]
@@ -141,7 +135,11 @@ CONFIG_NOT_A_SYMBOL=y\n\
 CONFIG_MODULES=\"yes\"\n",
     );
     let error = ConfigError {
-        series: "6.12".parse().unwrap(),
+        subject: Subject {
+            name: "linux 6.12".into(),
+            asked_in: "the kernel's fragments".into(),
+            advice: "ask for more",
+        },
         mismatches: comparison.mismatches,
     };
     assert_snapshot!(error);
@@ -162,13 +160,7 @@ fn a_symbol_that_only_others_switch_on_is_explained() {
     });
     let requests = fragment::parse(&file, &mut Findings::default());
     let requests: Vec<_> = requests.iter().collect();
-    let comparison = compare(
-        &requests,
-        &DotConfig::parse(&config),
-        tree.path(),
-        "6.12".parse().unwrap(),
-    )
-    .unwrap();
+    let comparison = compare(&requests, &DotConfig::parse(&config), tree.path(), "linux 6.12").unwrap();
     assert_eq!(
         comparison.mismatches[0].reasons,
         ["it has no prompt: it is on when selected by NET"]

@@ -1,0 +1,170 @@
+//! The rules of a board's device tree.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use super::toml::{DeviceTreeToml, ExpectationToml, PropertyStateToml};
+use super::{DeviceTree, Expectation, PropertyState};
+use crate::check::Check;
+use crate::names::quoted;
+use crate::written::At;
+
+/// Longest name of a property, in bytes. Devicetree specification 0.4, section 2.2.4.1.
+const LONGEST_PROPERTY: usize = 31;
+
+/// Holds `[device-tree]` of `board` against every rule.
+pub(super) fn device_tree(check: &mut Check<'_>, board: &str, written: &DeviceTreeToml) -> DeviceTree {
+    check_path(
+        check,
+        &written.source,
+        ".dts",
+        "a source in the board's folder: \"node.dts\"",
+    );
+    check_path(
+        check,
+        &written.install,
+        ".dtb",
+        "a path below `dtbs/`: \"amlogic/meson-gxbb-odroidc2.dtb\"",
+    );
+    DeviceTree {
+        source: Path::new("boards").join(board).join(&written.source.value),
+        install: written.install.value.clone(),
+        expect: expectations(check, &written.expect),
+    }
+}
+
+/// A path of a file that stays inside its folder.
+pub(super) fn check_path(check: &mut Check<'_>, path: &At<String>, ending: &str, what: &str) {
+    let inside = Path::new(path.as_str())
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    let plain = path
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "-_.,/".contains(c));
+    if !path.ends_with(ending) || path.len() == ending.len() || !inside || !plain {
+        check
+            .found(
+                &path.span,
+                format!(
+                    "{} is no path of a `{ending}` file inside its folder",
+                    quoted(path)
+                ),
+            )
+            .hint(what);
+    }
+}
+
+/// What is expected of the compiled tree: each property once, with either a value or a state.
+fn expectations(check: &mut Check<'_>, written: &[ExpectationToml]) -> Vec<Expectation> {
+    let mut seen = BTreeMap::new();
+    let mut expectations = Vec::new();
+    for expected in written {
+        let ExpectationToml {
+            node,
+            property,
+            value,
+            state,
+        } = expected;
+        if !is_node_path(node) {
+            check
+                .found(&node.span, format!("{} is no path of a node", quoted(node)))
+                .hint("names from the root on, with their addresses: \"/soc/apb@d0000000/mmc@72000\"");
+        }
+        if !is_property(property) {
+            check
+                .found(
+                    &property.span,
+                    format!("{} is no name of a property", quoted(property)),
+                )
+                .hint("letters, digits and `,._+?#-`, 31 at most: \"status\"");
+        }
+        if let Some(first) = seen.insert((node.as_str(), property.as_str()), &property.span) {
+            check
+                .found(
+                    &property.span,
+                    format!("property {} of {} is given twice", quoted(property), quoted(node)),
+                )
+                .related(first, "first here")
+                .hint("remove one of the two");
+        }
+        let state = match (value, state) {
+            (Some(value), None) => PropertyState::Text(value.value.clone()),
+            (None, Some(state)) => match state.value {
+                PropertyStateToml::Present => PropertyState::Present,
+                PropertyStateToml::Absent => PropertyState::Absent,
+            },
+            (value, _) => {
+                let both = value.is_some();
+                check
+                    .found(
+                        &property.span,
+                        format!(
+                            "property {} is given {}",
+                            quoted(property),
+                            if both {
+                                "both a value and a state"
+                            } else {
+                                "neither a value nor a state"
+                            }
+                        ),
+                    )
+                    .hint("one of the two: value = \"okay\", state = \"present\" or state = \"absent\"");
+                continue;
+            }
+        };
+        expectations.push(Expectation {
+            node: node.value.clone(),
+            property: property.value.clone(),
+            state,
+        });
+    }
+    expectations
+}
+
+/// `/`, or names of nodes with a `/` before each. Devicetree specification 0.4, sections 2.2.1 and 2.2.3.
+fn is_node_path(path: &str) -> bool {
+    let name = |name: &str| {
+        !name.is_empty()
+            && name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || ",._+-@".contains(c))
+    };
+    path == "/"
+        || path
+            .strip_prefix('/')
+            .is_some_and(|names| names.split('/').all(name))
+}
+
+/// A name of a property. Devicetree specification 0.4, section 2.2.4.1.
+fn is_property(name: &str) -> bool {
+    (1..=LONGEST_PROPERTY).contains(&name.len())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || ",._+?#-".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_node_path, is_property};
+
+    #[test]
+    fn knows_nodes_and_properties() {
+        for good in [
+            "/",
+            "/scpi/clocks",
+            "/soc/apb@d0000000/mmc@72000",
+            "/cpus/cpu@0,1",
+        ] {
+            assert!(is_node_path(good), "{good}");
+        }
+        for bad in ["", "scpi", "/scpi/", "//scpi", "/a b", "&scpi_clocks", "/a\n"] {
+            assert!(!is_node_path(bad), "{bad}");
+        }
+        for good in ["status", "#address-cells", "sd-uhs-sdr12", "linux,cma-default"] {
+            assert!(is_property(good), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "a-name-of-more-than-31-characters"] {
+            assert!(!is_property(bad), "{bad}");
+        }
+    }
+}
