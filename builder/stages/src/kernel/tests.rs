@@ -79,7 +79,7 @@ END {
 struct Bench {
     folder: TempDir,
     engine: Engine,
-    source: KernelSource,
+    source: KernelSource<'static>,
     trees: Vec<DeviceTreeSource>,
 }
 
