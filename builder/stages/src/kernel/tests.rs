@@ -166,7 +166,7 @@ impl Bench {
 }
 
 /// The tarball of `root/linux`.
-fn pack_source(root: &Path) -> KernelSource {
+fn pack_source(root: &Path) -> KernelSource<'static> {
     let path = root.join("linux.tar.xz");
     let mut archive = tar::Builder::new(XzEncoder::new(File::create(&path).unwrap(), 0));
     archive.mode(tar::HeaderMode::Deterministic);
