@@ -77,7 +77,6 @@ pub struct Role {
     /// Overlays laid over the base, first to last.
     pub overlays: Vec<String>,
     /// Overlays laid over the base, first to last, for the template of containers; empty where no card of the role has one.
-    /// None of them has a template file.
     pub template: Vec<Placed<String>>,
 }
 

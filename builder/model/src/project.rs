@@ -120,7 +120,7 @@ impl Project {
             })
             .map(|(name, layout)| (name.as_str(), layout))
             .collect();
-        check_templates(&fleet, &sound, &layout_origins, &overlays, &mut findings);
+        check_templates(&fleet, &sound, &layout_origins, &mut findings);
         findings.sort();
         let (Some(kernel), Some(sources)) = (kernel, sources) else {
             return Err(findings);

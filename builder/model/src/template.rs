@@ -6,19 +6,14 @@ use crate::finding::{Finding, Findings};
 use crate::fleet::{Fleet, Node, Origin, Role};
 use crate::layout::{Layout, TEMPLATE};
 use crate::names::quoted;
-use crate::overlay::{Overlay, Source};
 
-/// Holds the templates of roles against the `layouts` of their cards, those without faults, and against their overlays.
+/// Holds the templates of roles against the `layouts` of their cards, those without faults.
 pub(crate) fn check_templates(
     fleet: &Fleet,
     layouts: &BTreeMap<&str, &Layout>,
     layout_origins: &BTreeMap<String, Vec<Origin>>,
-    overlays: &BTreeMap<String, Option<Overlay>>,
     findings: &mut Findings,
 ) {
-    for role in fleet.roles.values() {
-        check_overlays(role, overlays, findings);
-    }
     let mut seen = BTreeSet::new();
     for node in &fleet.nodes {
         let (Some(role), Some(layout), Some(origins)) = (
@@ -77,35 +72,5 @@ fn check_pair(node: &Node, role: &Role, layout: &Layout, origins: &[Origin], fin
             });
         }
         (None, None) | (Some(_), Some(_)) => {}
-    }
-}
-
-/// What is rendered for a node cannot be in a template: it is one for all nodes.
-fn check_overlays(role: &Role, overlays: &BTreeMap<String, Option<Overlay>>, findings: &mut Findings) {
-    for name in &role.template {
-        let Some(Some(overlay)) = overlays.get(&name.value) else {
-            continue;
-        };
-        let mut rendered = overlay
-            .entries
-            .iter()
-            .filter(|(_, entry)| matches!(entry.source, Source::Template(_)));
-        let Some((path, entry)) = rendered.next() else {
-            continue;
-        };
-        let more = match rendered.count() {
-            0 => String::new(),
-            count => format!(" and {count} more"),
-        };
-        let finding = Finding::new(format!(
-            "overlay {} renders `{path}`{more} for each node, but a template of containers is one for all nodes",
-            quoted(&overlay.name)
-        ))
-        .at(name.place.clone())
-        .hint(format!(
-            "`{}` would have to be a plain file below `files/`, or the overlay be left out of `template`",
-            entry.origin
-        ));
-        findings.push(finding);
     }
 }

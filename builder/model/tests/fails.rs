@@ -80,7 +80,7 @@ fn the_good_project_has_no_findings() {
 
 #[test]
 fn fleets() {
-    check("fleet", "images/fleet.toml", 40);
+    check("fleet", "images/fleet.toml", 39);
 }
 
 #[test]

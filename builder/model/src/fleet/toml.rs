@@ -67,7 +67,7 @@ pub struct RoleToml {
     /// Folders of `overlays/`, laid over the base in this order.
     pub overlays: Vec<At<String>>,
     /// Folders of `overlays/`, laid over the base in this order for the template of containers, where the layout has a
-    /// subvolume for it. They render nothing for single nodes: no `templates/`. Packages are the whole fleet's, as ever.
+    /// subvolume for it. Their templates know of no single node. Their packages are the base's, as those of all overlays.
     #[serde(default)]
     pub template: Vec<At<String>>,
 }

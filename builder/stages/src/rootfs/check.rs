@@ -14,8 +14,8 @@ use super::identity::{Identity, Operator};
 use super::merge::merge;
 use super::render::Renderer;
 
-/// Lays the overlays of each role over each other and renders their templates. A template that fails for many nodes is
-/// told of once, for the first of them.
+/// Lays the overlays of each role, and those of its template of containers, over each other and renders their templates.
+/// One that fails for many nodes is told of once, for the first of them.
 pub fn check_overlays(project: &Project) -> Result<Findings> {
     let identity = Identity {
         machine_id: "0123456789abcdef0123456789abcdef".to_owned(),
@@ -32,22 +32,21 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     };
     let mut findings = Findings::default();
     let mut renderers = BTreeMap::new();
+    let mut templates = BTreeMap::new();
     for (name, role) in &project.fleet.roles {
         let overlay = |name: &String| project.overlays.get(name);
-        let of_template: Vec<&Overlay> = role
-            .template
-            .iter()
-            .filter_map(|name| overlay(&name.value))
-            .collect();
-        if let Err(more) = merge(&of_template) {
-            findings.0.extend(more.0);
-        }
         let overlays: Vec<&Overlay> = role.overlays.iter().filter_map(overlay).collect();
-        match merge(&overlays).and_then(|merged| Renderer::new(merged.templates())) {
-            Ok(renderer) => {
-                renderers.insert(name, renderer);
-            }
-            Err(more) => findings.0.extend(more.0),
+        let renderer = merge(&overlays).and_then(|merged| Renderer::new(merged.templates()));
+        if let Some(renderer) = findings.keep_all(renderer) {
+            renderers.insert(name, renderer);
+        }
+        let names = role.template.iter().map(|name| &name.value);
+        let overlays: Vec<&Overlay> = names.filter_map(overlay).collect();
+        let renderer = merge(&overlays)
+            .and_then(|merged| Renderer::new(merged.templates()))
+            .and_then(Renderer::of_no_node);
+        if let Some(renderer) = findings.keep_all(renderer) {
+            templates.insert(name, renderer);
         }
     }
     let mut kinds = BTreeMap::new();
@@ -65,7 +64,9 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
             Entry::Vacant(entry) => {
                 let shared = Shared::new(&project.fleet, board, layout, &operator);
                 let context = Renderer::prepare(&shared.of_role())?;
-                findings.keep_all(renderer.render_shared(&context));
+                for renderer in [Some(renderer), templates.get(&node.role)].into_iter().flatten() {
+                    findings.keep_all(renderer.render_shared(&context));
+                }
                 entry.insert(shared)
             }
         };

@@ -10,7 +10,7 @@ use model::finding::{Finding, Findings, Place};
 use model::overlay::{Overlay, Source, TargetPath};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
-use super::merge::{Merged, merge, real_paths, without};
+use super::merge::{Merged, real_paths, without};
 use super::tarball::packing;
 use super::units::{UnitError, UnitLinks};
 use crate::engine::Engine;
@@ -20,8 +20,10 @@ use crate::engine::Engine;
 pub(super) struct Overlays<'o, 'i> {
     /// First to last.
     pub overlays: &'i [&'o Overlay],
-    /// The texts of their templates that know of no node.
-    pub rendered: &'i BTreeMap<TargetPath, String>,
+    /// The same as one.
+    pub merged: &'i Merged<'o>,
+    /// What their templates make that know of no node.
+    pub rendered: &'i BTreeMap<&'i TargetPath, String>,
     /// Folders that have to be there, relative to the root.
     pub folders: &'i [&'i str],
     /// The level at which files are compressed; 0 stores everything raw.
@@ -49,14 +51,13 @@ impl Overlays<'_, '_> {
         engine: &Engine,
         below: [Layer; LAYERS],
     ) -> Result<Overlaid<LAYERS>> {
-        let merged = merge(self.overlays)?;
-        let removed = real_paths(&stack(&below, self.time)?, &merged.removals);
+        let removed = real_paths(&stack(&below, self.time)?, &self.merged.removals);
         let below = below.map(|layer| without(layer, &removed));
         let tree = stack(&below, self.time)?;
-        let attributes = attributes(&merged, &Accounts::read(&tree)?, self.time)?;
+        let attributes = attributes(self.merged, &Accounts::read(&tree)?, self.time)?;
         let packing = packing(engine, self.zstd)?;
-        let files = file_layer(packing, &merged, &attributes, &tree, self)?;
-        let (layer, disabled) = with_units(files, &below, &merged, engine, self)?;
+        let files = file_layer(packing, &attributes, &tree, self)?;
+        let (layer, disabled) = with_units(files, &below, engine, self)?;
         Ok(Overlaid {
             below: below.map(|layer| without(layer, &disabled)),
             layer,
@@ -99,11 +100,11 @@ fn attributes(
 /// What the overlays bring beside units and what is each node's own, folders, and passwords that nobody can use.
 fn file_layer(
     packing: Packing,
-    merged: &Merged<'_>,
     attributes: &BTreeMap<TargetPath, Attributes>,
     below: &Tree,
     overlays: &Overlays<'_, '_>,
 ) -> Result<Layer> {
+    let merged = overlays.merged;
     let mut layer = LayerBuilder::in_memory(packing)?;
     for (path, entry) in &merged.entries {
         let name = path.relative().as_bytes();
@@ -150,7 +151,6 @@ fn file_layer(
 fn with_units(
     files: Layer,
     below: &[Layer],
-    merged: &Merged<'_>,
     engine: &Engine,
     overlays: &Overlays<'_, '_>,
 ) -> Result<(Layer, Vec<Vec<u8>>)> {
@@ -165,7 +165,7 @@ fn with_units(
             Ok(false) => nothing_to_do.push(unit.to_owned()),
             Err(error) => {
                 let finding = Finding::new(format!("overlay {}: {error}", overlay.name)).at(place.clone());
-                let template = merged.entries.iter().find(|(path, entry)| {
+                let template = overlays.merged.entries.iter().find(|(path, entry)| {
                     matches!(entry.source, Source::Template(_))
                         && path.relative().contains("/systemd/system/")
                         && path.relative().rsplit('/').next() == Some(unit)

@@ -73,6 +73,21 @@ impl Renderer {
         findings.or_value(Self { registry, files })
     }
 
+    /// The same, if nothing of it is rendered for each node.
+    pub fn of_no_node(self) -> Result<Self, Findings> {
+        let mut findings = Findings::default();
+        for (path, template) in self.files.iter().filter(|(_, template)| template.is_own()) {
+            let finding = Finding::new(format!(
+                "`{path}` is rendered for each node, but a template of containers is one for all of them"
+            ));
+            findings.push(finding.at(template.file.place(0..0)).hint(format!(
+                "use none of {}, or leave the overlay out of `template` of the role",
+                OWN_NAMES.map(quoted).join(", ")
+            )));
+        }
+        findings.or_value(self)
+    }
+
     /// The paths that are rendered for each node.
     pub fn own_paths(&self) -> impl Iterator<Item = &TargetPath> {
         let own = self.files.iter().filter(|(_, template)| template.is_own());
@@ -86,12 +101,12 @@ impl Renderer {
     }
 
     /// The texts of what is rendered once for all nodes of a role.
-    pub fn render_shared(&self, context: &Prepared) -> Result<BTreeMap<TargetPath, String>, Findings> {
+    pub fn render_shared(&self, context: &Prepared) -> Result<BTreeMap<&TargetPath, String>, Findings> {
         let mut findings = Findings::default();
         let mut texts = BTreeMap::new();
         for (path, _) in self.files.iter().filter(|(_, template)| !template.is_own()) {
             if let Some(text) = findings.keep(self.render(path, "all nodes", context)) {
-                texts.insert(path.clone(), text);
+                texts.insert(path, text);
             }
         }
         findings.or_value(texts)

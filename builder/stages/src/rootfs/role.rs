@@ -8,10 +8,10 @@
 //! node      | what templates make that know of the node: the same paths on all nodes of the role
 //! ```
 //!
+//! A template of containers is made of the same base; see [`TemplateLayers`].
+//!
 //! The text of a template decides whose its file is, not what comes out of it: what is rendered for a node is the
 //! node's own even where it comes out alike, so that no node's change can move another node's data.
-//!
-//! A template of containers is made of the same base; see [`TemplateLayers`].
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -99,10 +99,20 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         .root()
         .with_context(|| format!("layout `{}` has no btrfs partition", layout.name))?;
     let zstd = root.zstd;
+    let merged = merge(inputs.overlays)?;
+    let renderer = Renderer::new(merged.templates())?;
+    let shared = Shared::new(inputs.fleet, inputs.board, layout, inputs.operator);
+    let context = Renderer::prepare(&shared.of_role())?;
     let (base, base_key) = layer_of(engine, inputs.base, zstd)?;
     let (mut modules, modules_key) = layer_of(engine, inputs.modules, zstd)?;
     let template = match root.template {
-        Some(_) => Some(TemplateLayers::make(engine, inputs, base.clone(), zstd)?),
+        Some(_) => Some(TemplateLayers::make(
+            engine,
+            inputs,
+            &context,
+            base.clone(),
+            zstd,
+        )?),
         None => None,
     };
     // The folders on the way to the modules are the base's: a newer time of /usr, for one, makes systemd bring
@@ -117,12 +127,10 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         .filter(|path| !path.is_empty())
         .chain(SYSTEM_FOLDERS)
         .collect();
-    let renderer = Renderer::new(merge(inputs.overlays)?.templates())?;
-    let shared = Shared::new(inputs.fleet, inputs.board, layout, inputs.operator);
-    let rendered = renderer.render_shared(&Renderer::prepare(&shared.of_role())?)?;
     let overlays = Overlays {
         overlays: inputs.overlays,
-        rendered: &rendered,
+        merged: &merged,
+        rendered: &renderer.render_shared(&context)?,
         folders: &folders,
         zstd,
         time: inputs.time,

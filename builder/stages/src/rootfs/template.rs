@@ -2,15 +2,15 @@
 //!
 //! Its data is the base's, so beside the root file system it costs a volume little more than the names of its files.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use formats::layer::{Attributes, Body, Content, Data, Entry, Layer};
 use formats::tree::Tree;
 use formats::units::Time;
+use handlebars::Context;
 
-use super::merge::without;
+use super::merge::{merge, without};
 use super::overlaid::{Overlaid, Overlays, stack};
+use super::render::Renderer;
 use super::role::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
 use crate::engine::{Engine, KeyBuilder};
 
@@ -36,12 +36,21 @@ pub struct TemplateLayers {
 }
 
 impl TemplateLayers {
-    /// The template over `base`. `zstd` is the level at which files are compressed.
-    pub(super) fn make(engine: &Engine, inputs: &RoleInputs<'_, '_>, base: Layer, zstd: u8) -> Result<Self> {
+    /// The template over `base`. Its overlays' templates are rendered from `context`; `zstd` is the level at which files are
+    /// compressed.
+    pub(super) fn make(
+        engine: &Engine,
+        inputs: &RoleInputs<'_, '_>,
+        context: &Context,
+        base: Layer,
+        zstd: u8,
+    ) -> Result<Self> {
+        let merged = merge(inputs.template)?;
+        let renderer = Renderer::new(merged.templates())?.of_no_node()?;
         let overlays = Overlays {
             overlays: inputs.template,
-            // None of them has a template.
-            rendered: &BTreeMap::new(),
+            merged: &merged,
+            rendered: &renderer.render_shared(context)?,
             folders: &SYSTEM_FOLDERS,
             zstd,
             time: inputs.time,

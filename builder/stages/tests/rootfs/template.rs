@@ -2,7 +2,7 @@
 
 use formats::blob::Blob;
 use formats::tree::{InodeKind, Share, Tree};
-use model::overlay::Overlay;
+use model::overlay::{Overlay, Placed};
 use stages::rootfs::Tarball;
 use stages::rootfs::{RoleLayers, check_overlays};
 
@@ -190,20 +190,60 @@ fn a_layout_without_a_template_has_none() {
 }
 
 #[test]
-fn overlays_of_a_template_are_checked_too() {
+fn its_templates_know_of_no_node() {
+    let workshop = Workshop::new();
+    let overlay = workshop.overlay(&[
+        EMPTY,
+        ("templates/etc/fleet.hbs", "{{fleet.name}} {{nodes.[6].name}}\n"),
+    ]);
+    let role = workshop.role_with(&[], &[&overlay]).unwrap();
+    assert_eq!(
+        read(&template(&role), "etc/fleet"),
+        "portable-datacenter red-07\n"
+    );
+    let own = workshop.overlay_named("own", &[EMPTY, ("templates/etc/name.hbs", "{{node.name}}\n")]);
+    let error = format!("{:#}", workshop.role_with(&[], &[&own]).err().unwrap());
+    assert!(
+        error.contains("`/etc/name` is rendered for each node") && error.contains("etc/name.hbs:1:1"),
+        "{error}"
+    );
+}
+
+/// What checking the reference cluster finds with these overlays in the template of its role.
+fn found_with(overlays: &[&Overlay]) -> String {
     let mut project = project();
+    let role = project.fleet.roles.get_mut("hypervisor").unwrap();
+    let place = role.template[0].place.clone();
+    role.template = overlays
+        .iter()
+        .map(|overlay| Placed {
+            value: overlay.name.clone(),
+            place: place.clone(),
+        })
+        .collect();
+    for overlay in overlays {
+        project.overlays.insert(overlay.name.clone(), (*overlay).clone());
+    }
+    check_overlays(&project).unwrap().to_string()
+}
+
+#[test]
+fn its_overlays_are_checked_before_anything_is_built() {
     let workshop = Workshop::new();
     let first = workshop.overlay_named("first", &[EMPTY, ("files/etc/foo", "")]);
     let second = workshop.overlay_named("second", &[EMPTY, ("files/etc/foo/inside", "")]);
-    let place = project.fleet.roles["hypervisor"].template[0].place.clone();
-    let names = [&first, &second].map(|overlay| model::overlay::Placed {
-        value: overlay.name.clone(),
-        place: place.clone(),
-    });
-    project.fleet.roles.get_mut("hypervisor").unwrap().template = names.to_vec();
-    for overlay in [first, second] {
-        project.overlays.insert(overlay.name.clone(), overlay);
-    }
-    let found = check_overlays(&project).unwrap().to_string();
+    let found = found_with(&[&first, &second]);
     assert!(found.contains("`/etc/foo/inside`"), "{found}");
+    let own = workshop.overlay_named("own", &[EMPTY, ("templates/etc/name.hbs", "{{node.name}}\n")]);
+    let found = found_with(&[&first, &own]);
+    assert!(
+        found.contains(
+            "`/etc/name` is rendered for each node, but a template of containers is one for all of them"
+        ) && found.contains("overlays/own/templates/etc/name.hbs:1:1")
+            && found.contains("help: use none of `node`, `mounts`, `identity`"),
+        "{found}"
+    );
+    let wrong = workshop.overlay_named("wrong", &[EMPTY, ("templates/etc/fleet.hbs", "{{fleet.colour}}")]);
+    let found = found_with(&[&wrong]);
+    assert_eq!(found.matches("cannot render `/etc/fleet`").count(), 1, "{found}");
 }
