@@ -1,32 +1,33 @@
 //! A root file system's tarball as a btrfs volume in a file: `portadc volume`.
 //!
 //! ```text
-//! tar --> layer: index in memory, extents in a file without a name --> tree --> volume --> file
+//! tar --> layer: index in memory, extents in the file, where the volume has them --> tree --> volume: the rest of the file
 //! ```
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read};
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use formats::btrfs::{Figures, Profile, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out};
+use formats::blob::Blob;
+use formats::btrfs::{
+    DataSink, Figures, Profile, SubvolumeContent, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out,
+};
 use formats::digest::hex;
 use formats::ids;
-use formats::layer::{Compression, Devices, Index, Inline, Limits, Packing, TarOptions, from_tar};
+use formats::layer::{Compression, Devices, Index, Inline, Layer, Limits, Packing, TarOptions, from_tar};
 use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Time};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::emit::{Digest, Written, folder_of, write_image};
+use crate::emit::{Written, complete_image, temporary};
 
 /// Room that a volume of no given size has for the kernel beside its content.
 const FREE: Bytes = Bytes::mib(64);
-
-/// Bytes of extents that are collected before they are written.
-const BUFFER: usize = 1 << 20;
 
 /// What `portadc volume` is to do.
 #[derive(Debug, Clone)]
@@ -47,8 +48,6 @@ pub struct VolumeRequest {
     pub metadata: Profile,
     /// Threads that compress. The volume does not depend on it.
     pub jobs: NonZeroUsize,
-    /// Whether the SHA-256 of the volume is wanted.
-    pub digest: Digest,
 }
 
 /// Where a tarball comes from.
@@ -103,21 +102,31 @@ pub struct VolumeReport {
     pub fsid: Uuid,
 }
 
-/// Makes a volume from a tarball. Nothing is unpacked; besides the output, its folder needs room for the compressed
-/// files while this runs. The same tarball and request give the same volume.
+/// Makes a volume from a tarball. Nothing is unpacked, and data is written once: to where it lies in the volume. The same
+/// tarball and request give the same volume.
 pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
-    let folder = folder_of(&request.output);
-    let blob = tempfile::tempfile_in(folder)
-        .with_context(|| format!("cannot make a temporary file in {}", folder.display()))?;
-    let index = read(request, &blob).with_context(|| match &request.tar {
+    let file =
+        temporary(&request.output).with_context(|| format!("cannot write {}", request.output.display()))?;
+    let shared = Arc::new(file.as_file().try_clone().context("cannot open a file twice")?);
+    let mut sink = DataSink::new(shared.clone(), request.metadata);
+    let index = read(request, &mut sink).with_context(|| match &request.tar {
         Input::Standard => "cannot read the tarball on standard input".to_owned(),
         Input::File(path) => format!("cannot read the tarball {}", path.display()),
     })?;
+    let placed = sink
+        .finish()
+        .with_context(|| format!("cannot write {}", request.output.display()))?;
 
-    let entries = index.entries.len();
     let time = newest(&index);
     let identity = identity(&index, request);
-    let layer = index.with_blob(blob.into())?;
+    let mut entries = index.entries;
+    placed.relocate(&mut entries);
+    let blob = Blob::File(shared);
+    let layer = Layer {
+        entries,
+        blob: blob.clone(),
+    };
+    let entries = layer.entries.len();
     let tree = Tree::stack(&[(&layer, Share::Role)], time)?;
     // The tree has its own copy of what the entries say.
     drop(layer);
@@ -131,7 +140,7 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
         .install(|| lay_out(&spec, &tree))
         .with_context(|| format!("cannot lay out {}", request.output.display()))?;
     drop(tree);
-    let written = write_image(&volume.image, &request.output, request.digest)?;
+    let written = complete_image(&volume.image, file, &blob, &request.output)?;
     Ok(VolumeReport {
         written,
         figures: volume.figures,
@@ -140,8 +149,8 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
     })
 }
 
-/// Reads the tarball; its extents go to `blob`.
-fn read(request: &VolumeRequest, blob: &File) -> Result<Index> {
+/// Reads the tarball; its extents go to `sink`.
+fn read(request: &VolumeRequest, sink: &mut DataSink) -> Result<Index> {
     let tar: Box<dyn Read> = match &request.tar {
         Input::Standard => Box::new(io::stdin().lock()),
         Input::File(path) => Box::new(open(path)?),
@@ -155,13 +164,7 @@ fn read(request: &VolumeRequest, blob: &File) -> Result<Index> {
         devices: Devices::Allowed,
         limits: Limits::of_memory(),
     };
-    let mut buffered = BufWriter::with_capacity(BUFFER, blob);
-    let index = from_tar(tar, &mut buffered, &options)?;
-    buffered
-        .into_inner()
-        .map_err(|error| error.into_error())
-        .context("cannot write the extents")?;
-    Ok(index)
+    Ok(from_tar(tar, sink, &options)?)
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -192,7 +195,10 @@ fn identity(index: &Index, request: &VolumeRequest) -> String {
 fn spec(request: &VolumeRequest, time: Time, identity: &str) -> VolumeSpec {
     let subvolumes = request.subvolumes.iter().map(|subvolume| SubvolumeSpec {
         name: subvolume.name.clone(),
-        mount: subvolume.mount.as_ref().map(|path| path.clone().into_bytes()),
+        content: match &subvolume.mount {
+            Some(path) => SubvolumeContent::Mount(path.clone().into_bytes()),
+            None => SubvolumeContent::Empty,
+        },
         default: subvolume
             .mount
             .as_ref()

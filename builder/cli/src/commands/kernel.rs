@@ -5,7 +5,7 @@ use model::finding::Findings;
 use model::project::Project;
 use model::sources::Series;
 use serde_json::json;
-use stages::fetch::{Lock, Mirrors, kernel_of_series};
+use stages::fetch::{Lock, LockedFile, Mirrors, Network, kernel_of_series};
 use stages::kernel::{KernelSource, configure, programs_to_configure};
 
 use super::network;
@@ -26,9 +26,20 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
     let mut preflight = stages::engine::Preflight::default();
     preflight.programs(programs_to_configure(&project.kernel));
     preflight.finish()?;
+    let set = project
+        .sources
+        .set(sources.from.sources.as_deref())
+        .map_err(Findings::from)?;
+    let network = network(&sources.from);
+    let mirrors;
+    let locked;
     let source = match source {
         Some(tarball) => KernelSource::open(tarball)?,
-        None => fetched_source(&project, &engine, series.as_ref(), sources)?,
+        None => {
+            locked = locked_kernel(&project, &engine, series.as_ref(), sources, &network)?;
+            mirrors = Mirrors::of(&set.kernel, sources.from.mirror.as_deref())?;
+            stages::build::kernel_source(&engine, &locked, &mirrors, &network)?
+        }
     };
     let version = source.version;
     if let Some(series) = series
@@ -54,25 +65,31 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
     ))
 }
 
-/// The source of a set: the locked one, or one of the series that was asked for; from the cache or a mirror.
-fn fetched_source(
+/// The kernel of a set: the locked one, or the newest of the series that was asked for.
+fn locked_kernel(
     project: &Project,
     engine: &stages::engine::Engine,
     series: Option<&Series>,
     options: &LockedSourceOptions,
-) -> Result<KernelSource> {
+    network: &Network,
+) -> Result<LockedFile> {
     let set = project
         .sources
         .set(options.from.sources.as_deref())
         .map_err(Findings::from)?;
-    let mirror = options.from.mirror.as_deref();
-    let network = network(&options.from);
-    let kernel = match series {
+    match series {
         Some(series) => {
-            let locked = options.locked;
-            kernel_of_series(engine, &project.root, set, series, mirror, &network, locked)?
+            let mirror = options.from.mirror.as_deref();
+            kernel_of_series(
+                engine,
+                &project.root,
+                set,
+                series,
+                mirror,
+                network,
+                options.locked,
+            )
         }
-        None => Lock::load(&project.root)?.find(set)?.kernel.clone(),
-    };
-    stages::build::kernel_source(engine, &kernel, &Mirrors::of(&set.kernel, mirror)?, &network)
+        None => Ok(Lock::load(&project.root)?.find(set)?.kernel.clone()),
+    }
 }

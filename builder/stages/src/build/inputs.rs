@@ -95,15 +95,15 @@ fn both(kernel: &anyhow::Error, base: &anyhow::Error) -> anyhow::Error {
     failure(format!("{kernel:#}\nand also: {base:#}"), unverified)
 }
 
-/// The locked source of a kernel, from the cache or a mirror.
-pub fn kernel_source(
-    engine: &Engine,
-    locked: &LockedFile,
-    mirrors: &Mirrors,
-    network: &Network,
-) -> Result<KernelSource> {
+/// The locked source of a kernel, from the cache or a mirror once it is asked for.
+pub fn kernel_source<'a>(
+    engine: &'a Engine,
+    locked: &'a LockedFile,
+    mirrors: &'a Mirrors,
+    network: &'a Network,
+) -> Result<KernelSource<'a>> {
     Ok(KernelSource {
-        tarball: obtain(engine, locked, mirrors, network)?,
+        tarball: Box::new(|| obtain(engine, locked, mirrors, network)),
         sha256: locked.sha256.to_string(),
         version: locked
             .version

@@ -86,7 +86,7 @@ mod tests {
         fs::create_dir_all(tree.join("drivers"))?;
         fs::write(tree.join("drivers/net.c"), "one\ntwo\nthree\n")?;
         let source = KernelSource {
-            tarball: "linux.tar.xz".into(),
+            tarball: Box::new(|| Ok("linux.tar.xz".into())),
             sha256: String::new(),
             version: "6.12.107".parse()?,
         };

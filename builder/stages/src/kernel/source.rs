@@ -1,6 +1,7 @@
 //! The source of a kernel: what version it is, and which of its files configuring needs.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,11 +10,11 @@ use model::kernel::version::{Series, Version};
 use crate::kbuild::source::{self, Makefile};
 
 /// A tarball of a kernel's source (`linux-6.12.107.tar.xz`, `linux_6.12.107.orig.tar.xz`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KernelSource {
-    /// The file, compressed with xz.
-    pub tarball: PathBuf,
-    /// SHA-256 of the file, hexadecimal. It was verified when the file was downloaded.
+pub struct KernelSource<'a> {
+    /// The file, compressed with xz: fetched and verified when it is asked for, which it is not for a kernel that the
+    /// cache has.
+    pub tarball: Box<dyn Fn() -> Result<PathBuf> + Send + Sync + 'a>,
+    /// SHA-256 of the file, hexadecimal.
     pub sha256: String,
     /// The version it is said to be. Its Makefile must agree.
     pub version: Version,
@@ -30,21 +31,35 @@ pub(super) struct Identity {
     pub released: u64,
 }
 
-impl KernelSource {
+impl fmt::Debug for KernelSource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("KernelSource");
+        shown
+            .field("sha256", &self.sha256)
+            .field("version", &self.version);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl KernelSource<'static> {
     /// The source in a tarball that the user names: its version is read and its hash computed.
     pub fn open(tarball: &Path) -> Result<Self> {
+        let path = tarball.to_owned();
         Ok(Self {
-            tarball: tarball.to_owned(),
+            tarball: Box::new(move || Ok(path.clone())),
             sha256: source::sha256(tarball)?,
             version: identity(tarball)?.version,
         })
     }
+}
 
+impl KernelSource<'_> {
     /// What its Makefile says; another version than it is said to be is an error.
     pub(super) fn identity(&self) -> Result<Identity> {
-        let identity = identity(&self.tarball)?;
+        let tarball = (self.tarball)()?;
+        let identity = identity(&tarball)?;
         if identity.version != self.version {
-            let (tarball, said, found) = (self.tarball.display(), self.version, identity.version);
+            let (tarball, said, found) = (tarball.display(), self.version, identity.version);
             bail!("{tarball} is said to be linux {said}, but its Makefile says {found}");
         }
         Ok(identity)
@@ -52,7 +67,7 @@ impl KernelSource {
 
     /// Puts the files that `wanted` accepts (by their path below the source's root) into `folder`.
     pub(super) fn unpack(&self, folder: &Path, wanted: impl Fn(&Path) -> bool) -> Result<()> {
-        source::unpack(&self.tarball, folder, wanted)
+        source::unpack(&(self.tarball)()?, folder, wanted)
     }
 }
 

@@ -79,7 +79,7 @@ END {
 struct Bench {
     folder: TempDir,
     engine: Engine,
-    source: KernelSource,
+    source: KernelSource<'static>,
     trees: Vec<DeviceTreeSource>,
 }
 
@@ -166,7 +166,7 @@ impl Bench {
 }
 
 /// The tarball of `root/linux`.
-fn pack_source(root: &Path) -> KernelSource {
+fn pack_source(root: &Path) -> KernelSource<'static> {
     let path = root.join("linux.tar.xz");
     let mut archive = tar::Builder::new(XzEncoder::new(File::create(&path).unwrap(), 0));
     archive.mode(tar::HeaderMode::Deterministic);

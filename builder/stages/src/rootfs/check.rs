@@ -1,6 +1,7 @@
 //! What can be said about the overlays of a project before anything is built: every template is rendered for every
 //! node, with keys and identifiers that stand for the real ones.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
@@ -13,8 +14,8 @@ use super::identity::{Identity, Operator};
 use super::merge::merge;
 use super::render::Renderer;
 
-/// Lays the overlays of each role over each other and renders their templates. A template that fails for many nodes is
-/// told of once, for the first of them.
+/// Lays the overlays of each role, and those of its template of containers, over each other and renders their templates.
+/// One that fails for many nodes is told of once, for the first of them.
 pub fn check_overlays(project: &Project) -> Result<Findings> {
     let identity = Identity {
         machine_id: "0123456789abcdef0123456789abcdef".to_owned(),
@@ -31,17 +32,21 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     };
     let mut findings = Findings::default();
     let mut renderers = BTreeMap::new();
+    let mut templates = BTreeMap::new();
     for (name, role) in &project.fleet.roles {
-        let overlays: Vec<&Overlay> = role
-            .overlays
-            .iter()
-            .filter_map(|name| project.overlays.get(name))
-            .collect();
-        match merge(&overlays).and_then(|merged| Renderer::new(merged.templates())) {
-            Ok(renderer) => {
-                renderers.insert(name, renderer);
-            }
-            Err(more) => findings.0.extend(more.0),
+        let overlay = |name: &String| project.overlays.get(name);
+        let overlays: Vec<&Overlay> = role.overlays.iter().filter_map(overlay).collect();
+        let renderer = merge(&overlays).and_then(|merged| Renderer::new(merged.templates()));
+        if let Some(renderer) = findings.keep_all(renderer) {
+            renderers.insert(name, renderer);
+        }
+        let names = role.template.iter().map(|name| &name.value);
+        let overlays: Vec<&Overlay> = names.filter_map(overlay).collect();
+        let renderer = merge(&overlays)
+            .and_then(|merged| Renderer::new(merged.templates()))
+            .and_then(Renderer::of_no_node);
+        if let Some(renderer) = findings.keep_all(renderer) {
+            templates.insert(name, renderer);
         }
     }
     let mut kinds = BTreeMap::new();
@@ -54,26 +59,31 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         ) else {
             continue;
         };
-        let shared: &Shared<'_> = kinds
-            .entry((&node.board, &node.layout))
-            .or_insert_with(|| Shared::new(&project.fleet, board, layout));
+        let shared: &Shared<'_> = match kinds.entry((&node.role, &node.board, &node.layout)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let shared = Shared::new(&project.fleet, board, layout, &operator);
+                let context = Renderer::prepare(&shared.of_role())?;
+                for renderer in [Some(renderer), templates.get(&node.role)].into_iter().flatten() {
+                    findings.keep_all(renderer.render_shared(&context));
+                }
+                entry.insert(shared)
+            }
+        };
         let inputs = NodeInputs {
             node,
             identity: &identity,
-            operator: &operator,
             card: &card,
         };
-        let context = Renderer::prepare(&shared.context(&inputs))?;
-        for path in renderer
-            .paths()
-            .filter(|path| !failed.contains(&(&node.role, (*path).clone())))
+        let context = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_nodes()))?;
+        let paths = renderer.own_paths();
+        for path in paths
+            .filter(|path| !failed.contains(&(&node.role, *path)))
             .collect::<Vec<_>>()
         {
-            if findings
-                .keep(renderer.render(path, &node.name, &context))
-                .is_none()
-            {
-                failed.insert((&node.role, path.clone()));
+            let rendered = renderer.render(path, &node.name, &context);
+            if findings.keep(rendered).is_none() {
+                failed.insert((&node.role, path));
             }
         }
     }
