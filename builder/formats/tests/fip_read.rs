@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use formats::fip::{Fault, Form, FoundFirmware, Loader, PartName, read};
+use formats::fip::{Fault, Form, FoundFirmware, Loader, PartName, read, u_boot_version};
 use proptest::prelude::*;
 use testkit::fip as made_up;
 
@@ -94,10 +94,30 @@ fn a_card_is_read_part_by_part() {
         assert!(content == payload && rest.len() < 16 && rest.iter().all(|byte| *byte == 0));
     }
     assert_eq!(
-        firmware.parts[5].u_boot_version().as_deref(),
+        u_boot_version(&firmware.parts[5].content).as_deref(),
         Some(made_up::VERSION)
     );
-    assert_eq!(firmware.parts[4].u_boot_version(), None);
+    assert_eq!(u_boot_version(&firmware.parts[4].content), None);
+}
+
+#[test]
+fn zeros_that_fill_an_entry_up_may_be_its_own() {
+    let firmware = found(&FIP);
+    let lengths: Vec<_> = firmware.parts.iter().map(|part| part.lengths()).collect();
+    assert_eq!(
+        lengths,
+        [
+            0x4000..=0x4000,
+            0x4010..=0x4010,
+            33..=48,
+            3000..=3008,
+            0x7fa0..=0x7fa0
+        ]
+    );
+    let mut payload = made_up::noise(1, 100);
+    payload[60..].fill(0);
+    let fip = made_up::fip(&[("bl30", &payload[..], [0; 4])]);
+    assert_eq!(found(&fip).parts[1].lengths(), 97..=112);
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn fleets() {
 
 #[test]
 fn boards() {
-    check("board", "boards/raw/board.toml", 9);
+    check("board", "boards/raw/board.toml", 18);
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn board(partition_table: PartitionTable) -> Board {
         first: Lba(first),
         sectors,
         reason: reason.to_owned(),
+        content: None,
     };
     Board {
         name: "test-board".to_owned(),

@@ -38,11 +38,11 @@ mod header;
 mod read;
 mod toc;
 
-pub use area::{MAX_BL33, boot_area, usb_image};
-pub use bl1::{BL1_SIZE, BL2_SIZE, FirstStage, Nonce, derived_nonce};
+pub use area::{FIP_SECTOR, MAX_BL33, boot_area, usb_image};
+pub use bl1::{BL1_SIZE, BL2_SIZE, FirstStage, NONCE_SIZE, Nonce, derived_nonce};
 pub use entry::{Id, derived_id};
 pub use error::{Fault, FipError};
-pub use read::{Form, FoundFirmware, FoundPart, PartName, read};
+pub use read::{Form, FoundFirmware, FoundPart, PartName, read, u_boot_version};
 pub use toc::{FIRST_SLOT, Package, PackageEntry, package};
 
 use std::fmt;

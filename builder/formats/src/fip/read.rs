@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use uuid::Uuid;
 use zerocopy::FromBytes;
@@ -11,7 +11,7 @@ use zerocopy::FromBytes;
 use super::Loader;
 use super::area::FIP_SECTOR;
 use super::bl1::{BL1_SIZE, BL2_SIZE, CARD_HEADER, EMMC_HEADER, NONCE_SIZE, SIGNATURE_END, check_signature};
-use super::entry;
+use super::entry::{self, PAYLOAD_UNIT};
 use super::error::Fault;
 use super::header::{AmlHeader, HEADER_SIZE, MAGIC};
 use super::toc::{FIRST_SLOT, NAME, SERIAL, SLOT, TocHeader, TocRecord};
@@ -392,18 +392,25 @@ impl PackageReader<'_> {
 }
 
 impl FoundPart {
-    /// What U-Boot says of itself (`U-Boot 2025.01 (Jan 06 2025 - 20:30:45 +0000)`), where it does.
-    pub fn u_boot_version(&self) -> Option<String> {
-        const START: &[u8] = b"U-Boot 20";
-        const LONGEST: usize = 120;
-        let at = self
-            .content
-            .windows(START.len())
-            .position(|window| window == START)?;
-        let text = self.content[at..].iter().take(LONGEST);
-        let text = text.take_while(|byte| matches!(byte, b' '..=b'~'));
-        Some(text.map(|byte| char::from(*byte)).collect())
+    /// How many bytes of the content it may have been made of: an entry ends with up to 15 zeros that were added.
+    pub fn lengths(&self) -> RangeInclusive<usize> {
+        let length = self.content.len();
+        let is_filled = matches!(self.name, PartName::Loader(_) | PartName::Unknown(_));
+        let most = if is_filled { PAYLOAD_UNIT - 1 } else { 0 };
+        let zeros = self.content.iter().rev().take(most);
+        let zeros = zeros.take_while(|byte| **byte == 0).count();
+        length - zeros..=length
     }
+}
+
+/// What U-Boot says of itself (`U-Boot 2025.01 (Jan 06 2025 - 20:30:45 +0000)`), where `loader` has it.
+pub fn u_boot_version(loader: &[u8]) -> Option<String> {
+    const START: &[u8] = b"U-Boot 20";
+    const LONGEST: usize = 120;
+    let at = loader.windows(START.len()).position(|window| window == START)?;
+    let text = loader[at..].iter().take(LONGEST);
+    let text = text.take_while(|byte| matches!(byte, b' '..=b'~'));
+    Some(text.map(|byte| char::from(*byte)).collect())
 }
 
 impl fmt::Display for PartName {

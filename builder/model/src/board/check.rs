@@ -3,9 +3,11 @@
 use std::path::{Component, Path};
 use std::sync::Arc;
 
+use formats::digest::parse_hex;
 use formats::gpt::FIRST_USABLE;
 use formats::units::Lba;
 
+use super::boot::{check_chain, content};
 use super::toml::{BoardToml, BootRegionToml, DeviceTreeToml, PartitionTableToml};
 use super::{Board, BootRegion, DeviceTree, PartitionTable};
 use crate::check::Check;
@@ -119,7 +121,22 @@ fn device_tree(check: &mut Check<'_>, board: &str, written: &DeviceTreeToml) -> 
     DeviceTree {
         source: Path::new("boards").join(board).join(&written.source.value),
         install: written.install.value.clone(),
+        scpi_firmware: written
+            .scpi_firmware
+            .iter()
+            .filter_map(|digest| sha256(check, digest))
+            .collect(),
     }
+}
+
+fn sha256(check: &mut Check<'_>, written: &At<String>) -> Option<[u8; 32]> {
+    let digest = parse_hex(written);
+    if digest.is_none() {
+        check
+            .found(&written.span, format!("{} is no SHA-256", quoted(written)))
+            .hint("64 hexadecimal digits in lower case, as `sha256sum` prints them");
+    }
+    digest
 }
 
 /// The boot area in order of sectors: regions that do not overlap each other or the partition table.
@@ -202,6 +219,7 @@ fn boot_area(check: &mut Check<'_>, written: &BoardToml) -> Vec<BootRegion> {
             furthest = Some(after);
         }
     }
+    check_chain(check, written);
     regions
         .into_iter()
         .map(|region| BootRegion {
@@ -209,6 +227,7 @@ fn boot_area(check: &mut Check<'_>, written: &BoardToml) -> Vec<BootRegion> {
             first: Lba(region.first.value),
             sectors: region.last.value - region.first.value + 1,
             reason: region.reason.value.clone(),
+            content: content(check, region),
         })
         .collect()
 }
