@@ -36,6 +36,7 @@ fn main() -> Result<ExitCode> {
         mirror: None,
         network: Network::new(Mode::Offline),
         locked: true,
+        blob_dir: None,
         images: images.clone(),
     };
     let (mut compared, mut names, mut wrong) = (0, 0, 0);

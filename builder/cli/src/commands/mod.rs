@@ -5,6 +5,7 @@ mod build;
 mod card;
 mod describe;
 mod diff;
+mod firmware;
 mod inspect;
 mod kernel;
 mod update;
@@ -24,7 +25,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Show { node } => describe::show(common, node)?,
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
-        Command::Build { nodes, sources, .. } => build::run(common, nodes, sources)?,
+        Command::Build {
+            nodes,
+            sources,
+            blob_dir,
+            ..
+        } => build::run(common, nodes, sources, blob_dir.as_deref())?,
         Command::Boot {
             node,
             check,
@@ -59,6 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             };
         }
         Command::Kernel { command } => kernel::run(common, command)?,
+        Command::Firmware { command } => return firmware::run(common, command),
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,
         Command::Man { folder } => describe::man(folder)?,

@@ -25,6 +25,7 @@ use crate::card::manifest::{ManifestRequest, manifest, to_json};
 use crate::card::{Card, CardRequest, assemble, digest::hex};
 use crate::emit::{Digest, write_file, write_image};
 use crate::engine::Key;
+use crate::firmware::Firmware;
 use crate::rootfs::identity::{IdentityStore, Operator};
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
@@ -38,6 +39,8 @@ pub struct CardMaker<'a> {
     pub role: &'a str,
     pub inputs: &'a Inputs,
     pub board: &'a Board,
+    /// The board's boot area, where there is one.
+    pub firmware: Option<&'a Firmware>,
     pub layout: &'a Layout,
     pub layers: &'a RoleLayers<'a>,
     pub overlays: &'a [&'a Overlay],
@@ -101,8 +104,11 @@ impl CardMaker<'_> {
 
     /// Everything that can change the image of `node`.
     fn key(&self, node: &Node, own: &NodeLayer) -> Key {
-        Key::builder("image", REVISION)
-            .text("fleet", &self.project.fleet.name)
+        let mut key = Key::builder("image", REVISION);
+        if let Some(firmware) = self.firmware {
+            key = key.key("firmware", &firmware.key);
+        }
+        key.text("fleet", &self.project.fleet.name)
             .text("node", &node.name)
             .text("role", &node.role)
             .text("set", self.set)
@@ -162,7 +168,7 @@ impl CardMaker<'_> {
             layout: self.layout,
             boot_files: self.inputs.boot_files.clone(),
             kernel_arguments: &[],
-            firmware: None,
+            firmware: self.firmware.map(|firmware| firmware.image.clone()),
             root,
             time: self.time,
             size: None,
@@ -241,6 +247,11 @@ impl CardMaker<'_> {
     /// What the manifest says of the inputs.
     fn described(&self) -> Vec<Input> {
         let mut described = self.inputs.described.clone();
+        described.extend(
+            self.firmware
+                .iter()
+                .flat_map(|firmware| firmware.described.clone()),
+        );
         described.push(Input {
             name: format!(
                 "overlays {}",

@@ -31,6 +31,7 @@ use rayon::prelude::*;
 
 use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, Network};
+use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{RoleInputs, debian_requirements, role_layers};
@@ -60,6 +61,8 @@ pub struct BuildRequest<'a> {
     pub network: Network,
     /// Whether only what is in `sources.lock` may be used.
     pub locked: bool,
+    /// A folder that has the boot loaders of boards; without one they are fetched where their licence is accepted.
+    pub blob_dir: Option<PathBuf>,
     /// The folder of images.
     pub images: PathBuf,
 }
@@ -99,8 +102,10 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
         .num_threads(engine.jobs)
         .build()
         .context("cannot start the threads that write images")?;
+    // Said before, not after, a kernel is compiled.
+    let firmware = firmware(engine, request, &BTreeMap::new())?;
     let mut images = Vec::new();
-    for_each_kind(engine, request, |maker, nodes| {
+    for_each_kind(engine, request, &firmware, |maker, nodes| {
         let task = engine.progress.steps("images", nodes.len() as u64);
         let failed = AtomicBool::new(false);
         let made: Vec<Result<Option<BuiltImage>>> = pool.install(|| {
@@ -133,14 +138,15 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     Ok(BuildReport {
         folder: request.images.clone(),
         images,
-        warnings: warnings(request),
+        warnings: firmware.warnings(),
     })
 }
 
 /// The root file system of each node of `request` as the tree that its image was made of: for whoever compares images
 /// with what went in.
 pub fn trees(engine: &Engine, request: &BuildRequest, mut visit: impl FnMut(&Node, Tree)) -> Result<()> {
-    for_each_kind(engine, request, |maker, nodes| {
+    // It lies outside of every file system.
+    for_each_kind(engine, request, &BoardsFirmware::default(), |maker, nodes| {
         for node in nodes {
             visit(node, maker.tree(&maker.own_layer(node)?)?);
         }
@@ -153,6 +159,7 @@ pub fn trees(engine: &Engine, request: &BuildRequest, mut visit: impl FnMut(&Nod
 fn for_each_kind(
     engine: &Engine,
     request: &BuildRequest,
+    firmware: &BoardsFirmware,
     mut visit: impl FnMut(&CardMaker, &[&Node]) -> Result<()>,
 ) -> Result<()> {
     let project = request.project;
@@ -199,6 +206,7 @@ fn for_each_kind(
             role,
             inputs: &inputs,
             board,
+            firmware: firmware.of(&board.name),
             layout,
             layers: &layers,
             overlays: &overlays,
@@ -257,25 +265,21 @@ fn overlays_of<'a>(
         .map(|name| &project.overlays[name])
 }
 
-/// What the user should know about the images.
-fn warnings(request: &BuildRequest) -> Vec<String> {
+/// The boot areas of the boards that the nodes run on; `u_boot` is what was compiled for each board.
+fn firmware(
+    engine: &Engine,
+    request: &BuildRequest,
+    u_boot: &BTreeMap<String, PathBuf>,
+) -> Result<BoardsFirmware> {
     let project = request.project;
-    let mut boards: Vec<_> = request
-        .nodes
-        .iter()
-        .map(|node| &project.boards[&node.board])
-        .filter(|board| !board.boot_area.is_empty())
-        .map(|board| board.name.as_str())
-        .collect();
-    boards.sort_unstable();
-    boards.dedup();
-    if boards.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "the images hold no firmware for {}: they start in QEMU, and on a board only behind a boot area of your own",
-        boards.join(", ")
-    )]
+    let boards = request.nodes.iter().map(|node| &project.boards[&node.board]);
+    let request = FirmwareRequest {
+        project,
+        blob_dir: request.blob_dir.as_deref(),
+        u_boot,
+        network: &request.network,
+    };
+    BoardsFirmware::find(engine, &request, boards)
 }
 
 /// Packages of the base, for the whole fleet: one base serves all roles.
