@@ -7,7 +7,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use formats::digest::hex;
 use model::board::Board;
 use model::sources::BlobSet;
 use sha2::{Digest as _, Sha256};
@@ -45,8 +44,11 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
     if request.blob_dir.is_none() && accepted.is_none() {
         return Ok(Search::Refused(refusal(board, set)));
     }
+    if let Some(folder) = request.blob_dir.filter(|folder| !folder.is_dir()) {
+        bail!("--blob-dir {} is no folder", folder.display());
+    }
     let mut blobs = Blobs::default();
-    let mut missing = Vec::new();
+    let (mut missing, mut others) = (Vec::new(), Vec::new());
     let wanted = board.boot_contents().flat_map(|content| content.files());
     for (loader, file) in wanted {
         let name = &file.name;
@@ -59,11 +61,7 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
         let bytes = if let Some(path) = own.filter(|path| path.exists()) {
             let bytes = read(&path)?;
             if pin.is_some_and(|pin| *Sha256::digest(&bytes) != pin.sha256) {
-                blobs.warnings.push(format!(
-                    "{} is not the {name} that sources.toml pins: its sha256 is {}",
-                    path.display(),
-                    hex(&Sha256::digest(&bytes))
-                ));
+                others.push(name.as_str());
             }
             bytes
         } else if let Some(path) = compiled {
@@ -76,6 +74,14 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
             continue;
         };
         blobs.files.insert(name.clone(), bytes);
+    }
+    if let (false, Some(folder)) = (others.is_empty(), request.blob_dir) {
+        blobs.warnings.push(format!(
+            "the boot area of {} holds files of {} that are not the ones that sources.toml pins: {}",
+            board.name,
+            folder.display(),
+            others.join(", ")
+        ));
     }
     if missing.is_empty() {
         Ok(Search::Found(blobs))
