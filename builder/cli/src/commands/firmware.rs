@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use formats::digest::hex;
 use formats::fip::Loader;
 use formats::units::Lba;
 use model::sources::Sources;
@@ -46,23 +45,23 @@ fn run_pack(common: &Common, arguments: &PackArguments) -> Result<ExitCode> {
         nonce: arguments.nonce,
         entries: arguments.ids.clone(),
     };
-    let (parts, written) = pack(&files, form, &ids, &arguments.output)?;
-    let sha256 = written.sha256.as_ref().map(|digest| hex(digest));
+    let packed = pack(&files, form, &ids, &arguments.output)?;
     if common.json {
-        let parts: Vec<_> = parts
+        let parts: Vec<_> = packed
+            .parts
             .iter()
             .map(|part| {
                 json!({ "name": part.name, "offset": part.offset, "size": part.size, "sha256": part.sha256 })
             })
             .collect();
-        print_json(&json!({ "parts": parts, "size": written.size.0, "sha256": sha256 }))?;
+        print_json(&json!({ "parts": parts, "size": packed.size.0, "sha256": packed.sha256 }))?;
     } else if !common.quiet {
         let mut rows = vec![
             ["part", "offset", "size", "made of sha256"]
                 .map(String::from)
                 .to_vec(),
         ];
-        rows.extend(parts.iter().map(|part| {
+        rows.extend(packed.parts.iter().map(|part| {
             vec![
                 part.name.clone(),
                 format!("{:#x}", part.offset),
@@ -74,8 +73,8 @@ fn run_pack(common: &Common, arguments: &PackArguments) -> Result<ExitCode> {
             "{}{}: {} bytes, sha256 {}\n",
             table(&rows, &[1, 2]),
             arguments.output.display(),
-            written.size.0,
-            sha256.unwrap_or_default()
+            packed.size.0,
+            packed.sha256
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@ mod build;
 mod card;
 mod describe;
 mod diff;
+mod export;
 mod firmware;
 mod inspect;
 mod kernel;
@@ -27,10 +28,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
         Command::Build {
             nodes,
+            form,
             sources,
             blob_dir,
             ..
-        } => build::run(common, nodes, sources, blob_dir.as_deref())?,
+        } => build::run(common, nodes, form, sources, blob_dir.as_deref())?,
+        Command::Export(arguments) => export::run(common, arguments)?,
         Command::Boot {
             node,
             check,
@@ -64,8 +67,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                 _ => diff::fleet(common),
             };
         }
-        Command::Kernel { command } => kernel::run(common, command)?,
         Command::Firmware { command } => return firmware::run(common, command),
+        Command::Kernel { command } => kernel::run(common, command)?,
         Command::Volume(volume) => volume::run(common, volume)?,
         Command::Completion { shell } => describe::completion(*shell)?,
         Command::Man { folder } => describe::man(folder)?,

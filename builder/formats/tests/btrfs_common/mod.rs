@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use formats::btrfs::read::{Reader, View};
-use formats::btrfs::{Profile, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
 use formats::layer::{Attributes, Compression, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
 use formats::tree::{Share, Tree};
@@ -97,7 +97,9 @@ pub fn spec(name: &str) -> VolumeSpec {
 pub fn subvolume(name: &str, mount: Option<&str>) -> SubvolumeSpec {
     SubvolumeSpec {
         name: name.to_owned(),
-        mount: mount.map(|path| path.as_bytes().to_vec()),
+        content: mount.map_or(SubvolumeContent::Empty, |path| {
+            SubvolumeContent::Mount(path.into())
+        }),
         default: mount == Some("/"),
         read_only: false,
         uuid: ids::uuid("test subvolume", &[name]),
@@ -138,12 +140,10 @@ pub fn view(reader: &Reader<'_>, spec: &VolumeSpec) -> View {
     let root = subvolumes.iter().find(|subvolume| subvolume.is_default).unwrap();
     let mut view = View::of(root.clone());
     for wanted in &spec.subvolumes {
-        let mount = wanted
-            .mount
-            .as_deref()
-            .unwrap_or(b"/")
-            .strip_prefix(b"/")
-            .unwrap();
+        let SubvolumeContent::Mount(mount) = &wanted.content else {
+            continue;
+        };
+        let mount = mount.strip_prefix(b"/").unwrap();
         if !mount.is_empty() {
             let found = subvolumes
                 .iter()

@@ -15,7 +15,7 @@ mod pack;
 mod report;
 
 pub use known::Known;
-pub use pack::{Form, Ids, PackFiles, PackedPart, pack, parse_id, parse_nonce};
+pub use pack::{Form, Ids, PackFiles, Packed, PackedPart, pack, parse_id, parse_nonce};
 pub use report::{FirmwareReport, PartReport, firmware_report};
 
 use std::collections::BTreeMap;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use formats::digest::hex;
 use formats::fip::{self, FirstStage, Id, Loader, NONCE_SIZE, Nonce};
-use formats::units::Lba;
+use formats::units::{Bytes, Lba};
 use sha2::{Digest as _, Sha256};
 
 use super::blobs::read;
-use crate::emit::{Digest, Written, write_image};
+use crate::card::digest::of_range;
+use crate::emit::write_image;
 
 /// The files of a boot area.
 #[derive(Debug)]
@@ -40,6 +41,17 @@ pub struct Ids {
     pub entries: Option<Vec<Id>>,
 }
 
+/// A boot area that was packed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// Its parts, in order.
+    pub parts: Vec<PackedPart>,
+    /// Its bytes.
+    pub size: Bytes,
+    /// SHA-256 in hexadecimal of all of it.
+    pub sha256: String,
+}
+
 /// A part that was packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackedPart {
@@ -54,7 +66,7 @@ pub struct PackedPart {
 }
 
 /// Writes the boot area of `files` to `output`.
-pub fn pack(files: &PackFiles, form: Form, ids: &Ids, output: &Path) -> Result<(Vec<PackedPart>, Written)> {
+pub fn pack(files: &PackFiles, form: Form, ids: &Ids, output: &Path) -> Result<Packed> {
     let mut payloads = Vec::with_capacity(files.entries.len());
     for (loader, path) in &files.entries {
         payloads.push((*loader, read(path)?));
@@ -128,7 +140,12 @@ pub fn pack(files: &PackFiles, form: Form, ids: &Ids, output: &Path) -> Result<(
                 sha256: hex(&Sha256::digest(payload)),
             }),
     );
-    Ok((parts, write_image(&image, output, Digest::Sha256)?))
+    write_image(&image, output)?;
+    Ok(Packed {
+        parts,
+        size: image.size,
+        sha256: hex(&of_range(&image, 0, image.size.0)?),
+    })
 }
 
 /// A first stage and the SHA-256 of its file.

@@ -1,19 +1,21 @@
 //! What boot loaders an image has, ours or another's, and whether each of them is as it was signed.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use formats::blob::Blob;
 use formats::digest::{hex, parse_hex};
-use formats::fip::{self, Form, FoundPart, Loader, PartName};
+use formats::fip::{self, FoundPart, Loader, PartName};
 use formats::manifest::{Firmware, Manifest};
-use formats::source::{ReadAt, WholeBlob};
+use formats::source::ReadAt;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{INPUT, Known, known};
+use crate::basis::Form;
 use crate::fetch::VerificationFailed;
+use crate::inspect::open_source;
+use crate::pack::DELTA;
 
 /// What boot loaders there are.
 #[derive(Debug, Clone, Serialize)]
@@ -63,8 +65,7 @@ impl FirmwareReport {
 /// it, what the image was made of is compared with it too.
 pub fn firmware_report(path: &Path, known: &[Known]) -> Result<Option<FirmwareReport>> {
     let context = || format!("cannot read {}", path.display());
-    let file = File::open(path).with_context(context)?;
-    let source = WholeBlob::new(Blob::from(file)).with_context(context)?;
+    let source = open_source(path).with_context(context)?;
     let expected = expected(path)?;
     let Some(mut report) = of_source(&source, known, &expected.parts).with_context(context)? else {
         if expected.firmware == Some(Firmware::Present) {
@@ -106,9 +107,9 @@ pub fn of_source(
     let parts = found.parts.iter();
     Ok(Some(FirmwareReport {
         form: match found.form {
-            Form::Card => "card",
-            Form::Usb => "usb",
-            Form::Package => "fip",
+            fip::Form::Card => "card",
+            fip::Form::Usb => "usb",
+            fip::Form::Package => "fip",
         },
         parts: parts.map(|part| part_report(part, known, expected)).collect(),
     }))
@@ -163,18 +164,18 @@ struct Expected {
     parts: Vec<(String, [u8; 32])>,
 }
 
-/// What the manifest beside the image `path` says; nothing where there is none that is about this file.
+/// What the manifest beside the image `path` says; nothing where there is none.
 fn expected(path: &Path) -> Result<Expected> {
-    let manifest = path.with_extension("manifest.json");
+    let Some(node) = node_of(path) else {
+        return Ok(Expected::default());
+    };
+    let manifest = path.with_file_name(format!("{node}.manifest.json"));
     let text = match fs::read(&manifest) {
         Ok(text) => text,
         Err(_) => return Ok(Expected::default()),
     };
     let named: Manifest = serde_json::from_slice(&text)
         .with_context(|| format!("{} is no manifest that this version reads", manifest.display()))?;
-    if path.file_name().is_none_or(|name| *name != *named.image.file) {
-        return Ok(Expected::default());
-    }
     let parts = named.inputs.iter().filter_map(|input| {
         let name = input.name.strip_prefix(INPUT)?;
         Some((name.to_owned(), parse_hex(&input.sha256)?))
@@ -183,4 +184,12 @@ fn expected(path: &Path) -> Result<Expected> {
         firmware: Some(named.firmware),
         parts: parts.collect(),
     })
+}
+
+/// The node that an image is called after; `None` where it is called like no image.
+fn node_of(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?;
+    [Form::Plain.suffix(), Form::Compressed.suffix(), DELTA]
+        .into_iter()
+        .find_map(|suffix| name.strip_suffix(suffix))
 }

@@ -58,7 +58,7 @@ fn manifest(folder: &Path, firmware: Firmware, parts: &[(&str, &[u8])]) {
             file: "card.img".into(),
             size: Bytes(0),
             mapped: Bytes(0),
-            sha256: String::new(),
+            map_sha256: String::new(),
         },
     };
     let text = serde_json::to_string(&manifest).unwrap();
