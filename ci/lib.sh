@@ -15,7 +15,7 @@ build_packages=(
 boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
-    attr binutils bmap-tools btrfs-progs device-tree-compiler diffutils dosfstools fdisk gpg gpg-agent mount mtools
+    attr binutils bmap-tools btrfs-progs device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent mount mtools
     openssh-client python3 rsync systemd tar util-linux xz-utils zstd
 )
 
@@ -92,7 +92,7 @@ new_project() {
 }
 
 # seed_cache FOLDER: what takes minutes to make (fetched sources, the configured and compiled kernel, the base tarball),
-# not what a build makes of it. Hard links: nothing is copied.
+# not what a build makes of it, and no blobs, which are the user's alone. Hard links: nothing is copied.
 seed_cache() {
     local cache=${XDG_CACHE_HOME:-$HOME/.cache}/portadc stage
     for stage in sources kernel-kconfig kernel-config kernel debian-base; do

@@ -38,6 +38,7 @@ fn main() -> Result<ExitCode> {
         mirror: None,
         network: Network::new(Mode::Offline),
         locked: true,
+        blob_dir: None,
         format: Format::Images(Form::Plain, Sums::Skip),
         folder: images.clone(),
     };

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use formats::fip::{Id, Nonce};
 use model::sources::Series;
+use stages::firmware::{parse_id, parse_nonce};
 
 /// Ready-to-flash microSD images for a portable datacenter
 #[derive(Debug, Parser)]
@@ -102,6 +104,9 @@ pub enum Command {
         form: BuildForm,
         #[command(flatten)]
         sources: LockedSourceOptions,
+        /// Folder that has the boot loaders of the board, and u-boot.bin, by the names in board.toml
+        #[arg(long, value_name = "DIR")]
+        blob_dir: Option<PathBuf>,
     },
     /// Make images of a pack: the very files that a build writes
     Export(ExportArguments),
@@ -158,6 +163,11 @@ pub enum Command {
     /// Build a board's U-Boot alone
     #[command(name = "u-boot", args_conflicts_with_subcommands = true)]
     UBoot(UBootArguments),
+    /// Work on the boot loaders in front of a card's partitions
+    Firmware {
+        #[command(subcommand)]
+        command: FirmwareCommand,
+    },
     /// Make a btrfs volume from a root file system's tar (plain, gzip, xz or zstd)
     Volume(VolumeArguments),
     /// Print shell completions
@@ -234,6 +244,54 @@ pub enum KernelCommand {
         #[command(flatten)]
         sources: LockedSourceOptions,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FirmwareCommand {
+    /// Sign boot loaders of an Amlogic S905 and put them together as they lie on a card
+    Pack(PackArguments),
+    /// Show the boot loaders of an image, ours or another's, and whether they are as they were signed
+    Inspect {
+        /// The image, the boot area or the FIP: a file, or a node of the project
+        image: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct PackArguments {
+    /// First stage as its vendor signed it (bl1.bin.hardkernel); a card starts with it
+    #[arg(long, value_name = "FILE", required_unless_present = "usb")]
+    pub bl1: Option<PathBuf>,
+    /// First stage to sign (bl2.package); USB starts with it
+    #[arg(long, value_name = "FILE", required_if_eq("usb", "true"))]
+    pub bl2: Option<PathBuf>,
+    /// Firmware of the system control processor
+    #[arg(long, value_name = "FILE")]
+    pub bl30: PathBuf,
+    /// What the board adds to it; boards that have it in BL30 have none
+    #[arg(long, value_name = "FILE")]
+    pub bl301: Option<PathBuf>,
+    /// Secure monitor
+    #[arg(long, value_name = "FILE")]
+    pub bl31: PathBuf,
+    /// U-Boot (u-boot.bin)
+    #[arg(long, value_name = "FILE")]
+    pub bl33: PathBuf,
+    /// The file to write. On a card, its bytes 440 to 511 belong to the partition table
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Write what the boot ROM takes over USB: BL2, signed, and the FIP behind it
+    #[arg(long)]
+    pub usb: bool,
+    /// The sector that the first partition starts at: the boot area has to end before it
+    #[arg(long, value_name = "SECTOR", default_value_t = 8192, conflicts_with = "usb")]
+    pub partition_1: u32,
+    /// What stands in front of a signed BL2, 16 bytes [default: derived from the file]
+    #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
+    pub nonce: Option<Nonce>,
+    /// What stands in the header of each entry of the FIP, 4 bytes each [default: derived from the files]
+    #[arg(long, value_name = "HEX,...", value_delimiter = ',', value_parser = parse_id)]
+    pub ids: Option<Vec<Id>>,
 }
 
 #[derive(Debug, Args)]

@@ -4,12 +4,12 @@
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-/// The SHA-256 over `purpose` and `names`, each preceded by its length, so that no two lists run together.
-fn digest(purpose: &str, names: &[&str]) -> [u8; 32] {
+/// The SHA-256 over `purpose` and `parts`, each preceded by its length, so that no two lists run together.
+pub(crate) fn digest(purpose: &str, parts: &[impl AsRef<[u8]>]) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for part in std::iter::once(&purpose).chain(names) {
+    for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().map(AsRef::as_ref)) {
         hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part.as_bytes());
+        hash.update(part);
     }
     hash.finalize().into()
 }

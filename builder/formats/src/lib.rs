@@ -19,6 +19,7 @@
 //! | [`btrfs`] | a tree as a btrfs volume, and a volume read |
 //! | [`fat`] | a list of files as a FAT volume, and a volume read |
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
+//! | [`fip`] | the boot area of Amlogic's S905: signed boot loaders, written and read |
 //! | [`tar`] | files as a tar |
 //! | [`manifest`] | what an image is and what it was made of, as data |
 //! | [`pack`] | what is in a folder of bases and deltas |
@@ -30,6 +31,7 @@ pub mod calendar;
 pub mod delta;
 pub mod digest;
 pub mod fat;
+pub mod fip;
 pub mod gpt;
 pub mod ids;
 pub mod layer;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use formats::fip::Loader;
 use formats::units::{Bytes, Lba};
 
 use crate::kernel::fragment::Request;
@@ -10,6 +11,7 @@ pub use check::check_board;
 pub(crate) use firmware::load_fragment;
 pub use toml::BoardToml;
 
+mod boot;
 mod check;
 mod device_tree;
 mod firmware;
@@ -45,6 +47,8 @@ pub struct DeviceTree {
     pub install: String,
     /// What has to be in it once it is compiled.
     pub expect: Vec<Expectation>,
+    /// SHA-256 of each BL301 that offers the clocks which `scpi_clocks` lets Linux set.
+    pub scpi_firmware: Vec<[u8; 32]>,
 }
 
 /// What a compiled device tree has to say about a property.
@@ -125,4 +129,64 @@ pub struct BootRegion {
     pub sectors: u64,
     /// Why nothing else may lie there, as errors quote it.
     pub reason: String,
+    /// What is put there; `None` where it is the user's to fill.
+    pub content: Option<BootContent>,
+}
+
+/// What is put into a region of the boot area.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BootContent {
+    /// The first stage as its vendor signed it, from sector 0 on around the partition table.
+    Bl1(BootFile),
+    /// The first stage, signed here.
+    Bl2 {
+        /// How.
+        signer: BootSigner,
+        /// What it is made of, one behind the other.
+        files: Vec<BootFile>,
+    },
+    /// A firmware image package, whose entries are signed here.
+    Fip {
+        /// How.
+        signer: BootSigner,
+        /// Its entries in order, each with what it is made of, one behind the other.
+        entries: Vec<(Loader, Vec<BootFile>)>,
+    },
+}
+
+/// How boot loaders are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootSigner {
+    /// As Amlogic's S905 wants it: SHA-256, no key.
+    Gxbb,
+}
+
+/// A file that goes into the boot area.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFile {
+    /// Its name, a plain one.
+    pub name: String,
+    /// The size that zeros fill it up to.
+    pub size: Option<Bytes>,
+}
+
+impl Board {
+    /// What is put into the regions of the boot area.
+    pub fn boot_contents(&self) -> impl Iterator<Item = &BootContent> {
+        self.boot_area.iter().filter_map(|region| region.content.as_ref())
+    }
+}
+
+impl BootContent {
+    /// Every file that it is made of, with the name of the boot loader that it belongs to.
+    pub fn files(&self) -> Vec<(&'static str, &BootFile)> {
+        match self {
+            Self::Bl1(file) => vec![("bl1", file)],
+            Self::Bl2 { files, .. } => files.iter().map(|file| ("bl2", file)).collect(),
+            Self::Fip { entries, .. } => entries
+                .iter()
+                .flat_map(|(loader, files)| files.iter().map(|file| (loader.name(), file)))
+                .collect(),
+        }
+    }
 }

@@ -85,7 +85,7 @@ fn fleets() {
 
 #[test]
 fn boards() {
-    check("board", "boards/raw/board.toml", 15);
+    check("board", "boards/raw/board.toml", 23);
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod emit;
 pub mod engine;
 pub mod fetch;
+pub mod firmware;
 pub mod inspect;
 pub mod kbuild;
 pub mod kernel;

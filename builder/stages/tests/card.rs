@@ -33,6 +33,7 @@ fn board(partition_table: PartitionTable) -> Board {
         first: Lba(first),
         sectors,
         reason: reason.to_owned(),
+        content: None,
     };
     Board {
         name: "test-board".to_owned(),
@@ -313,7 +314,7 @@ fn a_card_without_firmware_says_so() {
     let manifest = manifest_of(&written.card, &board, &written.image);
     assert_eq!(manifest.firmware, Firmware::Absent);
     let advice = manifest.firmware_advice.unwrap();
-    insta::assert_snapshot!(advice, @"the image starts in QEMU, not on test-board: accept the licence of its boot blobs in sources.toml and build again, or write a boot area to the sectors before 8192 of the card yourself");
+    insta::assert_snapshot!(advice, @"the image starts in QEMU, not on test-board: accept the licence of its boot loaders in sources.toml or name a folder that has them with --blob-dir, and build again; or write a boot area to the sectors before 8192 of the card yourself");
 }
 
 #[test]

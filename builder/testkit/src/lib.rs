@@ -9,8 +9,10 @@
 //! | [`image`] | an image as a file |
 //! | [`server`] | an HTTP server that goes wrong as a test scripts it |
 //! | [`tars`] | tars, right and wrong |
+//! | [`fip`] | made-up boot loaders, and the boot area that they make |
 
 pub mod compare;
+pub mod fip;
 pub mod image;
 pub mod listing;
 pub mod oracle;

@@ -1,5 +1,6 @@
 //! `portadc build`
 
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -15,7 +16,13 @@ use crate::output::{Coded, USAGE, print, print_json, table, warn};
 use crate::workplace;
 
 /// Builds the images of `nodes`, or of every node where none is named, and lists them.
-pub fn run(common: &Common, nodes: &[String], form: &BuildForm, sources: &LockedSourceOptions) -> Result<()> {
+pub fn run(
+    common: &Common,
+    nodes: &[String],
+    form: &BuildForm,
+    sources: &LockedSourceOptions,
+    blob_dir: Option<&Path>,
+) -> Result<()> {
     let started = Instant::now();
     let folder = workplace::project_folder(common)?;
     let project = workplace::checked_project(&folder)?;
@@ -52,6 +59,7 @@ pub fn run(common: &Common, nodes: &[String], form: &BuildForm, sources: &Locked
             mirror: sources.from.mirror.as_deref(),
             network: network(&sources.from),
             locked: sources.locked,
+            blob_dir: blob_dir.map(Path::to_owned),
             format,
             folder: workplace::output_folder(common, &folder).join(name),
         },

@@ -89,6 +89,15 @@ fn text(report: &Report) -> String {
         Some(id) => format!("{}, {} {id}\n", report.size, report.table),
         None => format!("{}, no partition table\n", report.size),
     };
+    text += &boot_area_text(report);
+    for partition in &report.partitions {
+        text += &partition_text(partition);
+    }
+    text
+}
+
+fn boot_area_text(report: &Report) -> String {
+    let mut text = String::new();
     for area in &report.boot_area {
         text += &format!(
             "\nboot area, {}: {}, sha256 {}\n",
@@ -96,9 +105,12 @@ fn text(report: &Report) -> String {
             area.what,
             &area.sha256[..16]
         );
+        for fault in &area.faults {
+            text += &format!("  {fault}\n");
+        }
     }
-    for partition in &report.partitions {
-        text += &partition_text(partition);
+    if report.boot_area.is_empty() && report.id.is_some() {
+        text += "\nboot area: empty\n";
     }
     text
 }

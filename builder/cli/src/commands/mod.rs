@@ -6,6 +6,7 @@ mod card;
 mod describe;
 mod diff;
 mod export;
+mod firmware;
 mod inspect;
 mod kernel;
 mod uboot;
@@ -27,8 +28,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
         Command::Build {
-            nodes, form, sources, ..
-        } => build::run(common, nodes, form, sources)?,
+            nodes,
+            form,
+            sources,
+            blob_dir,
+            ..
+        } => build::run(common, nodes, form, sources, blob_dir.as_deref())?,
         Command::Export(arguments) => export::run(common, arguments)?,
         Command::Boot {
             node,
@@ -63,6 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
                 _ => diff::fleet(common),
             };
         }
+        Command::Firmware { command } => return firmware::run(common, command),
         Command::Kernel { command } => kernel::run(common, command)?,
         Command::UBoot(arguments) => uboot::run(common, arguments)?,
         Command::Volume(volume) => volume::run(common, volume)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use formats::gpt::FIRST_USABLE;
 use formats::units::Lba;
 
+use super::boot::{check_chain, content};
 use super::device_tree::device_tree;
 use super::firmware::{load_map, u_boot};
 use super::toml::{BoardToml, BootRegionToml, PartitionTableToml};
@@ -171,6 +172,7 @@ fn boot_area(check: &mut Check<'_>, written: &BoardToml) -> Vec<BootRegion> {
             furthest = Some(after);
         }
     }
+    check_chain(check, written);
     regions
         .into_iter()
         .map(|region| BootRegion {
@@ -178,6 +180,7 @@ fn boot_area(check: &mut Check<'_>, written: &BoardToml) -> Vec<BootRegion> {
             first: Lba(region.first.value),
             sectors: region.last.value - region.first.value + 1,
             reason: region.reason.value.clone(),
+            content: content(check, region),
         })
         .collect()
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use formats::digest::parse_hex;
+
 use super::toml::{DeviceTreeToml, ExpectationToml, PropertyStateToml};
 use super::{DeviceTree, Expectation, PropertyState};
 use crate::check::Check;
@@ -30,7 +32,22 @@ pub(super) fn device_tree(check: &mut Check<'_>, board: &str, written: &DeviceTr
         source: Path::new("boards").join(board).join(&written.source.value),
         install: written.install.value.clone(),
         expect: expectations(check, &written.expect),
+        scpi_firmware: written
+            .scpi_firmware
+            .iter()
+            .filter_map(|digest| sha256(check, digest))
+            .collect(),
     }
+}
+
+fn sha256(check: &mut Check<'_>, written: &At<String>) -> Option<[u8; 32]> {
+    let digest = parse_hex(written);
+    if digest.is_none() {
+        check
+            .found(&written.span, format!("{} is no SHA-256", quoted(written)))
+            .hint("64 hexadecimal digits in lower case, as `sha256sum` prints them");
+    }
+    digest
 }
 
 /// A path of a file that stays inside its folder.

@@ -52,6 +52,10 @@ pub struct DeviceTreeToml {
     /// What has to be in it once it is compiled: it is read back, as a kernel may call nodes and properties otherwise.
     #[serde(default)]
     pub expect: Vec<ExpectationToml>,
+    /// SHA-256 of each bl301.bin that is known to offer the clocks which `scpi_clocks` lets Linux set. Where `source`
+    /// enables that node, no other one is put on a card.
+    #[serde(default)]
+    pub scpi_firmware: Vec<At<String>>,
 }
 
 /// What a compiled device tree has to say about a property: its `value` or its `state`.
@@ -120,6 +124,52 @@ pub struct BootRegionToml {
     pub last: At<u64>,
     /// Why nothing else may lie there, as errors quote it.
     pub reason: At<String>,
+    /// How what lies there is signed; left out where its vendor did.
+    pub signer: Option<At<BootSignerToml>>,
+    /// What is put there, in order; left out where it is yours to fill. One bl1, or a bl2, or the entries of a FIP. Files
+    /// of the same loader that follow each other are joined.
+    #[serde(default)]
+    pub files: Vec<BootFileToml>,
+}
+
+/// How boot loaders are signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootSignerToml {
+    /// As Amlogic's S905 wants it: SHA-256, no key.
+    Gxbb,
+}
+
+/// A file that goes into a region of the boot area.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BootFileToml {
+    /// The boot loader that it is, or is a part of.
+    pub loader: At<LoaderToml>,
+    /// Its name in the folder of blobs.
+    pub file: At<String>,
+    /// Bytes that zeros fill it up to; left out where it goes in as it is.
+    pub size: Option<At<u64>>,
+}
+
+/// A boot loader of the chain from the boot ROM to Linux.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoaderToml {
+    /// The first stage, signed by its vendor for a card that has a partition table.
+    Bl1,
+    /// The first stage, to be signed.
+    Bl2,
+    /// Firmware of the system control processor.
+    Bl30,
+    /// What the board adds to it.
+    Bl301,
+    /// The secure monitor.
+    Bl31,
+    /// A trusted operating system.
+    Bl32,
+    /// U-Boot.
+    Bl33,
 }
 
 impl BoardToml {
@@ -177,6 +227,9 @@ impl BoardToml {
                 region.name.value, region.first.value, region.last.value
             );
             origins.push(origin(&region.name.span, "board.boot-area", &sectors));
+            for file in &region.files {
+                origins.push(origin(&file.file.span, "board.boot-area.file", &file.file.value));
+            }
         }
         origins
     }

@@ -35,6 +35,7 @@ fn region(name: &str, first: u64, sectors: u64, reason: &str) -> BootRegion {
         first: Lba(first),
         sectors,
         reason: reason.to_owned(),
+        content: None,
     }
 }
 

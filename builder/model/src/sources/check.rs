@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
+use super::blobs::licenses;
 use super::written::{
     ArchiveToml, BaseToml, KernelToml, PackageToml, SetToml, SignerToml, SourcesToml, UBootToml,
 };
@@ -21,6 +22,9 @@ impl Sources {
             findings: Findings::default(),
             signers: BTreeMap::new(),
         };
+        let licenses = licenses(written.licenses);
+        let accepted_licenses = check.accepted(&licenses, written.accept_licenses);
+        let blobs = check.blobs(&licenses, written.blobs);
         for (name, signer) in written.signers {
             let name = name.into_inner();
             let signer = check.signer(&name, signer);
@@ -44,6 +48,8 @@ impl Sources {
         findings.or_value(Self {
             default: written.default.into_inner(),
             sets,
+            accepted_licenses,
+            blobs,
         })
     }
 }
@@ -63,15 +69,15 @@ pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Finding {
 }
 
 /// The check of one file.
-struct Check<'a> {
-    file: &'a Arc<SourceFile>,
-    findings: Findings,
+pub(super) struct Check<'a> {
+    pub(super) file: &'a Arc<SourceFile>,
+    pub(super) findings: Findings,
     signers: BTreeMap<String, Arc<Signer>>,
 }
 
 impl Check<'_> {
     /// Keeps a finding at `span`.
-    fn found(&mut self, span: Range<usize>, message: String, hint: &str) {
+    pub(super) fn found(&mut self, span: Range<usize>, message: String, hint: &str) {
         self.findings
             .push(Finding::new(message).at(self.file.place(span)).hint(hint));
     }
@@ -275,7 +281,7 @@ impl Check<'_> {
     }
 
     /// A name that becomes part of a path or URL.
-    fn word(&mut self, written: &Spanned<String>, what: &str) -> Option<String> {
+    pub(super) fn word(&mut self, written: &Spanned<String>, what: &str) -> Option<String> {
         let word = written.get_ref();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
         if word.starts_with(|c: char| c.is_ascii_alphanumeric()) && word.chars().all(plain) {
@@ -289,7 +295,7 @@ impl Check<'_> {
         None
     }
 
-    fn mirrors(&mut self, written: Spanned<Vec<Spanned<String>>>) -> Option<Vec<String>> {
+    pub(super) fn mirrors(&mut self, written: Spanned<Vec<Spanned<String>>>) -> Option<Vec<String>> {
         if written.get_ref().is_empty() {
             self.found(
                 written.span(),

@@ -3,13 +3,16 @@
 //! A set is complete in itself (kernel, U-Boot, base), so that two sets are never mixed by accident. What a set resolved
 //! to stands in `sources.lock`. Names of Debian mirrors stand in neither: the host's apt configuration knows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use formats::units::Bytes;
+
 use crate::finding::{Finding, Findings, SourceFile};
 
+mod blobs;
 mod check;
 mod written;
 
@@ -26,6 +29,41 @@ pub struct Sources {
     pub default: String,
     /// Source sets by name.
     pub sets: BTreeMap<String, SourceSet>,
+    /// The licences that the user accepts, by name.
+    pub accepted_licenses: BTreeSet<String>,
+    /// What boards start with, by board.
+    pub blobs: BTreeMap<String, BlobSet>,
+}
+
+/// What a board starts with and only its vendor can make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobSet {
+    /// Under which terms.
+    pub license: Arc<License>,
+    /// Folders that hold the files; each ends in `/`.
+    pub mirrors: Vec<String>,
+    /// The files by name.
+    pub files: BTreeMap<String, Blob>,
+}
+
+/// A file that is not ours to pass on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blob {
+    /// Its size.
+    pub size: Bytes,
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+}
+
+/// Terms that the user has to accept before something is fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct License {
+    /// Its name in `sources.toml`.
+    pub name: String,
+    /// What it is, for people.
+    pub title: String,
+    /// Where it can be read.
+    pub text: String,
 }
 
 /// A complete set of sources.
@@ -177,6 +215,11 @@ impl Sources {
     pub fn load(root: &Path) -> Result<Self, Findings> {
         let file = SourceFile::load(root, Path::new("sources.toml"))?;
         Self::check(&file)
+    }
+
+    /// Whether the user accepts `license`.
+    pub fn accepts(&self, license: &License) -> bool {
+        self.accepted_licenses.contains(&license.name)
     }
 
     /// The set `name`, or the default one.

@@ -24,6 +24,15 @@ description = "g"
 kernel.kernel-org = { series = "6.18", mirrors = ["https://a.example/k"], signer = "kernel-org" }
 u-boot.release = { version = "2025.01", mirrors = ["https://a.example/u/"], signer = "kernel-org" }
 base.stage3 = { flavor = "arm64-systemd", mirrors = ["https://a.example/g"], signer = "kernel-org" }
+
+[licenses.vendor]
+title = "the vendor's terms"
+text = "https://a.example/terms"
+
+[blobs.board]
+license = "vendor"
+mirrors = ["https://a.example/b"]
+files."bl1.bin" = { size = 512, sha256 = "15cf3aa6c6bd1f296de6f1e08de68c200f95f80197765a587743d6b4edf06435" }
 "#;
 
 fn check(text: &str) -> Result<Sources, Findings> {
@@ -51,6 +60,18 @@ fn a_good_file_becomes_two_complete_sets() {
     };
     assert_eq!(mirrors, &["https://a.example/k/"]);
     assert_eq!(signer.fingerprints, ["B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1"]);
+}
+
+#[test]
+fn a_licence_counts_once_it_is_accepted() {
+    let sources = check(GOOD).unwrap();
+    let blobs = &sources.blobs["board"];
+    assert_eq!(blobs.mirrors, ["https://a.example/b/"]);
+    assert_eq!(blobs.files["bl1.bin"].size.0, 512);
+    assert!(!sources.accepts(&blobs.license));
+    let accepted = GOOD.replacen('\n', "\naccept-licenses = [\"vendor\"]\n", 1);
+    let sources = check(&accepted).unwrap();
+    assert!(sources.accepts(&sources.blobs["board"].license));
 }
 
 #[test]
@@ -117,6 +138,32 @@ fn each_rule_has_its_finding() {
             "package = \"linux\"",
             "packet = \"linux\"",
             "unknown key `packet` in `sets.debian.kernel.archive`",
+        ),
+        (
+            "default = \"debian\"\n",
+            "default = \"debian\"\naccept-licenses = [\"vendro\"]\n",
+            "there is no license `vendro`",
+        ),
+        (
+            "license = \"vendor\"",
+            "license = \"none\"",
+            "there is no license `none`",
+        ),
+        (
+            "\"bl1.bin\"",
+            "\"../bl1.bin\"",
+            "`../bl1.bin` is no name of a blob",
+        ),
+        ("size = 512", "size = 0", "a blob has no 0 bytes"),
+        (
+            "\"15cf3aa6c6",
+            "\"15CF3AA6C6",
+            "`15CF3AA6C6bd1f296de6f1e08de68c200f95f80197765a587743d6b4edf06435` is no SHA-256",
+        ),
+        (
+            "[\"https://a.example/b\"]",
+            "[]",
+            "there is no mirror to fetch this from",
         ),
     ] {
         let found = messages(old, new);

@@ -13,12 +13,61 @@ pub struct SourcesToml {
     /// The set that is used where none is named.
     #[schemars(with = "String")]
     pub(super) default: Spanned<String>,
+    /// Names of the licences that you have read and accept. What is under another one is not fetched.
+    #[serde(default, rename = "accept-licenses")]
+    #[schemars(with = "Vec<String>")]
+    pub(super) accept_licenses: Vec<Spanned<String>>,
+    /// Licences that have to be accepted, by name.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, LicenseToml>")]
+    pub(super) licenses: BTreeMap<Spanned<String>, LicenseToml>,
+    /// What boards start with and only their vendors can make, by board.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, BlobSetToml>")]
+    pub(super) blobs: BTreeMap<Spanned<String>, BlobSetToml>,
     /// Who signs, by name.
     #[schemars(with = "BTreeMap<String, SignerToml>")]
     pub(super) signers: BTreeMap<Spanned<String>, SignerToml>,
     /// Source sets by name.
     #[schemars(with = "BTreeMap<String, SetToml>")]
     pub(super) sets: BTreeMap<Spanned<String>, SetToml>,
+}
+
+/// `[licenses.<name>]`: terms that have to be accepted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LicenseToml {
+    /// What it is, for people.
+    pub(super) title: String,
+    /// Where it can be read.
+    pub(super) text: String,
+}
+
+/// `[blobs.<board>]`: files that a board starts with, fetched only where their licence is accepted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlobSetToml {
+    /// The licence that they are under.
+    #[schemars(with = "String")]
+    pub(super) license: Spanned<String>,
+    /// Folders that hold them, first to last.
+    #[schemars(with = "Vec<String>")]
+    pub(super) mirrors: Spanned<Vec<Spanned<String>>>,
+    /// The files by name. One whose size and SHA-256 you do not know is not listed: it can only come from `--blob-dir`.
+    #[schemars(with = "BTreeMap<String, BlobToml>")]
+    pub(super) files: BTreeMap<Spanned<String>, BlobToml>,
+}
+
+/// A file of a board.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlobToml {
+    /// Its size in bytes.
+    #[schemars(with = "u64")]
+    pub(super) size: Spanned<u64>,
+    /// Its SHA-256: 64 hexadecimal digits, lower case.
+    #[schemars(with = "String")]
+    pub(super) sha256: Spanned<String>,
 }
 
 /// `[signers.<name>]`: keys whose signatures count.

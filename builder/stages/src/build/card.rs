@@ -31,6 +31,7 @@ use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
 use crate::card::{Card, CardRequest, assemble};
 use crate::engine::Key;
+use crate::firmware::Firmware;
 use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
@@ -44,6 +45,8 @@ pub struct CardMaker<'a> {
     pub role: &'a str,
     pub inputs: &'a Inputs,
     pub board: &'a Board,
+    /// The board's boot area, where there is one.
+    pub firmware: Option<&'a Firmware>,
     pub layout: &'a Layout,
     pub layers: RoleLayers<'a>,
     pub store: &'a IdentityStore,
@@ -124,8 +127,11 @@ impl<'a> CardMaker<'a> {
 
     /// Everything that can change the image of `node`.
     fn key(&self, node: &Node, own: &NodeLayer) -> Key {
-        Key::builder("image", REVISION)
-            .text("fleet", &self.project.fleet.name)
+        let mut key = Key::builder("image", REVISION);
+        if let Some(firmware) = self.firmware {
+            key = key.key("firmware", &firmware.key);
+        }
+        key.text("fleet", &self.project.fleet.name)
             .text("node", &node.name)
             .text("role", &node.role)
             .text("set", self.set)
@@ -200,7 +206,7 @@ impl<'a> CardMaker<'a> {
             layout: self.layout,
             boot_files: self.inputs.boot_files.clone(),
             kernel_arguments: &[],
-            firmware: None,
+            firmware: self.firmware.map(|firmware| firmware.image.clone()),
             root,
             time: self.time,
             size: None,
@@ -284,6 +290,11 @@ impl<'a> CardMaker<'a> {
     /// What the manifest says of the inputs.
     fn described(&self) -> Vec<Input> {
         let mut described = self.inputs.described.clone();
+        described.extend(
+            self.firmware
+                .iter()
+                .flat_map(|firmware| firmware.described.clone()),
+        );
         let role = &self.project.fleet.roles[self.role];
         let mut overlays = format!("overlays {}", role.overlays.join(", "));
         if !role.template.is_empty() {

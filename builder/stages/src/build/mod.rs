@@ -34,6 +34,7 @@ use crate::basis::Form;
 use crate::emit::folder_of;
 use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, Network};
+use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::PackFolder;
 use crate::rootfs::identity::{IdentityStore, Operator};
@@ -68,6 +69,8 @@ pub struct BuildRequest<'a> {
     pub network: Network,
     /// Whether only what is in `sources.lock` may be used.
     pub locked: bool,
+    /// A folder that has the boot loaders of boards; without one they are fetched where their licence is accepted.
+    pub blob_dir: Option<PathBuf>,
     /// What becomes of the cards.
     pub format: Format,
     /// The folder of images, or of the pack.
@@ -118,7 +121,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
         .num_threads(engine.jobs)
         .build()
         .context("cannot start the threads that write images")?;
-    let mut images = match request.format {
+    let (mut images, warnings) = match request.format {
         Format::Images(form, sums) => {
             let folder = ImageFolder::open(&request.folder)?;
             preflight(engine, request)?;
@@ -126,14 +129,15 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
             let kinds = workshop.kinds()?;
             let images = pool.install(|| images::write(engine, &folder, &kinds, form, sums))?;
             folder.write_sums(fleet)?;
-            images
+            (images, workshop.firmware.warnings())
         }
         Format::Pack => {
             let folder = PackFolder::open(&request.folder)?;
             preflight(engine, request)?;
             let workshop = Workshop::open(engine, request)?;
             let kinds = workshop.kinds()?;
-            pool.install(|| pack::write(engine, &folder, &kinds, fleet))?
+            let images = pool.install(|| pack::write(engine, &folder, &kinds, fleet))?;
+            (images, workshop.firmware.warnings())
         }
     };
     let places: HashMap<_, _> = fleet.nodes.iter().map(|node| &node.name).zip(0..).collect();
@@ -141,7 +145,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     Ok(BuildReport {
         folder: request.folder.clone(),
         images,
-        warnings: warnings(request),
+        warnings,
     })
 }
 
@@ -167,6 +171,8 @@ pub fn trees(
 struct Workshop<'a> {
     engine: &'a Engine,
     request: &'a BuildRequest<'a>,
+    /// The boot areas of the boards.
+    firmware: BoardsFirmware,
     inputs: Inputs,
     store: IdentityStore,
     operator: Operator,
@@ -189,7 +195,10 @@ impl<'a> Workshop<'a> {
         let store = IdentityStore::open(&project.root.join("identity"))?;
         let operator = store.operator()?;
         store.write_known_hosts(&project.fleet)?;
+        // Said before, not after, a kernel is compiled.
+        let firmware = firmware(engine, request, &BTreeMap::new())?;
         Ok(Self {
+            firmware,
             inputs: Inputs::make(engine, request, &locked, time)?,
             engine,
             request,
@@ -234,6 +243,7 @@ impl<'a> Workshop<'a> {
                 role,
                 inputs: &self.inputs,
                 board,
+                firmware: self.firmware.of(&board.name),
                 layout,
                 layers,
                 store: &self.store,
@@ -306,25 +316,21 @@ fn template_overlays<'a>(
         .map(|name| &project.overlays[&name.value])
 }
 
-/// What the user should know about the images.
-fn warnings(request: &BuildRequest) -> Vec<String> {
+/// The boot areas of the boards that the nodes run on; `u_boot` is what was compiled for each board.
+fn firmware(
+    engine: &Engine,
+    request: &BuildRequest,
+    u_boot: &BTreeMap<String, PathBuf>,
+) -> Result<BoardsFirmware> {
     let project = request.project;
-    let mut boards: Vec<_> = request
-        .nodes
-        .iter()
-        .map(|node| &project.boards[&node.board])
-        .filter(|board| !board.boot_area.is_empty())
-        .map(|board| board.name.as_str())
-        .collect();
-    boards.sort_unstable();
-    boards.dedup();
-    if boards.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "the images hold no firmware for {}: they start in QEMU, and on a board only behind a boot area of your own",
-        boards.join(", ")
-    )]
+    let boards = request.nodes.iter().map(|node| &project.boards[&node.board]);
+    let request = FirmwareRequest {
+        project,
+        blob_dir: request.blob_dir.as_deref(),
+        u_boot,
+        network: &request.network,
+    };
+    BoardsFirmware::find(engine, &request, boards)
 }
 
 /// Packages of the base, for the whole fleet: one base serves all roles.

@@ -96,8 +96,8 @@ fn firmware(card: &Card, board: &Board) -> Result<(Firmware, Option<String>, Opt
         return Ok((Firmware::Present, Some(hex(&digest)), None));
     }
     let advice = format!(
-        "the image starts in QEMU, not on {}: accept the licence of its boot blobs in sources.toml and build again, \
-         or write a boot area to the sectors before {} of the card yourself",
+        "the image starts in QEMU, not on {}: accept the licence of its boot loaders in sources.toml or name a folder that \
+         has them with --blob-dir, and build again; or write a boot area to the sectors before {} of the card yourself",
         board.name, end.0
     );
     Ok((Firmware::Absent, None, Some(advice)))

@@ -11,7 +11,7 @@ use liblzma::read::XzDecoder;
 use model::sources::{Archive, Series, version_numbers};
 
 use super::digest::{Sha256Sum, Sum};
-use super::download::{Wanted, fetch};
+use super::download::{Store, Wanted, fetch};
 use super::index::Index;
 use super::lock::{LockedArchive, LockedFile, is_plain_name};
 use super::mirror::Mirrors;
@@ -179,6 +179,7 @@ impl Release {
                 paths,
                 size: *size,
                 sum: Sum::Sha256(*sha256),
+                store: Store::Sources,
             };
             let index = fetch(engine, &wanted, &same_first, network)?;
             let file = File::open(&index).with_context(|| format!("cannot read {}", index.display()))?;

@@ -97,6 +97,12 @@ impl TryFrom<String> for Sha256Sum {
     }
 }
 
+impl From<[u8; 32]> for Sha256Sum {
+    fn from(digest: [u8; 32]) -> Self {
+        Self(digest)
+    }
+}
+
 impl From<Sha256Sum> for String {
     fn from(sum: Sha256Sum) -> Self {
         sum.to_string()

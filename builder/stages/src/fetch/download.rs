@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <cache>/sources/<hash>/<file>        complete, hash checked
+//! <cache>/blobs/<hash>/<file>          the same, of what is not ours to pass on
 //! <cache>/sources/<hash>/<file>.part   the beginning of it; whoever writes it holds a lock on it
 //! ```
 //!
@@ -38,6 +39,17 @@ pub(super) struct Wanted {
     pub(super) size: Bytes,
     /// Its digest.
     pub(super) sum: Sum,
+    /// Where it is kept.
+    pub(super) store: Store,
+}
+
+/// A folder of the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Store {
+    /// Of what everybody may have.
+    Sources,
+    /// Of what its licence lets the user have alone: whoever publishes a cache leaves this folder out.
+    Blobs,
 }
 
 /// The file in the cache: found there, or fetched from the first mirror that has it.
@@ -120,7 +132,11 @@ enum Flaw {
 impl Wanted {
     /// Its folder in the cache.
     fn folder(&self, engine: &Engine) -> PathBuf {
-        engine.cache.root().join("sources").join(self.sum.to_string())
+        let store = match self.store {
+            Store::Sources => "sources",
+            Store::Blobs => "blobs",
+        };
+        engine.cache.root().join(store).join(self.sum.to_string())
     }
 
     /// Whether `path` is the wanted file, byte for byte.

@@ -12,7 +12,7 @@ use model::sources::Signer;
 
 use super::Network;
 use super::digest::{Sha256Sum, Sum};
-use super::download::{Wanted, fetch};
+use super::download::{Store, Wanted, fetch};
 use super::index::Index;
 use super::lock::{LockedFile, is_plain_name};
 use super::mirror::Mirrors;
@@ -55,6 +55,7 @@ pub(super) fn resolve(
         paths: vec![path.clone()],
         size,
         sum,
+        store: Store::Sources,
     };
     let fetched = fetch(engine, &wanted, mirrors, network)?;
     let sha256 = File::open(&fetched)

@@ -41,6 +41,8 @@ pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};
 pub use update::{Change, Extent, Update, kernel_of_series, locked_set, update};
 
+use model::sources::Blob;
+
 use crate::engine::Engine;
 
 /// Whether anything may be fetched.
@@ -107,5 +109,25 @@ fn wanted(file: &LockedFile) -> download::Wanted {
         paths: vec![file.path.clone()],
         size: file.size,
         sum: digest::Sum::Sha256(file.sha256),
+        store: download::Store::Sources,
     }
+}
+
+/// A file that is not ours to pass on: fetched and checked like [`obtain`], but kept apart, so that no cache which is
+/// published has it. Whether the user accepts its licence is for the caller to know.
+pub fn obtain_blob(
+    engine: &Engine,
+    name: &str,
+    blob: &Blob,
+    mirrors: &Mirrors,
+    network: &Network,
+) -> Result<PathBuf> {
+    let wanted = download::Wanted {
+        name: name.to_owned(),
+        paths: vec![name.to_owned()],
+        size: blob.size,
+        sum: digest::Sum::Sha256(blob.sha256.into()),
+        store: download::Store::Blobs,
+    };
+    download::fetch(engine, &wanted, mirrors, network)
 }

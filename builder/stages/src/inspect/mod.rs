@@ -151,7 +151,7 @@ impl Image {
 }
 
 /// The bytes of the image in the file `path`. What kind of file it is shows in its bytes.
-fn open_source(path: &Path) -> Result<Source> {
+pub(crate) fn open_source(path: &Path) -> Result<Source> {
     let file = WholeBlob::new(File::open(path)?.into())?;
     if Delta::is_one(&file)? {
         return Ok(Arc::new(card_of_delta(path)?));

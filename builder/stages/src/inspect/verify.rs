@@ -9,7 +9,7 @@ use formats::source::ReadAt;
 use formats::units::{Bytes, SECTOR};
 use serde::Serialize;
 
-use super::{Image, Kind};
+use super::{Image, Kind, boot_area};
 
 /// What verifying an image found.
 #[derive(Debug, Default, Serialize)]
@@ -40,6 +40,12 @@ pub fn verify(image: &Image) -> Result<Verified> {
                 Err(error) => verified.faults.push(error.to_string()),
             }
         }
+    }
+    for area in boot_area(image)? {
+        let faults = area.faults.iter();
+        verified
+            .faults
+            .extend(faults.map(|fault| format!("boot area, {}: {fault}", area.what)));
     }
     for part in image.parts() {
         let place = match part.number {

@@ -1,0 +1,148 @@
+//! What the tests stand on: the project of this repository in a folder of its own, with made-up blobs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use formats::source::ReadAt;
+use formats::sparse::SparseImage;
+use model::project::Project;
+use stages::engine::{Cache, Engine, Progress, Verbosity};
+use stages::fetch::{Limits, Mode, Network};
+use stages::firmware::{BoardFirmware, Firmware, FirmwareRequest, firmware};
+use tempfile::TempDir;
+use testkit::fip as made_up;
+
+pub struct Bench {
+    pub folder: TempDir,
+    pub engine: Engine,
+    /// U-Boots that were compiled.
+    pub u_boot: BTreeMap<String, PathBuf>,
+    pub network: Network,
+}
+
+/// The device tree's node that asks for a known BL301.
+pub const CLOCKS: &str = "&scpi_clocks {\n\tstatus = \"okay\";\n};\n";
+
+impl Bench {
+    /// The project as it is, and a folder of made-up blobs.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        for part in ["boards", "kernel", "overlays", "images"] {
+            copy(&root.join(part), &folder.path().join("project").join(part));
+        }
+        fs::copy(
+            root.join("sources.toml"),
+            folder.path().join("project/sources.toml"),
+        )
+        .unwrap();
+        let bench = Self {
+            engine: Engine {
+                cache: Cache::open(&folder.path().join("cache")).unwrap(),
+                logs: folder.path().join("logs"),
+                progress: Progress::new(Verbosity::Quiet),
+                jobs: 1,
+            },
+            folder,
+            u_boot: BTreeMap::new(),
+            network: Network {
+                mode: Mode::Online,
+                limits: Limits {
+                    connect: Duration::from_millis(500),
+                    stall: Duration::from_millis(300),
+                    trickle: 64,
+                    redirects: 3,
+                    tries: 2,
+                    pause: Duration::from_millis(1),
+                },
+            },
+        };
+        fs::create_dir(bench.blobs()).unwrap();
+        for (name, bytes) in made_up::blobs(1) {
+            fs::write(bench.blobs().join(name), bytes).unwrap();
+        }
+        bench
+    }
+
+    /// The same with a device tree that needs no known BL301.
+    pub fn without_clocks() -> Self {
+        let bench = Self::new();
+        bench.edit("boards/odroid-c2/node.dts", CLOCKS, "");
+        bench
+    }
+
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join("project").join(path)
+    }
+
+    /// The folder of blobs.
+    pub fn blobs(&self) -> PathBuf {
+        self.folder.path().join("blobs")
+    }
+
+    /// Replaces `from`, which the file must have, by `to`.
+    pub fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path(path)).unwrap();
+        assert!(text.contains(from), "{path} has no {from:?}");
+        fs::write(self.path(path), text.replacen(from, to, 1)).unwrap();
+    }
+
+    pub fn accept(&self) {
+        self.edit(
+            "sources.toml",
+            "accept-licenses = []",
+            "accept-licenses = [\"amlogic-gxbb\"]",
+        );
+    }
+
+    pub fn project(&self) -> Project {
+        Project::load(&self.path("")).unwrap_or_else(|findings| panic!("{findings}"))
+    }
+
+    /// What there is for `board`, with the folder of blobs or without.
+    pub fn find(&self, board: &str, blob_dir: Option<&Path>) -> Result<BoardFirmware> {
+        let project = self.project();
+        let request = FirmwareRequest {
+            project: &project,
+            blob_dir,
+            u_boot: &self.u_boot,
+            network: &self.network,
+        };
+        firmware(&self.engine, &request, &project.boards[board]).map(|found| found.expect("a boot area"))
+    }
+
+    /// The boot area of `board` from the folder of blobs.
+    pub fn made(&self, board: &str) -> Firmware {
+        match self.find(board, Some(&self.blobs())) {
+            Ok(BoardFirmware::Ready(firmware)) => firmware,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Why there is none.
+    pub fn refused(&self, board: &str) -> String {
+        format!("{:#}", self.find(board, Some(&self.blobs())).unwrap_err())
+    }
+}
+
+pub fn bytes(image: &SparseImage) -> Vec<u8> {
+    let mut bytes = vec![0; image.size.0 as usize];
+    image.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
