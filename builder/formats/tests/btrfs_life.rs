@@ -9,29 +9,9 @@ use std::path::Path;
 
 use btrfs_common::*;
 use formats::btrfs::{VolumeSize, VolumeSpec};
-use formats::tree::Tree;
 use formats::units::Bytes;
 use testkit::compare::assert_same;
 use testkit::volume::{Access, LoopMount, btrfs, btrfs_check};
-
-/// Some thousand files of all kinds of storage.
-fn content() -> Tree {
-    let mut layer = builder();
-    for number in 0..2000_u64 {
-        let path = |kind: &str| format!("{kind}/{}/{number}", number % 20).into_bytes();
-        layer
-            .file(&path("inline"), mode(0o644), &noise(number as usize, number))
-            .unwrap();
-        layer
-            .file(&path("text"), mode(0o644), &text(40 * number as usize, number))
-            .unwrap();
-        layer
-            .file(&path("noise"), mode(0o644), &noise(10 * number as usize, number))
-            .unwrap();
-    }
-    layer.hardlink(b"linked", b"text/19/1999").unwrap();
-    tree(layer)
-}
 
 fn text_of(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -39,7 +19,7 @@ fn text_of(path: &Path) -> &str {
 
 #[test]
 fn written_grown_copied_balanced_scrubbed() {
-    let tree = content();
+    let tree = tree(many_files());
     let size = VolumeSize::Exact(Bytes::mib(600));
     let spec = VolumeSpec {
         size,
@@ -89,7 +69,7 @@ fn written_grown_copied_balanced_scrubbed() {
 #[test]
 fn everything_can_be_removed() {
     // Each item that the kernel takes out must be exactly the one that we put in.
-    let tree = content();
+    let tree = tree(many_files());
     let written = write(&spec("removed"), &tree);
     let mount = LoopMount::new(&written.path, 0, Access::ReadWrite, &[]);
     for entry in fs::read_dir(mount.path()).unwrap() {
@@ -113,7 +93,7 @@ fn it_fills_up_and_shrinks() {
             size: VolumeSize::Exact(Bytes::mib(512)),
             ..spec("full")
         },
-        &content(),
+        &tree(many_files()),
     );
     let mount = LoopMount::new(&written.path, 0, Access::ReadWrite, &[]);
     let filler = mount.path().join("filler");

@@ -1,19 +1,27 @@
 //! What the tests of volumes share: trees from few words, and both judges on what became of them.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use formats::btrfs::read::{Reader, View};
 use formats::btrfs::{Profile, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
 use formats::layer::{Attributes, Compression, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
-use formats::tree::{Share, Tree};
+use formats::source::ReadAt;
+use formats::sparse::SparseImage;
+use formats::tree::{Inode, InodeId, InodeKind, Share, Tree};
 use formats::units::{Bytes, Time};
 use tempfile::TempDir;
-use testkit::compare::assert_same;
+use testkit::compare::{assert_same, differences};
 use testkit::listing;
 use testkit::volume::{Access, LoopMount, btrfs_check, btrfs_check_lowmem};
+
+/// Bytes of the blocks that are compared.
+pub const BLOCK: u64 = 4096;
 
 /// The time of everything that is given no other.
 pub const TIME: Time = Time::from_seconds(1_700_000_000);
@@ -138,12 +146,8 @@ pub fn view(reader: &Reader<'_>, spec: &VolumeSpec) -> View {
     let root = subvolumes.iter().find(|subvolume| subvolume.is_default).unwrap();
     let mut view = View::of(root.clone());
     for wanted in &spec.subvolumes {
-        let mount = wanted
-            .mount
-            .as_deref()
-            .unwrap_or(b"/")
-            .strip_prefix(b"/")
-            .unwrap();
+        let mount = wanted.mount.as_deref().unwrap_or_default();
+        let mount = mount.strip_prefix(b"/").unwrap_or(mount);
         if !mount.is_empty() {
             let found = subvolumes
                 .iter()
@@ -163,6 +167,87 @@ pub fn assert_reads_as(volume: &Volume, spec: &VolumeSpec, tree: &Tree) {
     listing::assert_equal(&listing::of_reader(&reader, &view), &listing::of_tree(tree));
     let verification = reader.verify();
     assert!(verification.faults.is_empty(), "{verification:?}");
+}
+
+/// The tree as it shows with all subvolumes mounted: with the directories that only a mount path asks for.
+pub fn shown(tree: &Tree, spec: &VolumeSpec) -> Tree {
+    let mut tree = tree.clone();
+    for path in spec
+        .subvolumes
+        .iter()
+        .filter_map(|subvolume| subvolume.mount.as_deref())
+    {
+        let mut parent = Tree::ROOT;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let made = InodeId(tree.inodes.len());
+            let InodeKind::Directory(names) = &mut tree.inodes[parent.0].kind else {
+                panic!("a mount path leads through what is no directory")
+            };
+            parent = *names.entry(name.to_vec()).or_insert(made);
+            if parent == made {
+                tree.inodes.push(Inode {
+                    attributes: mode(0o755),
+                    kind: InodeKind::Directory(Default::default()),
+                    share: Share::Role,
+                });
+            }
+        }
+    }
+    tree
+}
+
+/// Mounts the other subvolumes of `spec` below the default one, and compares all that shows with `shown`.
+pub fn assert_mounted(mut mount: LoopMount, spec: &VolumeSpec, shown: &Tree) {
+    // Where the top level holds the tree, it also shows the subvolumes.
+    let mut beside = Vec::new();
+    let has_root = spec.subvolumes.iter().any(|subvolume| subvolume.default);
+    let mut mounts: Vec<_> = spec.subvolumes.iter().collect();
+    // What is mounted within another subvolume comes after it.
+    mounts.sort_by_key(|subvolume| subvolume.mount.as_ref().map(Vec::len));
+    for subvolume in mounts {
+        if !has_root {
+            beside.push(format!(
+                "{}: presence",
+                mount.path().join(&subvolume.name).display()
+            ));
+        }
+        let path = subvolume.mount.as_deref().unwrap_or_default();
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        if !path.is_empty() {
+            mount.add(&subvolume.name, OsStr::from_bytes(path));
+        }
+    }
+    let differences = differences(mount.path(), shown);
+    let (expected, differences): (Vec<_>, Vec<_>) = differences
+        .into_iter()
+        .partition(|line| beside.iter().any(|start| line.starts_with(start)));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert_eq!(expected.len(), beside.len());
+}
+
+/// The blocks of 4 KiB in which two images differ.
+pub fn differing_blocks(one: &SparseImage, other: &SparseImage) -> Vec<u64> {
+    assert_eq!(one.size, other.size);
+    let [one, other] = [one, other].map(|image| {
+        let mut image = image.clone();
+        image.sort().unwrap();
+        image
+    });
+    // What neither has a piece of is a hole in both.
+    let pieces = one.pieces.iter().chain(&other.pieces);
+    let starts = pieces.flat_map(|piece| {
+        let range = piece.range();
+        (range.start / BLOCK * BLOCK..range.end).step_by(BLOCK as usize)
+    });
+    let starts: BTreeSet<u64> = starts.collect();
+    let block = |image: &SparseImage, start: u64| {
+        let mut bytes = [0; BLOCK as usize];
+        let length = (image.size.0 - start).min(BLOCK) as usize;
+        image.read_exact_at(&mut bytes[..length], start).unwrap();
+        bytes
+    };
+    let differs = |start: &u64| block(&one, *start) != block(&other, *start);
+    starts.into_iter().filter(differs).collect()
 }
 
 /// Lays a tree out and has it judged: btrfs-progs checks trees and data, the kernel and our own reader show exactly the
@@ -197,6 +282,28 @@ pub fn colliding_names(prefix: &str, count: usize) -> Vec<(String, String)> {
         }
     }
     pairs
+}
+
+/// Some thousand files stored in every way: in the metadata, compressed, as they are, with holes between.
+pub fn many_files() -> LayerBuilder<Vec<u8>> {
+    let mut layer = builder();
+    for number in 0..2000_u64 {
+        let path = |kind: &str| format!("{kind}/{}/{number}", number % 20).into_bytes();
+        let size = number as usize;
+        layer
+            .file(&path("inline"), mode(0o600), &noise(size, number))
+            .unwrap();
+        layer
+            .file(&path("text"), mode(0o644), &text(40 * size, number))
+            .unwrap();
+        layer
+            .file(&path("noise"), mode(0o644), &noise(10 * size, number))
+            .unwrap();
+    }
+    let holes = [noise(5000, 1), vec![0; 300_000], noise(5000, 2), vec![0; 300_000]].concat();
+    layer.file(b"holes", mode(0o644), &holes).unwrap();
+    layer.hardlink(b"linked", b"text/19/1999").unwrap();
+    layer
 }
 
 /// A file with `count` names in each of two directories whose INODE_EXTREFs all share the hash 0.
