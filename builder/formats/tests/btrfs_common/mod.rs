@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use formats::btrfs::read::{Reader, View};
 use formats::btrfs::{Profile, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
-use formats::layer::{Attributes, Compression, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
+use formats::layer::{Attributes, Compression, Device, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
 use formats::tree::{Inode, InodeId, InodeKind, Share, Tree};
@@ -132,7 +132,11 @@ pub struct Written {
 
 /// Lays a tree out, checks the pieces against each other, and writes the file.
 pub fn write(spec: &VolumeSpec, tree: &Tree) -> Written {
-    let mut volume = lay_out(spec, tree).unwrap();
+    write_volume(lay_out(spec, tree).unwrap())
+}
+
+/// Checks the pieces of a volume against each other, and writes the file.
+pub fn write_volume(mut volume: Volume) -> Written {
     volume.image.sort().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("volume");
@@ -304,6 +308,27 @@ pub fn many_files() -> LayerBuilder<Vec<u8>> {
     layer.file(b"holes", mode(0o644), &holes).unwrap();
     layer.hardlink(b"linked", b"text/19/1999").unwrap();
     layer
+}
+
+/// Every kind of inode, and files stored in every way.
+pub fn every_kind() -> Tree {
+    let mut layer = many_files();
+    layer
+        .file(b"attributed", with_xattr(b"user.name", b"value"), b"x")
+        .unwrap();
+    layer.symlink(b"link", mode(0o777), b"text/../inline").unwrap();
+    layer.symlink(b"loop", mode(0o777), b"/loop").unwrap();
+    layer.symlink(b"up", mode(0o777), b"../../../text/7/7").unwrap();
+    let device = Device { major: 8, minor: 17 };
+    layer.block_device(b"block", mode(0o660), device).unwrap();
+    layer.character_device(b"character", mode(0o660), device).unwrap();
+    layer.fifo(b"fifo", mode(0o600)).unwrap();
+    layer.socket(b"socket", mode(0o600)).unwrap();
+    layer.directory(b"srv/inner", mode(0o700)).unwrap();
+    layer
+        .file(b"srv/inner/file", mode(0o644), b"on another subvolume")
+        .unwrap();
+    tree(layer)
 }
 
 /// A file with `count` names in each of two directories whose INODE_EXTREFs all share the hash 0.
