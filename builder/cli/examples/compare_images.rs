@@ -1,13 +1,15 @@
 //! Mounts the root file system of every image of the project in the current folder and compares it with the tree that
-//! the image was made of: content, modes, owners, times, extended attributes, device numbers, links. Needs root.
+//! the image was made of, its template of containers too: content, modes, owners, times, extended attributes, device numbers, links. Needs root.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use formats::manifest::Manifest;
+use formats::tree::Tree;
 use model::project::Project;
-use stages::build::{BuildRequest, trees};
+use stages::basis::Form;
+use stages::build::{BuildRequest, Format, Sums, trees};
 use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
 use stages::fetch::{Mode, Network};
 use testkit::compare::differences;
@@ -36,24 +38,31 @@ fn main() -> Result<ExitCode> {
         mirror: None,
         network: Network::new(Mode::Offline),
         locked: true,
-        images: images.clone(),
+        format: Format::Images(Form::Plain, Sums::Skip),
+        folder: images.clone(),
     };
     let (mut compared, mut names, mut wrong) = (0, 0, 0);
     let mut failure = None;
-    trees(&engine, &request, |node, tree| {
-        let layout = &project.layouts[&node.layout];
-        match mounted(&images, &node.name, layout) {
+    trees(&engine, &request, |node, tree, template| {
+        let mut compare = |mount: Result<LoopMount>, tree: &Tree| match mount {
             Err(error) => failure = Some(error),
             Ok(mount) => {
-                let found = differences(mount.path(), &tree);
+                let found = differences(mount.path(), tree);
                 for difference in found.iter().take(SHOWN) {
                     println!("{}: {difference}", node.name);
                 }
                 wrong += found.len();
                 names += tree.walk().count();
-                compared += 1;
             }
+        };
+        let layout = &project.layouts[&node.layout];
+        compare(mounted(&images, &node.name, layout), &tree);
+        if let (Some(template), Some(name)) =
+            (template, layout.root().and_then(|root| root.template.as_ref()))
+        {
+            compare(mounted_subvolume(&images, &node.name, name), template);
         }
+        compared += 1;
     })?;
     if let Some(error) = failure {
         return Err(error);
@@ -71,6 +80,22 @@ fn main() -> Result<ExitCode> {
 
 /// The root file system of an image with all its subvolumes where a node has them.
 fn mounted(images: &Path, node: &str, layout: &model::layout::Layout) -> Result<LoopMount> {
+    let mut mount = mount(images, node, &[])?;
+    for subvolume in &layout.root().context("no root file system")?.subvolumes {
+        if subvolume.mount != "/" {
+            mount.add(&subvolume.name, subvolume.mount.trim_start_matches('/'));
+        }
+    }
+    Ok(mount)
+}
+
+/// One subvolume of an image.
+fn mounted_subvolume(images: &Path, node: &str, name: &str) -> Result<LoopMount> {
+    mount(images, node, &[&format!("subvol={name}")])
+}
+
+/// The root file system of an image, mounted with `options`.
+fn mount(images: &Path, node: &str, options: &[&str]) -> Result<LoopMount> {
     let manifest = images.join(format!("{node}.manifest.json"));
     let manifest: Manifest = std::fs::read(&manifest)
         .map_err(anyhow::Error::from)
@@ -82,11 +107,5 @@ fn mounted(images: &Path, node: &str, layout: &model::layout::Layout) -> Result<
         .find(|partition| partition.file_system == "btrfs");
     let offset = partition.context("no root partition")?.first_sector.to_bytes().0;
     let image = images.join(format!("{node}.img"));
-    let mut mount = LoopMount::new(&image, offset, Access::ReadOnly, &[]);
-    for subvolume in &layout.root().context("no root file system")?.subvolumes {
-        if subvolume.mount != "/" {
-            mount.add(&subvolume.name, subvolume.mount.trim_start_matches('/'));
-        }
-    }
-    Ok(mount)
+    Ok(LoopMount::new(&image, offset, Access::ReadOnly, options))
 }

@@ -99,8 +99,12 @@ pub enum Command {
         #[arg(long)]
         all: bool,
         #[command(flatten)]
+        form: BuildForm,
+        #[command(flatten)]
         sources: LockedSourceOptions,
     },
+    /// Make images of a pack: the very files that a build writes
+    Export(ExportArguments),
     /// Boot a node's image in QEMU; the image is never written to
     Boot {
         /// The node
@@ -163,6 +167,55 @@ pub enum Command {
         /// The folder
         folder: PathBuf,
     },
+}
+
+/// What becomes of the cards
+#[derive(Debug, Args)]
+pub struct BuildForm {
+    /// How the cards are written
+    #[arg(long, value_enum, default_value_t = Format::Img)]
+    pub format: Format,
+    /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; without it the
+    /// list has the block maps, which have the SHA-256 of every range
+    #[arg(long)]
+    pub sums: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// NODE.img in out/images, with holes
+    Img,
+    /// NODE.img.zst in out/images: frames of at most 1 MiB and a seek table
+    Zst,
+    /// out/pack: what the cards have in common once, and a small delta for each node
+    Pack,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArguments {
+    /// The nodes
+    #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NODE")]
+    pub nodes: Vec<String>,
+    /// Every node of the pack
+    #[arg(long)]
+    pub all: bool,
+    /// The pack [default: out/pack of the project]
+    #[arg(long, value_name = "DIR")]
+    pub pack: Option<PathBuf>,
+    /// How the images are written
+    #[arg(long, value_enum, default_value_t = ImageFormat::Img)]
+    pub format: ImageFormat,
+    /// The folder to write into
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ImageFormat {
+    /// NODE.img, with holes
+    Img,
+    /// NODE.img.zst: frames of at most 1 MiB and a seek table
+    Zst,
 }
 
 #[derive(Debug, Subcommand)]

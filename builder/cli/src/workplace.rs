@@ -54,15 +54,14 @@ pub fn image_file(common: &Common, image: &str) -> Result<PathBuf> {
     let project = Project::load(&folder)?;
     let node = project.node(image).map_err(Findings::from)?;
     let images = output_folder(common, &folder).join("images");
-    let files = ImageFiles::new(&images, &node.name);
-    if files.finished().is_none() {
-        bail!(
+    match ImageFiles::find(&images, &node.name) {
+        Some(files) => Ok(files.image),
+        None => bail!(
             "there is no finished image of {0} in {1}: run `portadc build {0}`",
             node.name,
             images.display()
-        );
+        ),
     }
-    Ok(files.image)
 }
 
 /// The engine that all stages work with.
@@ -74,9 +73,14 @@ pub fn engine(common: &Common, project: &Path) -> Result<Engine> {
     Ok(Engine {
         cache: Cache::open(&cache)?,
         logs: output_folder(common, project).join("logs"),
-        progress: Progress::new(verbosity(common)),
+        progress: progress(common),
         jobs: jobs(common),
     })
+}
+
+/// Where a command shows what it does.
+pub fn progress(common: &Common) -> Progress {
+    Progress::new(verbosity(common))
 }
 
 /// How many jobs may run at once.

@@ -1,30 +1,36 @@
-//! The image to write, as a file with holes and a manifest beside it.
+//! The image to write, with its manifest and its block map beside it. The manifest vouches for the map, the map for the
+//! image.
 
-use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use formats::bmap::{BlockMap, BmapError};
+use formats::digest::hex;
 use formats::manifest::{FORMAT, Manifest};
+use formats::seekable::{self, SeekableError};
+use formats::source::{ReadAt, WholeBlob};
 use formats::units::Bytes;
-use rustix::fs::{SeekFrom, seek};
-use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+/// How the name of an image ends that is compressed.
+const COMPRESSED: &str = ".zst";
+
 /// An open image.
-#[derive(Debug)]
 pub struct Image {
     /// Where it is.
     pub path: PathBuf,
     /// The file.
     pub file: File,
+    /// Its bytes, which the file may have compressed.
+    pub source: Box<dyn ReadAt>,
     /// Its size.
     pub size: Bytes,
     /// What it is.
     pub manifest: Manifest,
-    /// Bytes that have to be written, in order. The rest is free space of file systems or zero on any card.
-    pub ranges: Vec<Range<u64>>,
+    /// What has to be written. The rest is free space of file systems or zero on any card.
+    pub map: BlockMap,
 }
 
 /// An image that cannot be used.
@@ -84,14 +90,44 @@ pub enum ImageError {
         /// What the manifest says.
         expected: Bytes,
     },
-    /// The image is not the one that the manifest describes.
-    #[error("{} has SHA-256 {found}, its manifest says {expected}", path.display())]
-    Digest {
+    /// The file is not compressed as it should be.
+    #[error("{} cannot be read as a compressed image", path.display())]
+    Compression {
         /// The image.
+        path: PathBuf,
+        /// Why.
+        source: SeekableError,
+    },
+    /// The map beside the image is not one.
+    #[error("{} cannot be used", path.display())]
+    Map {
+        /// The block map.
+        path: PathBuf,
+        /// Why.
+        source: BmapError,
+    },
+    /// The map is not the one that the manifest tells of.
+    #[error("{} has SHA-256 {found}, the manifest beside it says {expected}", path.display())]
+    OtherMap {
+        /// The block map.
         path: PathBuf,
         /// Its SHA-256.
         found: String,
         /// What the manifest says.
+        expected: String,
+    },
+    /// The image is not the one that its map describes.
+    #[error("{} has SHA-256 {found} in bytes {start}..{end}, its block map says {expected}", path.display())]
+    Digest {
+        /// The image.
+        path: PathBuf,
+        /// First byte of the range.
+        start: u64,
+        /// First byte after it.
+        end: u64,
+        /// Its SHA-256.
+        found: String,
+        /// What the map says.
         expected: String,
     },
     /// The board would not start from this card.
@@ -107,11 +143,13 @@ pub enum ImageError {
 }
 
 impl Image {
-    /// Opens the image of `node` and the manifest beside it, whose name ends in `.manifest.json` instead of `.img`.
+    /// Opens the image of `node`, `NODE.img` or `NODE.img.zst`, with `NODE.manifest.json` and `NODE.img.bmap` beside it.
     pub fn open(path: &Path, node: &str) -> Result<Self, ImageError> {
-        let manifest_path = path.with_extension("manifest.json");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let plain = name.strip_suffix(COMPRESSED).unwrap_or(&name);
+        let manifest_path = path.with_file_name(plain).with_extension("manifest.json");
         let manifest = read_manifest(&manifest_path)?;
-        if path.file_name() != Some(OsStr::new(&manifest.image.file)) {
+        if plain != manifest.image.file {
             return Err(ImageError::OtherFile {
                 manifest: manifest_path,
                 image: path.to_owned(),
@@ -125,12 +163,23 @@ impl Image {
                 wanted: node.to_owned(),
             });
         }
+        let map = read_map(&path.with_file_name(format!("{plain}.bmap")), &manifest)?;
         let unreadable = |source| ImageError::Read {
             path: path.to_owned(),
             source,
         };
         let file = File::open(path).map_err(unreadable)?;
-        let size = file.metadata().map_err(unreadable)?.len();
+        let blob = WholeBlob::new(file.try_clone().map_err(unreadable)?.into()).map_err(unreadable)?;
+        let source: Box<dyn ReadAt> = if plain == name {
+            Box::new(blob)
+        } else {
+            let frames = seekable::Reader::open(blob).map_err(|source| ImageError::Compression {
+                path: path.to_owned(),
+                source,
+            })?;
+            Box::new(frames)
+        };
+        let size = source.size();
         if size != manifest.image.size.0 {
             return Err(ImageError::Size {
                 path: path.to_owned(),
@@ -138,20 +187,36 @@ impl Image {
                 expected: manifest.image.size,
             });
         }
-        let mut ranges = data_ranges(&file, size).map_err(|errno| unreadable(errno.into()))?;
-        let data: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-        if data < manifest.image.mapped.0 {
-            // Something that copied the file has made holes of zeros, which may be the zeros of a FAT: write them all.
-            ranges = vec![Range { start: 0, end: size }];
-        }
         Ok(Self {
             path: path.to_owned(),
             file,
+            source,
             size: Bytes(size),
             manifest,
-            ranges,
+            map,
         })
     }
+}
+
+/// The block map that `manifest` tells of, which is that of an image of its size.
+fn read_map(path: &Path, manifest: &Manifest) -> Result<BlockMap, ImageError> {
+    let xml = fs::read(path).map_err(|source| ImageError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let found = hex(&Sha256::digest(&xml));
+    let expected = &manifest.image.map_sha256;
+    if found != *expected {
+        return Err(ImageError::OtherMap {
+            path: path.to_owned(),
+            found,
+            expected: expected.clone(),
+        });
+    }
+    BlockMap::from_xml(&xml).map_err(|source| ImageError::Map {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, ImageError> {
@@ -170,22 +235,4 @@ fn read_manifest(path: &Path) -> Result<Manifest, ImageError> {
         });
     }
     Ok(manifest)
-}
-
-/// The parts of a file that are not holes.
-fn data_ranges(file: &File, size: u64) -> Result<Vec<Range<u64>>, Errno> {
-    let mut ranges = Vec::new();
-    let mut position = 0;
-    while position < size {
-        let start = match seek(file, SeekFrom::Data(position)) {
-            Ok(start) => start,
-            // Nothing but a hole up to the end.
-            Err(Errno::NXIO) => break,
-            Err(error) => return Err(error),
-        };
-        let end = seek(file, SeekFrom::Hole(start))?;
-        ranges.push(start..end);
-        position = end;
-    }
-    Ok(ranges)
 }

@@ -4,14 +4,15 @@
 //!    the card: what it was is gone.
 //! 2. Signatures of old contents that the image would not cover become zeros.
 //! 3. The body, which is the rest of the image, follows, hashed on the way.
-//! 4. If the image was the one that its manifest describes, and the body was read back, the head is written.
+//! 4. If every range of the image was what its block map says, and the body was read back, the head is written.
 
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use formats::digest::{hex, update_zeros};
+use formats::bmap::MappedRange;
+use formats::digest::hex;
 use formats::units::{Bytes, SECTOR};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -84,37 +85,35 @@ pub fn write_body(
     erase_old_signatures(image, target)?;
 
     let mut head = vec![0; HEAD.min(image.size.0) as usize];
-    read(image, &mut head, 0)?;
-    let mut position = head.len() as u64;
-    let ranges: Vec<Range<u64>> = image
-        .ranges
-        .iter()
-        .map(|range| range.start.max(position)..range.end)
-        .filter(|range| !range.is_empty())
-        .collect();
-    let total = Bytes(ranges.iter().map(|range| range.end - range.start).sum());
+    let body_of = |range: &MappedRange| range.range().start.max(HEAD)..range.range().end;
+    let length = |range: Range<u64>| range.end.saturating_sub(range.start);
+    let total = Bytes(image.map.ranges.iter().map(|range| length(body_of(range))).sum());
     let mut chunks = Vec::new();
-    let mut whole = Sha256::new_with_prefix(&head);
     let mut buffer = vec![0; CHUNK as usize];
     let mut done = 0;
-    for range in ranges {
-        update_zeros(&mut whole, range.start - position);
-        position = range.start;
-        while position < range.end {
+    for range in &image.map.ranges {
+        let mut hash = Sha256::new();
+        let mut position = range.offset;
+        while position < range.range().end {
+            // A chunk is all head or all body.
+            let border = if position < HEAD { HEAD } else { u64::MAX };
             // At most CHUNK.
-            let length = CHUNK.min(range.end - position);
+            let length = CHUNK.min(range.range().end.min(border) - position);
             let bytes = &mut buffer[..length as usize];
             read(image, bytes, position)?;
-            whole.update(&*bytes);
-            put(target, bytes, position)?;
-            chunks.push(Chunk::of(bytes, position));
+            hash.update(&*bytes);
+            if position < HEAD {
+                head[position as usize..(position + length) as usize].copy_from_slice(bytes);
+            } else {
+                put(target, bytes, position)?;
+                chunks.push(Chunk::of(bytes, position));
+                done += length;
+                progress(Bytes(done), total);
+            }
             position += length;
-            done += length;
-            progress(Bytes(done), total);
         }
+        check_digest(image, range, &hash.finalize().into())?;
     }
-    update_zeros(&mut whole, image.size.0 - position);
-    check_digest(image, &whole.finalize().into())?;
     sync(target)?;
     Ok(Body { chunks, head })
 }
@@ -158,23 +157,23 @@ fn erase_old_superblocks(target: &Target, start: u64, end: u64) -> Result<(), Wr
     Ok(())
 }
 
-/// Compares the image with its manifest.
-fn check_digest(image: &Image, digest: &[u8; 32]) -> Result<(), ImageError> {
-    let found = hex(digest);
-    let expected = &image.manifest.image.sha256;
-    if found == *expected {
+/// Compares a range of the image with the block map.
+fn check_digest(image: &Image, range: &MappedRange, digest: &[u8; 32]) -> Result<(), ImageError> {
+    if *digest == range.sha256 {
         return Ok(());
     }
     Err(ImageError::Digest {
         path: image.path.clone(),
-        found,
-        expected: expected.clone(),
+        start: range.offset,
+        end: range.range().end,
+        found: hex(digest),
+        expected: hex(&range.sha256),
     })
 }
 
 fn read(image: &Image, bytes: &mut [u8], offset: u64) -> Result<(), ImageError> {
     image
-        .file
+        .source
         .read_exact_at(bytes, offset)
         .map_err(|source| ImageError::Read {
             path: image.path.clone(),

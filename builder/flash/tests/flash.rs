@@ -13,6 +13,9 @@ use flash::device::{DeviceError, FixedDisks, System, Target};
 use flash::image::ImageError;
 use flash::{FlashError, MissingFirmware, Report, Request, Step};
 use formats::manifest::Firmware;
+use formats::seekable::FrameStore;
+use formats::segments::Segments;
+use formats::sparse::SparseImage;
 use formats::units::Bytes;
 use testkit::oracle;
 
@@ -93,19 +96,49 @@ fn a_loop_device_gets_the_same() {
 }
 
 #[test]
-fn holes_that_a_copy_made_are_written() {
+fn zeros_of_the_map_are_written() {
     let bench = Bench::new();
-    // The manifest knows of more bytes than the file has: they were zeros.
-    bench.write_manifest(Bytes(6 * MIB), Firmware::NotNeeded);
+    // As those of a FAT are, which the file may have as a hole.
+    bench.describe(std::slice::from_ref(&(9 * MIB..10 * MIB)), Firmware::NotNeeded);
     let report = bench.flash().unwrap();
-    assert_eq!(report.written, Bytes(12 * MIB));
-    assert!(fs::read(&bench.card).unwrap()[..12 * MIB as usize] == bench.bytes);
+    assert_eq!(report.written, Bytes(MIB + 8192 + 6 * MIB + 4096));
+    assert!(
+        fs::read(&bench.card).unwrap()[9 * MIB as usize..10 * MIB as usize]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+}
+
+#[test]
+fn a_compressed_image_is_the_same() {
+    let bench = Bench::new();
+    let mut image = SparseImage::empty(Bytes(12 * MIB));
+    image.put(0, bench.bytes.clone());
+    let segments = Segments::cut(&image, &[]).unwrap();
+    let compressed = bench.folder.path().join("red-07.img.zst");
+    FrameStore::write(&image, &segments, &mut File::create(&compressed).unwrap()).unwrap();
+    fs::remove_file(&bench.image).unwrap();
+    let request = Request {
+        node: "red-07",
+        image: &compressed,
+        target: &bench.card,
+        missing_firmware: MissingFirmware::Refuse,
+        fixed_disks: FixedDisks::Refuse,
+    };
+    flash::flash(&request, &mut |_, _, _| {}).unwrap();
+    check_card(&bench);
+    // Plain bytes under this name are no such file.
+    fs::write(&compressed, &bench.bytes).unwrap();
+    assert!(matches!(
+        flash::flash(&request, &mut |_, _, _| {}),
+        Err(FlashError::Image(ImageError::Compression { .. }))
+    ));
 }
 
 #[test]
 fn an_image_without_firmware_needs_a_word() {
     let bench = Bench::new();
-    bench.write_manifest(Bytes(MIB), Firmware::Absent);
+    bench.describe(&[], Firmware::Absent);
     let error = bench.flash().unwrap_err();
     assert!(
         matches!(error, FlashError::Image(ImageError::NoFirmware { .. })),
@@ -157,13 +190,27 @@ fn images_that_are_not_whole_are_refused_before_anything_is_written() {
     assert!(bench.card_is_untouched());
 
     let bench = Bench::new();
+    let map = fs::read_to_string(bench.map()).unwrap();
+    fs::write(bench.map(), map.replace("version", "Version")).unwrap();
+    assert!(matches!(
+        bench.flash(),
+        Err(FlashError::Image(ImageError::OtherMap { .. }))
+    ));
+    fs::remove_file(bench.map()).unwrap();
+    assert!(matches!(
+        bench.flash(),
+        Err(FlashError::Image(ImageError::Read { .. }))
+    ));
+    assert!(bench.card_is_untouched());
+
+    let bench = Bench::new();
     let text = fs::read_to_string(bench.manifest())
         .unwrap()
-        .replace("\"format\":2", "\"format\":3");
+        .replace("\"format\":3", "\"format\":4");
     fs::write(bench.manifest(), text).unwrap();
     assert!(matches!(
         bench.flash(),
-        Err(FlashError::Image(ImageError::Format { found: 3, .. }))
+        Err(FlashError::Image(ImageError::Format { found: 4, .. }))
     ));
 }
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use crate::delta::BLOCK;
 use crate::digest::{hex, parse_hex};
-use crate::segments::Segments;
+use crate::segments::{Kind, MAX_SEGMENT, Segment, Segments, in_segments};
 use crate::units::Bytes;
 
 const VERSION: &str = "2.0";
@@ -105,6 +105,27 @@ impl BlockMap {
             image_size: segments.size,
             ranges: ranges.collect(),
         }
+    }
+
+    /// The segments that this is the map of; which of them a node may touch, no map says. `None` for a map of another
+    /// maker, whose ranges are longer.
+    pub fn segments(&self) -> Option<Segments> {
+        let size = self.image_size;
+        let mut list = Vec::with_capacity(2 * self.ranges.len());
+        let mut end = 0;
+        for range in &self.ranges {
+            list.extend(in_segments(end..range.offset, Kind::Hole));
+            list.push(Segment {
+                offset: range.offset,
+                length: u32::try_from(range.length)
+                    .ok()
+                    .filter(|length| *length <= MAX_SEGMENT)?,
+                kind: Kind::Shared(range.sha256),
+            });
+            end = range.range().end;
+        }
+        list.extend(in_segments(end..size.0, Kind::Hole));
+        Some(Segments { size, list })
     }
 
     /// The map as a file.

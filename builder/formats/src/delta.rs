@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::source::ReadAt;
+use crate::source::{ReadAt, starts_with};
 use crate::sparse::{Piece, SparseImage};
 
 /// Bytes of a block: what images are compared by.
@@ -173,6 +173,11 @@ impl Delta {
         bytes
     }
 
+    /// Whether `source` starts as a delta does.
+    pub fn is_one(source: &impl ReadAt) -> io::Result<bool> {
+        starts_with(source, MAGIC)
+    }
+
     /// The delta that `bytes` are. Every rule of [`Delta`] is checked; whether it fits an image, only the image knows.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DeltaError> {
         let header: &[u8; HEADER] = bytes.first_chunk().ok_or(DeltaError::Foreign)?;
@@ -216,6 +221,40 @@ impl Delta {
                 surplus: payload.len(),
             })
         }
+    }
+}
+
+/// A base with what `delta` changes in it, read without making the image.
+#[derive(Debug)]
+pub struct Patched<S> {
+    base: S,
+    delta: Delta,
+}
+
+impl<S: ReadAt> Patched<S> {
+    /// `base` as `delta` changes it; `None` where a run goes on behind the end of the base.
+    pub fn new(base: S, delta: Delta) -> Option<Self> {
+        let fits = delta.runs.iter().all(|run| run.range().end <= base.size());
+        fits.then_some(Self { base, delta })
+    }
+}
+
+impl<S: ReadAt> ReadAt for Patched<S> {
+    fn size(&self) -> u64 {
+        self.base.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.base.read_exact_at(buffer, offset)?;
+        let end = offset.saturating_add(buffer.len() as u64);
+        let first = self.delta.runs.partition_point(|run| run.range().end <= offset);
+        for run in self.delta.runs[first..].iter().take_while(|run| run.offset < end) {
+            let (from, to) = (run.offset.max(offset), run.range().end.min(end));
+            // Differences of places within the buffer, and within the run.
+            buffer[(from - offset) as usize..(to - offset) as usize]
+                .copy_from_slice(&run.bytes[(from - run.offset) as usize..(to - run.offset) as usize]);
+        }
+        Ok(())
     }
 }
 

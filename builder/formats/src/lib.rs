@@ -6,7 +6,7 @@
 //! | [`units`] | sizes, sectors and times as types |
 //! | [`calendar`] | dates and days |
 //! | [`ids`] | identifiers derived from names instead of drawn at random |
-//! | [`digest`] | SHA-256 of what has holes, and as text |
+//! | [`digest`] | SHA-256 as text |
 //! | [`blob`] | bytes that stay where they are until an image is written |
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
 //! | [`delta`] | what an image has other than its base |
@@ -21,6 +21,7 @@
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
 //! | [`tar`] | files as a tar |
 //! | [`manifest`] | what an image is and what it was made of, as data |
+//! | [`pack`] | what is in a folder of bases and deltas |
 
 pub mod blob;
 pub mod bmap;
@@ -34,6 +35,7 @@ pub mod ids;
 pub mod layer;
 pub mod manifest;
 pub mod mbr;
+pub mod pack;
 pub mod partition;
 mod scratch;
 pub mod seekable;

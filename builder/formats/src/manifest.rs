@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::{Bytes, Lba};
 
 /// Version of this format. Readers refuse others.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,8 +116,9 @@ pub struct Image {
     pub file: String,
     /// Its size in bytes.
     pub size: Bytes,
-    /// Bytes that are not holes.
+    /// Bytes that its block map has.
     pub mapped: Bytes,
-    /// SHA-256 in hexadecimal of all its bytes.
-    pub sha256: String,
+    /// SHA-256 in hexadecimal of its block map, `<file>.bmap`, which has that of every stretch of the image. Images have
+    /// most of these in common, so they are computed once for all, as a SHA-256 of each whole image could not be.
+    pub map_sha256: String,
 }

@@ -102,15 +102,7 @@ impl Segments {
         }
         let mut list: Vec<Segment> = stretches
             .into_iter()
-            .flat_map(|(range, kind)| {
-                let end = range.end;
-                range.step_by(MAX_SEGMENT as usize).map(move |offset| Segment {
-                    offset,
-                    // At most MAX_SEGMENT.
-                    length: (end - offset).min(u64::from(MAX_SEGMENT)) as u32,
-                    kind,
-                })
-            })
+            .flat_map(|(range, kind)| in_segments(range, kind))
             .collect();
         list.par_iter_mut()
             .try_for_each_init(Vec::new, |buffer, segment| -> io::Result<()> {
@@ -162,19 +154,17 @@ impl Segments {
             .iter()
             .filter_map(|segment| segment.sha256().map(|sha256| (segment, sha256)))
     }
+}
 
-    /// A digest of the whole image that can be had without hashing what images share anew: SHA-256 over the size of the
-    /// image and, for each mapped segment, its offset, its length (all three as 64 bits, little-endian) and its SHA-256.
-    pub fn map_sha256(&self) -> [u8; 32] {
-        let mut hash = Sha256::new();
-        hash.update(self.size.0.to_le_bytes());
-        for (segment, sha256) in self.mapped() {
-            hash.update(segment.offset.to_le_bytes());
-            hash.update(u64::from(segment.length).to_le_bytes());
-            hash.update(sha256);
-        }
-        hash.finalize().into()
-    }
+/// Segments that cover `range`, all full but the last.
+pub(crate) fn in_segments(range: Range<u64>, kind: Kind) -> impl Iterator<Item = Segment> {
+    let end = range.end;
+    range.step_by(MAX_SEGMENT as usize).map(move |offset| Segment {
+        offset,
+        // At most MAX_SEGMENT.
+        length: (end - offset).min(u64::from(MAX_SEGMENT)) as u32,
+        kind,
+    })
 }
 
 fn sha256(image: &SparseImage, segment: &Segment, buffer: &mut Vec<u8>) -> io::Result<[u8; 32]> {

@@ -130,6 +130,16 @@ impl<S: ReadAt> ReadAt for Window<S> {
     }
 }
 
+/// Whether the first bytes of `source` are `magic`.
+pub(crate) fn starts_with(source: &impl ReadAt, magic: &[u8]) -> io::Result<bool> {
+    if source.size() < magic.len() as u64 {
+        return Ok(false);
+    }
+    let mut found = vec![0; magic.len()];
+    source.read_exact_at(&mut found, 0)?;
+    Ok(found == magic)
+}
+
 /// The range of `length` bytes from `offset` on, which has to lie within `size` bytes.
 pub(crate) fn range_within(size: u64, offset: u64, length: u64) -> io::Result<Range<u64>> {
     match offset.checked_add(length) {

@@ -245,3 +245,20 @@ proptest! {
         let _ = BlockMap::from_xml(&mutated.as_bytes()[..at.index(mutated.len())]);
     }
 }
+
+#[test]
+fn a_map_gives_its_segments_back() {
+    let segments = Segments::cut(&image(), &[MIB + 9000..MIB + 9001, 5 * MIB..5 * MIB + 4096]).unwrap();
+    let found = BlockMap::of(&segments).segments().unwrap();
+    assert_eq!(found.size, segments.size);
+    assert_eq!(found.list.len(), segments.list.len());
+    for (found, segment) in found.list.iter().zip(&segments.list) {
+        assert_eq!(
+            (found.range(), found.sha256()),
+            (segment.range(), segment.sha256())
+        );
+    }
+    let mut long = map();
+    long.ranges[0].length = 2 * MIB;
+    assert_eq!(long.segments(), None);
+}

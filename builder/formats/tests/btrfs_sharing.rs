@@ -113,7 +113,7 @@ fn a_nodes_file_with_the_roles_data_shares_it() {
 fn the_same_arguments_give_the_same_volume() {
     let role = role();
     let [one, again] = [(), ()].map(|()| volume("red-01", &role));
-    assert_eq!(differing_blocks(&one, &again), []);
+    assert_eq!(differing_blocks(&one, &again), [] as [u64; 0]);
 }
 
 /// Asserts that the volume of `node` over `base` is the one that the whole tree is laid out as.
@@ -121,7 +121,11 @@ fn assert_same_as_alone(base: &Base, role: &Layer, name: &str, node: &Layer) {
     let alone = lay_out(&spec_of(name), &tree_of(role, node)).unwrap();
     let over = base.volume(spec_of(name).fsid, node).unwrap();
     assert_eq!(over.figures, alone.figures);
-    assert_eq!(differing_blocks(&over.image, &alone.image), [], "{name}");
+    assert_eq!(
+        differing_blocks(&over.image, &alone.image),
+        [] as [u64; 0],
+        "{name}"
+    );
 }
 
 /// A node with one file of `size` bytes.
@@ -149,7 +153,7 @@ fn any_node_gives_the_same_base() {
     let role = role();
     let [one, other] =
         ["red-01", "blu-02"].map(|name| Base::new(&spec_of(name), &tree_of(&role, &node(name))).unwrap());
-    assert_eq!(differing_blocks(one.blank(), other.blank()), []);
+    assert_eq!(differing_blocks(one.blank(), other.blank()), [] as [u64; 0]);
 }
 
 #[test]

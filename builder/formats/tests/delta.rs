@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use formats::blob::Blob;
-use formats::delta::{BLOCK, Delta, DeltaError, Run};
+use formats::delta::{BLOCK, Delta, DeltaError, Patched, Run};
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
@@ -323,4 +323,38 @@ fn cmp_sees_the_same_files() {
     testkit::image::write(&base.patched(&delta), &paths[0]);
     testkit::image::write(&other, &paths[1]);
     oracle::run("diffutils", "cmp", &paths);
+}
+
+proptest! {
+    #[test]
+    fn a_patched_base_reads_as_the_patched_image(
+        blocks in vec((0..BLOCKS, any::<u8>()), 0..12),
+        places in vec((any::<Index>(), any::<Index>()), 1..20),
+    ) {
+        let base: Vec<u8> = (0..BLOCKS * BLOCK).map(|n| (n / 7) as u8).collect();
+        let mut delta = Delta::default();
+        let blocks: BTreeMap<u64, u8> = blocks.into_iter().collect();
+        for (block, byte) in blocks {
+            delta.append(block * BLOCK, &vec![byte; BLOCK as usize]);
+        }
+        let expected = naively_patched(&base, &delta);
+        let patched = Patched::new(base, delta).unwrap();
+        prop_assert_eq!(patched.size(), expected.len() as u64);
+        for (first, second) in places {
+            let (first, second) = (first.index(expected.len() + 1), second.index(expected.len() + 1));
+            let range = first.min(second)..first.max(second);
+            let mut bytes = vec![0xAA; range.len()];
+            patched.read_exact_at(&mut bytes, range.start as u64).unwrap();
+            prop_assert!(bytes == expected[range]);
+        }
+        prop_assert!(patched.read_exact_at(&mut [0; 2], patched.size() - 1).is_err());
+    }
+}
+
+#[test]
+fn a_delta_of_a_larger_image_is_none_of_this_one() {
+    let mut delta = Delta::default();
+    delta.append(BLOCK, &[1; BLOCK as usize]);
+    assert!(Patched::new(vec![0; 2 * BLOCK as usize - 1], delta.clone()).is_none());
+    assert!(Patched::new(vec![0; 2 * BLOCK as usize], delta).is_some());
 }

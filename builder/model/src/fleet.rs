@@ -21,6 +21,7 @@ pub use check::{Known, check_fleet};
 pub use toml::FleetToml;
 
 use crate::finding::{Place, SourceFile};
+use crate::overlay::Placed;
 
 mod check;
 mod network;
@@ -75,6 +76,9 @@ pub struct Role {
     pub name: String,
     /// Overlays laid over the base, first to last.
     pub overlays: Vec<String>,
+    /// Overlays laid over the base, first to last, for the template of containers; empty where no card of the role has one.
+    /// None of them has a template file.
+    pub template: Vec<Placed<String>>,
 }
 
 /// One node.

@@ -5,6 +5,7 @@ use formats::units::{Bytes, Lba};
 pub use check::check_layout;
 pub use fit::Card;
 pub use toml::LayoutToml;
+pub(crate) use toml::TEMPLATE;
 
 mod check;
 mod fit;
@@ -69,11 +70,14 @@ pub enum FileSystem {
 pub struct Btrfs {
     /// zstd level of the image and of the mounted file system; 0 stores everything raw.
     pub zstd: u8,
-    /// Subvolumes, all children of the top level. Exactly one is mounted at `/`: the default subvolume.
+    /// Mounted subvolumes, all children of the top level. Exactly one is mounted at `/`: the default subvolume.
     pub subvolumes: Vec<Subvolume>,
+    /// Name of the read-only subvolume beside them that containers are made from as snapshots; it is mounted nowhere. What
+    /// it holds is up to the role: [`crate::fleet::Role::template`].
+    pub template: Option<String>,
 }
 
-/// A subvolume.
+/// A subvolume that a node mounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subvolume {
     /// Its name below the top level (`@lxc`).

@@ -19,6 +19,7 @@
 //! | [`names`] | | which names are allowed, and which was meant |
 
 mod check;
+mod template;
 
 pub mod board;
 pub mod document;

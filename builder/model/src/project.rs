@@ -16,6 +16,7 @@ use crate::layout::{Card, Layout, LayoutToml, check_layout};
 use crate::names::{name_fault, quoted, suggest};
 use crate::overlay::Overlay;
 use crate::sources::Sources;
+use crate::template::check_templates;
 
 /// Everything that a project describes, checked.
 #[derive(Debug, Clone)]
@@ -107,6 +108,16 @@ impl Project {
             &partitions_of,
             &mut findings,
         );
+        let sound = checked_layouts
+            .iter()
+            .filter(|(name, _)| {
+                partitions_of
+                    .get(*name)
+                    .is_some_and(|partitions| partitions.sound)
+            })
+            .map(|(name, layout)| (name.as_str(), layout))
+            .collect();
+        check_templates(&fleet, &sound, &layout_origins, &overlays, &mut findings);
         findings.sort();
         let (Some(kernel), Some(sources)) = (kernel, sources) else {
             return Err(findings);

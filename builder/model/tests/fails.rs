@@ -80,7 +80,7 @@ fn the_good_project_has_no_findings() {
 
 #[test]
 fn fleets() {
-    check("fleet", "images/fleet.toml", 37);
+    check("fleet", "images/fleet.toml", 40);
 }
 
 #[test]
@@ -90,5 +90,5 @@ fn boards() {
 
 #[test]
 fn layouts() {
-    check("layout", "images/layouts/card.toml", 22);
+    check("layout", "images/layouts/card.toml", 24);
 }

@@ -11,27 +11,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use formats::blob::Blob;
-use formats::digest::update_zeros;
 use formats::sparse::{Piece, SparseImage};
 use formats::units::Bytes;
 use rustix::fs::copy_file_range;
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 /// How the temporary names of files start that are being written.
 pub const TEMPORARY: &str = ".portadc-";
 
-/// Bytes that are read, hashed and written at once where the kernel does not copy.
+/// Bytes that are read and written at once where the kernel does not copy.
 const BUFFER: usize = 1 << 20;
-
-/// Whether an image's SHA-256 is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Digest {
-    /// It is not: the fastest way to write.
-    Skip,
-    /// It is. It is computed from the bytes on their way into the file; holes count as zeros.
-    Sha256,
-}
 
 /// An image that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +29,13 @@ pub struct Written {
     pub size: Bytes,
     /// Bytes that are not holes.
     pub mapped: Bytes,
-    /// SHA-256 of the whole file, if it was wanted.
-    pub sha256: Option<[u8; 32]>,
 }
 
 /// Writes `image`, whose pieces are in order, to `path`; a file of that name is replaced. After an error nothing is
 /// left of the new file, and an old one is as it was.
-pub fn write_image(image: &SparseImage, path: &Path, digest: Digest) -> Result<Written> {
+pub fn write_image(image: &SparseImage, path: &Path) -> Result<Written> {
     let mapped = image.mapped();
-    let sha256 = write(image, path, digest).with_context(|| {
+    write(image, path).with_context(|| {
         format!(
             "cannot write {}, which needs {} bytes ({mapped}) of disk space",
             path.display(),
@@ -58,11 +45,10 @@ pub fn write_image(image: &SparseImage, path: &Path, digest: Digest) -> Result<W
     Ok(Written {
         size: image.size,
         mapped,
-        sha256,
     })
 }
 
-fn write(image: &SparseImage, path: &Path, digest: Digest) -> Result<Option<[u8; 32]>> {
+fn write(image: &SparseImage, path: &Path) -> Result<()> {
     let name = path.file_name().context("the path names no file")?;
     if path.is_dir() {
         bail!("there is a folder of this name");
@@ -77,19 +63,7 @@ fn write(image: &SparseImage, path: &Path, digest: Digest) -> Result<Option<[u8;
         .tempfile_in(folder)
         .context("cannot make a file in its folder")?;
     let file = temporary.as_file();
-    file.set_len(image.size.0)
-        .context("cannot give the file its size")?;
-    let mut sink = Sink::new(file, digest);
-    for piece in &image.pieces {
-        sink.put(piece, image.size).with_context(|| {
-            format!(
-                "bytes {}..{} of the image",
-                piece.offset,
-                piece.offset.saturating_add(piece.length)
-            )
-        })?;
-    }
-    let sha256 = sink.finish(image.size);
+    put_image(image, file)?;
     file.sync_all().context("cannot bring the file to the disk")?;
     temporary
         .persist(path)
@@ -97,8 +71,42 @@ fn write(image: &SparseImage, path: &Path, digest: Digest) -> Result<Option<[u8;
         .context("cannot give the file its name")?;
     File::open(folder)
         .and_then(|folder| folder.sync_all())
-        .context("cannot bring its name to the disk")?;
-    Ok(sha256)
+        .context("cannot bring its name to the disk")
+}
+
+/// Writes `image` into `file`, which is empty.
+pub(crate) fn put_image(image: &SparseImage, file: &File) -> Result<()> {
+    file.set_len(image.size.0)
+        .context("cannot give the file its size")?;
+    let mut end = 0;
+    for piece in joined(&image.pieces) {
+        put(file, &piece, end, image.size).with_context(|| {
+            let range = piece.range();
+            format!("bytes {}..{} of the image", range.start, range.end)
+        })?;
+        end = piece.range().end;
+    }
+    Ok(())
+}
+
+/// The pieces, of which those that follow each other both in the image and in a file become one: the kernel copies, or
+/// shares, more at once.
+fn joined(pieces: &[Piece]) -> Vec<Piece> {
+    let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match joined.last_mut() {
+            Some(last) if follows(last, piece) => last.length += piece.length,
+            _ => joined.push(piece.clone()),
+        }
+    }
+    joined
+}
+
+fn follows(before: &Piece, piece: &Piece) -> bool {
+    matches!(piece.blob, Blob::File(_))
+        && before.blob.address() == piece.blob.address()
+        && before.range().end == piece.offset
+        && before.blob_offset.checked_add(before.length) == Some(piece.blob_offset)
 }
 
 /// The folder that `path` lies in.
@@ -109,113 +117,67 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// The file while pieces are put into it.
-struct Sink<'a> {
-    file: &'a File,
-    hash: Option<Sha256>,
-    /// First byte behind the last piece.
-    end: u64,
-    buffer: Vec<u8>,
+/// Puts a piece into a file of `size` bytes, in which the pieces before it end at `before`.
+fn put(file: &File, piece: &Piece, before: u64, size: Bytes) -> Result<()> {
+    let end = piece.offset.checked_add(piece.length);
+    if end.is_none_or(|end| end > size.0) {
+        bail!("it lies behind the end of the image of {} bytes", size.0)
+    }
+    if piece.offset < before {
+        bail!("the piece before it ends at {before}");
+    }
+    match &piece.blob {
+        Blob::Memory(bytes) => {
+            let start = usize::try_from(piece.blob_offset)?;
+            let bytes = start
+                .checked_add(usize::try_from(piece.length)?)
+                .and_then(|end| bytes.get(start..end))
+                .context("its bytes in memory end early")?;
+            Ok(file.write_all_at(bytes, piece.offset)?)
+        }
+        Blob::File(source) => copy_in_kernel(file, source, piece),
+    }
 }
 
-impl<'a> Sink<'a> {
-    fn new(file: &'a File, digest: Digest) -> Self {
-        let hash = match digest {
-            Digest::Skip => None,
-            Digest::Sha256 => Some(Sha256::new()),
-        };
-        Self {
-            file,
-            hash,
-            end: 0,
-            buffer: Vec::new(),
-        }
-    }
-
-    fn put(&mut self, piece: &Piece, size: Bytes) -> Result<()> {
-        let end = piece
-            .offset
-            .checked_add(piece.length)
-            .filter(|end| *end <= size.0);
-        let Some(end) = end else {
-            bail!("it lies behind the end of the image of {} bytes", size.0)
-        };
-        if piece.offset < self.end {
-            bail!("the piece before it ends at {}", self.end);
-        }
-        self.hash_zeros(piece.offset - self.end);
-        self.end = end;
-        match &piece.blob {
-            Blob::Memory(bytes) => {
-                let start = usize::try_from(piece.blob_offset)?;
-                let bytes = start
-                    .checked_add(usize::try_from(piece.length)?)
-                    .and_then(|end| bytes.get(start..end))
-                    .context("its bytes in memory end early")?;
-                if let Some(hash) = &mut self.hash {
-                    hash.update(bytes);
-                }
-                Ok(self.file.write_all_at(bytes, piece.offset)?)
+/// Has the kernel copy a piece, which on some file systems shares the blocks. Goes on by hand where it cannot.
+fn copy_in_kernel(file: &File, source: &File, piece: &Piece) -> Result<()> {
+    let mut done = 0;
+    while done < piece.length {
+        let mut from = piece.blob_offset + done;
+        let mut to = piece.offset + done;
+        // What is left beyond the address space of a 32-bit machine is left to the next round.
+        let length = usize::try_from(piece.length - done).unwrap_or(usize::MAX);
+        match copy_file_range(source, Some(&mut from), file, Some(&mut to), length) {
+            Ok(0) => return Err(short()),
+            Ok(copied) => done += copied as u64,
+            Err(Errno::INTR) => {}
+            // Between file systems, or on one that knows no such call.
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                return copy(file, source, piece, done);
             }
-            Blob::File(source) if self.hash.is_none() => self.copy_in_kernel(source, piece),
-            Blob::File(source) => self.copy(source, piece, 0),
+            Err(error) => return Err(error.into()),
         }
     }
+    Ok(())
+}
 
-    /// Has the kernel copy a piece, which on some file systems shares the blocks. Goes on by hand where it cannot.
-    fn copy_in_kernel(&mut self, source: &File, piece: &Piece) -> Result<()> {
-        let mut done = 0;
-        while done < piece.length {
-            let mut from = piece.blob_offset + done;
-            let mut to = piece.offset + done;
-            // What is left beyond the address space of a 32-bit machine is left to the next round.
-            let length = usize::try_from(piece.length - done).unwrap_or(usize::MAX);
-            match copy_file_range(source, Some(&mut from), self.file, Some(&mut to), length) {
-                Ok(0) => return Err(short()),
-                Ok(copied) => done += copied as u64,
-                Err(Errno::INTR) => {}
-                // Between file systems, or on one that knows no such call.
-                Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    return self.copy(source, piece, done);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+/// Copies a piece from its byte `done` on through memory.
+fn copy(file: &File, source: &File, piece: &Piece, mut done: u64) -> Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    while done < piece.length {
+        // At most BUFFER.
+        let length = (piece.length - done).min(BUFFER as u64) as usize;
+        let bytes = &mut buffer[..length];
+        source
+            .read_exact_at(bytes, piece.blob_offset + done)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => short(),
+                _ => error.into(),
+            })?;
+        file.write_all_at(bytes, piece.offset + done)?;
+        done += length as u64;
     }
-
-    /// Copies a piece from its byte `done` on through memory, and hashes it if that is wanted.
-    fn copy(&mut self, source: &File, piece: &Piece, mut done: u64) -> Result<()> {
-        self.buffer.resize(BUFFER, 0);
-        while done < piece.length {
-            // At most BUFFER.
-            let length = (piece.length - done).min(BUFFER as u64) as usize;
-            let bytes = &mut self.buffer[..length];
-            source
-                .read_exact_at(bytes, piece.blob_offset + done)
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::UnexpectedEof => short(),
-                    _ => error.into(),
-                })?;
-            if let Some(hash) = &mut self.hash {
-                hash.update(&*bytes);
-            }
-            self.file.write_all_at(bytes, piece.offset + done)?;
-            done += length as u64;
-        }
-        Ok(())
-    }
-
-    fn hash_zeros(&mut self, length: u64) {
-        if let Some(hash) = &mut self.hash {
-            update_zeros(hash, length);
-        }
-    }
-
-    fn finish(mut self, size: Bytes) -> Option<[u8; 32]> {
-        self.hash_zeros(size.0 - self.end);
-        self.hash.map(|hash| hash.finalize().into())
-    }
+    Ok(())
 }
 
 fn short() -> anyhow::Error {

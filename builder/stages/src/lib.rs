@@ -1,6 +1,7 @@
 //! The work, from sources to cards. Each stage turns checked values and the outputs of earlier stages into files of
 //! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
+pub mod basis;
 pub mod boot;
 pub mod build;
 pub mod card;
@@ -10,5 +11,6 @@ pub mod engine;
 pub mod fetch;
 pub mod inspect;
 pub mod kernel;
+pub mod pack;
 pub mod rootfs;
 pub mod volume;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use formats::btrfs::{Figures, Profile, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{Figures, Profile, SubvolumeContent, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out};
 use formats::digest::hex;
 use formats::ids;
 use formats::layer::{Compression, Devices, Index, Inline, Limits, Packing, TarOptions, from_tar};
@@ -20,7 +20,7 @@ use formats::units::{Bytes, Time};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::emit::{Digest, Written, folder_of, write_image};
+use crate::emit::{Written, folder_of, write_image};
 
 /// Room that a volume of no given size has for the kernel beside its content.
 const FREE: Bytes = Bytes::mib(64);
@@ -47,8 +47,6 @@ pub struct VolumeRequest {
     pub metadata: Profile,
     /// Threads that compress. The volume does not depend on it.
     pub jobs: NonZeroUsize,
-    /// Whether the SHA-256 of the volume is wanted.
-    pub digest: Digest,
 }
 
 /// Where a tarball comes from.
@@ -131,7 +129,7 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
         .install(|| lay_out(&spec, &tree))
         .with_context(|| format!("cannot lay out {}", request.output.display()))?;
     drop(tree);
-    let written = write_image(&volume.image, &request.output, request.digest)?;
+    let written = write_image(&volume.image, &request.output)?;
     Ok(VolumeReport {
         written,
         figures: volume.figures,
@@ -192,7 +190,10 @@ fn identity(index: &Index, request: &VolumeRequest) -> String {
 fn spec(request: &VolumeRequest, time: Time, identity: &str) -> VolumeSpec {
     let subvolumes = request.subvolumes.iter().map(|subvolume| SubvolumeSpec {
         name: subvolume.name.clone(),
-        mount: subvolume.mount.as_ref().map(|path| path.clone().into_bytes()),
+        content: match &subvolume.mount {
+            Some(path) => SubvolumeContent::Mount(path.clone().into_bytes()),
+            None => SubvolumeContent::Empty,
+        },
         default: subvolume
             .mount
             .as_ref()

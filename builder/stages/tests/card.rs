@@ -7,15 +7,18 @@ use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use formats::bmap::BlockMap;
 use formats::btrfs::{self, Profile, VolumeSize, VolumeSpec};
 use formats::fat::FatFile;
 use formats::layer::{Compression, Inline, LayerBuilder, Packing};
 use formats::manifest::{Firmware, Input, Manifest};
+use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Lba, Time};
 use model::board::{Board, BootRegion, PartitionTable};
 use model::layout::{Btrfs, FileSystem, Layout, Partition, PartitionSize};
+use sha2::{Digest as _, Sha256};
 use stages::card::ids::CardIds;
 use stages::card::manifest::{self, ManifestRequest};
 use stages::card::{Card, CardRequest, assemble};
@@ -57,6 +60,7 @@ fn layout() -> Layout {
     let root = Btrfs {
         zstd: 3,
         subvolumes: Vec::new(),
+        template: None,
     };
     Layout {
         name: "small".to_owned(),
@@ -118,8 +122,9 @@ fn request<'a>(board: &'a Board, layout: &'a Layout, firmware: Option<SparseImag
 }
 
 fn manifest_of(card: &Card, board: &Board, path: &Path) -> Manifest {
-    let sha256 = oracle::run("coreutils", "sha256sum", [path]);
-    let sha256 = parse_hex(&sha256[..64]);
+    let map = BlockMap::of(&Segments::cut(&card.image, &[]).unwrap()).to_xml();
+    fs::write(path.with_extension("img.bmap"), &map).unwrap();
+    let map_sha256 = Sha256::digest(map).into();
     let input = |name: &str, version: Option<&str>| Input {
         name: name.to_owned(),
         version: version.map(str::to_owned),
@@ -137,13 +142,9 @@ fn manifest_of(card: &Card, board: &Board, path: &Path) -> Manifest {
         ],
         file: "red-07.img",
         mapped: card.image.mapped(),
-        sha256,
+        map_sha256,
     };
     manifest::manifest(card, request).unwrap()
-}
-
-fn parse_hex(text: &str) -> [u8; 32] {
-    std::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).unwrap())
 }
 
 /// A card in a file, and its partitions in others.
@@ -251,7 +252,7 @@ fn an_mbr_card_passes_every_judge() {
     let manifest = manifest_of(&written.card, &board, &written.image);
     // What depends on the btrfs writer is left to `check_manifest`.
     let mut shown = manifest.clone();
-    shown.image.sha256 = "of the image".to_owned();
+    shown.image.map_sha256 = "of the map".to_owned();
     shown.image.mapped = Bytes(0);
     insta::assert_snapshot!(manifest::to_json(&shown).unwrap());
     check_manifest(&written, &manifest);
@@ -281,7 +282,8 @@ fn a_gpt_card_passes_every_judge() {
 fn check_manifest(written: &Written, manifest: &Manifest) {
     let text = manifest::to_json(manifest).unwrap();
     assert_eq!(&serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
-    let digests = BTreeMap::from([(manifest.image.file.clone(), manifest.image.sha256.clone())]);
+    let map = format!("{}.bmap", manifest.image.file);
+    let digests = BTreeMap::from([(map, manifest.image.map_sha256.clone())]);
     for partition in &manifest.partitions {
         let path = written.partition(partition.number as usize);
         let found = blkid(&path);

@@ -143,7 +143,7 @@ impl LoopMount {
         &self.device
     }
 
-    /// Mounts a further subvolume of the volume at `path` below the first mount.
+    /// Mounts a further subvolume of the volume at `path`; a relative one is below the first mount.
     ///
     /// # Panics
     /// When the kernel refuses.

@@ -9,6 +9,7 @@ use formats::units::Bytes;
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
+use stages::basis::Form;
 use stages::boot::{Access, BootRequest, Expected, Outcome, check, on_console, requirements};
 use stages::build::{ImageFiles, KERNEL};
 use stages::engine::Preflight;
@@ -31,7 +32,7 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
     preflight.finish()?;
 
     let out = workplace::output_folder(common, &folder);
-    let files = ImageFiles::new(&out.join("images"), &node.name);
+    let files = ImageFiles::new(&out.join("images"), &node.name, Form::Plain);
     if files.finished().is_none() {
         bail!(
             "there is no finished image of {0} in {1}: run `portadc build {0}`",

@@ -6,15 +6,16 @@ use anyhow::Result;
 use formats::units::Bytes;
 use model::finding::Findings;
 use serde_json::json;
-use stages::build::{BuildReport, BuildRequest, build};
+use stages::basis::Form;
+use stages::build::{self, BuildReport, BuildRequest, Sums};
 
 use super::network;
-use crate::arguments::{Common, LockedSourceOptions};
-use crate::output::{print, print_json, table, warn};
+use crate::arguments::{BuildForm, Common, Format, LockedSourceOptions};
+use crate::output::{Coded, USAGE, print, print_json, table, warn};
 use crate::workplace;
 
 /// Builds the images of `nodes`, or of every node where none is named, and lists them.
-pub fn run(common: &Common, nodes: &[String], sources: &LockedSourceOptions) -> Result<()> {
+pub fn run(common: &Common, nodes: &[String], form: &BuildForm, sources: &LockedSourceOptions) -> Result<()> {
     let started = Instant::now();
     let folder = workplace::project_folder(common)?;
     let project = workplace::checked_project(&folder)?;
@@ -31,8 +32,18 @@ pub fn run(common: &Common, nodes: &[String], sources: &LockedSourceOptions) -> 
         .sources
         .set(sources.from.sources.as_deref())
         .map_err(Findings::from)?;
+    let sums = if form.sums { Sums::Compute } else { Sums::Skip };
+    let (format, name) = match form.format {
+        Format::Img => (build::Format::Images(Form::Plain, sums), "images"),
+        Format::Zst => (build::Format::Images(Form::Compressed, sums), "images"),
+        Format::Pack if form.sums => {
+            let message = "a pack holds no whole images: --sums goes with --format img and zst".to_owned();
+            return Err(Coded { code: USAGE, message }.into());
+        }
+        Format::Pack => (build::Format::Pack, "pack"),
+    };
     let engine = workplace::engine(common, &folder)?;
-    let report = build(
+    let report = build::build(
         &engine,
         &BuildRequest {
             project: &project,
@@ -41,7 +52,8 @@ pub fn run(common: &Common, nodes: &[String], sources: &LockedSourceOptions) -> 
             mirror: sources.from.mirror.as_deref(),
             network: network(&sources.from),
             locked: sources.locked,
-            images: workplace::output_folder(common, &folder).join("images"),
+            format,
+            folder: workplace::output_folder(common, &folder).join(name),
         },
     )?;
     if common.json {
@@ -53,10 +65,11 @@ pub fn run(common: &Common, nodes: &[String], sources: &LockedSourceOptions) -> 
                     "node": image.node,
                     "image": image.path,
                     "written": image.written,
-                    "size": image.state.size,
-                    "mapped": image.state.mapped,
-                    "root-used": image.state.root_used,
-                    "sha256": image.state.sha256,
+                    "size": image.figures.size,
+                    "mapped": image.figures.mapped,
+                    "root-used": image.figures.root_used,
+                    "map-sha256": image.figures.map_sha256,
+                    "sha256": image.sha256,
                 })
             })
             .collect();
@@ -80,16 +93,16 @@ pub fn run(common: &Common, nodes: &[String], sources: &LockedSourceOptions) -> 
 }
 
 fn listing(report: &BuildReport) -> String {
-    let heading = ["node", "address", "card", "on disk", "root used", "sha256"];
+    let heading = ["node", "address", "card", "mapped", "root used", "map sha256"];
     let mut rows = vec![heading.map(String::from).to_vec()];
     rows.extend(report.images.iter().map(|image| {
         vec![
             image.node.clone(),
             image.address.to_string(),
-            Bytes(image.state.size).to_string(),
-            Bytes(image.state.mapped).to_string(),
-            Bytes(image.state.root_used).to_string(),
-            image.state.sha256[..16].to_owned(),
+            Bytes(image.figures.size).to_string(),
+            Bytes(image.figures.mapped).to_string(),
+            Bytes(image.figures.root_used).to_string(),
+            image.figures.map_sha256[..16].to_owned(),
         ]
     }));
     table(&rows, &[2, 3, 4])

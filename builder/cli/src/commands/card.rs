@@ -8,6 +8,7 @@ use flash::{FlashError, MissingFirmware, Request, Step, flash};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
+use stages::basis::Form;
 use stages::build::ImageFiles;
 use stages::engine::Task;
 
@@ -26,8 +27,10 @@ pub fn run(
     let folder = workplace::project_folder(common)?;
     let project = Project::load(&folder)?;
     let node = project.node(node).map_err(Findings::from)?;
-    let out = workplace::output_folder(common, &folder);
-    let files = ImageFiles::new(&out.join("images"), &node.name);
+    let images = workplace::output_folder(common, &folder).join("images");
+    // What is missing where there is none, flashing finds out and tells.
+    let files = ImageFiles::find(&images, &node.name)
+        .unwrap_or_else(|| ImageFiles::new(&images, &node.name, Form::Plain));
     let engine = workplace::engine(common, &folder)?;
     let request = Request {
         node: &node.name,

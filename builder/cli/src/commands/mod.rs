@@ -5,6 +5,7 @@ mod build;
 mod card;
 mod describe;
 mod diff;
+mod export;
 mod inspect;
 mod kernel;
 mod update;
@@ -24,7 +25,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Show { node } => describe::show(common, node)?,
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
-        Command::Build { nodes, sources, .. } => build::run(common, nodes, sources)?,
+        Command::Build {
+            nodes, form, sources, ..
+        } => build::run(common, nodes, form, sources)?,
+        Command::Export(arguments) => export::run(common, arguments)?,
         Command::Boot {
             node,
             check,

@@ -8,7 +8,6 @@ use formats::btrfs::Profile;
 use formats::layer::{Compression, ZstdLevel};
 use model::layout::size::parse_size;
 use serde_json::json;
-use stages::emit::Digest;
 use stages::volume::{Input, VolumeRequest, volume_from_tar};
 
 use crate::arguments::{Common, Metadata, VolumeArguments};
@@ -44,7 +43,6 @@ pub fn run(common: &Common, arguments: &VolumeArguments) -> Result<()> {
             Metadata::Single => Profile::Single,
         },
         jobs: NonZeroUsize::new(workplace::jobs(common)).unwrap_or(NonZeroUsize::MIN),
-        digest: Digest::Skip,
     })?;
     let figures = report.figures;
     if common.json {

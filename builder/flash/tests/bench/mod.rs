@@ -1,12 +1,17 @@
 //! An image and a card to write it to.
 
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use flash::device::FixedDisks;
 use flash::{FlashError, MissingFirmware, Report, Request};
+use formats::bmap::BlockMap;
+use formats::digest::hex;
 use formats::manifest::{FORMAT, Firmware, Image, Manifest, Partition, Table, TableKind};
+use formats::segments::Segments;
+use formats::sparse::SparseImage;
 use formats::units::{Bytes, Lba};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -14,7 +19,7 @@ use testkit::oracle;
 
 pub const MIB: u64 = 1 << 20;
 
-/// An image of 12 MiB with holes, its manifest, which claims a larger partition, and a card of 80 MiB full of old bytes.
+/// An image of 12 MiB with holes, its block map, its manifest, which claims a larger partition, and a card of 80 MiB full of old bytes.
 pub struct Bench {
     pub folder: TempDir,
     pub image: PathBuf,
@@ -33,13 +38,6 @@ fn noise(seed: u64, length: u64) -> Vec<u8> {
     .collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 impl Bench {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -48,7 +46,6 @@ impl Bench {
         let mut bytes = vec![0; 12 * MIB as usize];
         let file = File::create(&image).unwrap();
         file.set_len(12 * MIB).unwrap();
-        let mut mapped = 0;
         for (seed, offset, length) in [
             (1, 0, 8192),
             (2, MIB - 4096, 12_288),
@@ -58,7 +55,6 @@ impl Bench {
             let part = noise(seed, length);
             file.write_all_at(&part, offset).unwrap();
             bytes[offset as usize..(offset + length) as usize].copy_from_slice(&part);
-            mapped += length;
         }
         fs::write(&card, vec![0xee; 80 * MIB as usize]).unwrap();
         let bench = Self {
@@ -67,11 +63,20 @@ impl Bench {
             card,
             bytes,
         };
-        bench.write_manifest(Bytes(mapped), Firmware::NotNeeded);
+        bench.describe(&[], Firmware::NotNeeded);
         bench
     }
 
-    pub fn write_manifest(&self, mapped: Bytes, firmware: Firmware) {
+    /// Writes block map and manifest. What is not zeros is mapped, and `zeros`.
+    pub fn describe(&self, zeros: &[Range<u64>], firmware: Firmware) {
+        let mut image = SparseImage::empty(Bytes(12 * MIB));
+        for (block, bytes) in (0..).zip(self.bytes.chunks(4096)) {
+            if bytes.iter().any(|byte| *byte != 0) {
+                image.put(block * 4096, bytes.to_vec());
+            }
+        }
+        let map = BlockMap::of(&Segments::cut(&image, zeros).unwrap()).to_xml();
+        fs::write(self.map(), &map).unwrap();
         let manifest = Manifest {
             format: FORMAT,
             fleet: "test".to_owned(),
@@ -99,8 +104,8 @@ impl Bench {
             image: Image {
                 file: "red-07.img".to_owned(),
                 size: Bytes(12 * MIB),
-                mapped,
-                sha256: hex(&self.bytes),
+                mapped: image.mapped(),
+                map_sha256: hex(&Sha256::digest(map)),
             },
         };
         fs::write(self.manifest(), serde_json::to_vec(&manifest).unwrap()).unwrap();
@@ -108,6 +113,10 @@ impl Bench {
 
     pub fn manifest(&self) -> PathBuf {
         self.folder.path().join("red-07.manifest.json")
+    }
+
+    pub fn map(&self) -> PathBuf {
+        self.folder.path().join("red-07.img.bmap")
     }
 
     pub fn flash_to(&self, target: &Path) -> Result<Report, FlashError> {

@@ -9,11 +9,12 @@ use std::ops::Range;
 use uuid::Uuid;
 
 use super::chunks::Chunk;
+use super::cut;
 use super::data::DataPlan;
 use super::disk::Key;
 use super::error::VolumeError;
 use super::forest::{Ground, Kept};
-use super::namespace::{self, Body, Child, Inode, Link, Subvolume};
+use super::namespace::{Body, Child, Inode, Link, Subvolume};
 use super::{Labels, Laid, Volume, VolumeSpec};
 use crate::layer::{Attributes, Body as EntryBody, Content, Data, Entry, Layer};
 use crate::sparse::{Piece, SparseImage};
@@ -89,7 +90,7 @@ impl Base {
             }
         }
         let made = labels.made(&spec);
-        let subvolumes = namespace::cut(&blank, &spec.subvolumes, &made)?;
+        let subvolumes = cut::cut(&blank, &spec.subvolumes, &made)?;
         let laid = Laid::new(&spec, &labels, &subvolumes)?;
         let mut role = SparseImage::empty(laid.size(&spec)?);
         laid.put(&mut role, &spec, &labels, Share::Role);

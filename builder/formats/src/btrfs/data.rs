@@ -1,5 +1,6 @@
-//! Where the files' data lies: every extent once, the role's before the nodes' own, in the order of the blobs, so
-//! that a run of a blob stays one run of the volume.
+//! Where the files' data lies: every extent once, in the order of the blobs, so that a run of a blob stays one run of
+//! the volume. First comes what the role has in the volume's tree, then what only templates have, then the nodes' own:
+//! a template moves no data of the role.
 
 use std::collections::HashMap;
 
@@ -68,6 +69,17 @@ struct Place {
     stored_length: u64,
     length: u64,
     zstd: bool,
+}
+
+/// In which part of the data an extent lies: the first that one of its files asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// A file of the role in the volume's tree has it.
+    Role,
+    /// Templates alone have it.
+    Template,
+    /// A node's own.
+    Node,
 }
 
 /// The blobs, numbered as they are met.
@@ -145,8 +157,14 @@ impl<'a> DataPlan<'a> {
         let mut blobs = Blobs::default();
         let mut positions = HashMap::new();
         let mut zstd = false;
-        let mut extents: Vec<(Place, DataExtent<'a>)> = Vec::new();
-        for subvolume in subvolumes {
+        let mut extents: Vec<((Part, Place), DataExtent<'a>)> = Vec::new();
+        // Templates come last, so that they number no blob of the volume's tree.
+        let of = |template| {
+            subvolumes
+                .iter()
+                .filter(move |subvolume| subvolume.is_template() == template)
+        };
+        for subvolume in of(false).chain(of(true)) {
             for (position, inode) in subvolume.inodes.iter().enumerate() {
                 let Body::Other(InodeKind::File(content, blob)) = inode.body else {
                     continue;
@@ -161,6 +179,11 @@ impl<'a> DataPlan<'a> {
                 };
                 for source in of_file {
                     let number = blobs.number(blob);
+                    let part = match inode.share {
+                        Share::Node => Part::Node,
+                        Share::Role if subvolume.is_template() => Part::Template,
+                        Share::Role => Part::Role,
+                    };
                     let place = Place::of(number, source);
                     zstd |= place.zstd;
                     let position = *positions.entry(place).or_insert_with(|| {
@@ -173,10 +196,11 @@ impl<'a> DataPlan<'a> {
                             references,
                             blob: number,
                         };
-                        extents.push((place, extent));
+                        extents.push(((Part::Node, place), extent));
                         extents.len() - 1
                     });
-                    let extent = &mut extents[position].1;
+                    let ((part_of_extent, _), extent) = &mut extents[position];
+                    *part_of_extent = part.min(*part_of_extent);
                     extent.share = extent.share.min(inode.share);
                     extent.references.push(Reference {
                         root: subvolume.id,
@@ -187,8 +211,8 @@ impl<'a> DataPlan<'a> {
                 }
             }
         }
-        extents.sort_by_key(|(place, extent)| (extent.share, *place));
-        for (position, (place, _)) in extents.iter().enumerate() {
+        extents.sort_by_key(|(order, _)| *order);
+        for (position, ((_, place), _)) in extents.iter().enumerate() {
             positions.insert(*place, position);
         }
         let extents = extents.into_iter().map(|(_, extent)| extent).collect();

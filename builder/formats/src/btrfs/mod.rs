@@ -27,7 +27,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `mounts`, `namespace` | the tree cut into subvolumes; inode numbers and names |
+//! | `mounts`, `cut`, `namespace` | the tree cut into subvolumes; inode numbers and names |
 //! | `chunks`, `data` | which runs of the device hold what; addresses of the data |
 //! | `files`, `roots`, `space` | the items of each tree |
 //! | [`Base`] | what the volumes of a role have in common, and one node's volume over it |
@@ -43,6 +43,7 @@
 mod base;
 mod btree;
 mod chunks;
+mod cut;
 mod data;
 mod disk;
 mod error;
@@ -57,6 +58,8 @@ mod records;
 mod roots;
 mod space;
 mod superblock;
+
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -123,15 +126,27 @@ pub enum Profile {
 pub struct SubvolumeSpec {
     /// Its name in the top level.
     pub name: String,
-    /// The directory of the tree, from its root on, whose content it holds; `/` is the root. In the subvolume around
-    /// it the directory stays, empty, as mount point; it is made where the tree lacks it. `None` is an empty subvolume.
-    pub mount: Option<Vec<u8>>,
+    /// What is in it.
+    pub content: SubvolumeContent,
     /// Whether it is mounted where no subvolume is asked for. At most one is.
     pub default: bool,
     /// Whether nothing in it can be changed.
     pub read_only: bool,
     /// Its UUID.
     pub uuid: Uuid,
+}
+
+/// What a subvolume holds.
+#[derive(Debug, Clone)]
+pub enum SubvolumeContent {
+    /// Nothing.
+    Empty,
+    /// The directory of the volume's tree at this path, from its root on; `/` is the root. In the subvolume around it the
+    /// directory stays, empty, as mount point; it is made where the tree lacks it.
+    Mount(Vec<u8>),
+    /// A tree of its own, all of it the role's ([`Share::Role`]). Data that it has in common with the rest of the volume,
+    /// by blob and offset, is stored once; what it alone has lies behind the role's other data.
+    Tree(Arc<Tree>),
 }
 
 /// A volume, laid out.
@@ -174,14 +189,14 @@ fn minimum(end: u64) -> u64 {
     end.max(MIN_SIZE.0)
 }
 
-/// Lays `tree` out as a volume. The same arguments give the same bytes.
+/// Lays `tree` out as a volume, beside the trees that subvolumes of their own have. The same arguments give the same bytes.
 ///
 /// Files' data is not read: the image refers to the blobs of the tree. Limits and contradictions are errors; see
 /// [`VolumeError`].
 pub fn lay_out(spec: &VolumeSpec, tree: &Tree) -> Result<Volume, VolumeError> {
     let labels = Labels::new(spec)?;
     let made = labels.made(spec);
-    let subvolumes = namespace::cut(tree, &spec.subvolumes, &made)?;
+    let subvolumes = cut::cut(tree, &spec.subvolumes, &made)?;
     let laid = Laid::new(spec, &labels, &subvolumes)?;
     let mut image = SparseImage::empty(laid.size(spec)?);
     laid.put(&mut image, spec, &labels, Share::Role);

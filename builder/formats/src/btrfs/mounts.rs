@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::SubvolumeSpec;
 use super::error::{VolumeError, printable};
+use super::{SubvolumeContent, SubvolumeSpec};
 
 /// A directory on the way to mount paths.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl<'a> Mounts<'a> {
                 let (first, second) = (earlier.name.clone(), spec.name.clone());
                 return Err(VolumeError::TwoDefaults { first, second });
             }
-            if let Some(path) = &spec.mount {
+            if let SubvolumeContent::Mount(path) = &spec.content {
                 root.add(position, &spec.name, path)?;
             }
         }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use formats::btrfs::read::{Reader, View};
-use formats::btrfs::{Profile, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
 use formats::layer::{Attributes, Compression, Device, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
 use formats::source::ReadAt;
@@ -105,7 +105,9 @@ pub fn spec(name: &str) -> VolumeSpec {
 pub fn subvolume(name: &str, mount: Option<&str>) -> SubvolumeSpec {
     SubvolumeSpec {
         name: name.to_owned(),
-        mount: mount.map(|path| path.as_bytes().to_vec()),
+        content: mount.map_or(SubvolumeContent::Empty, |path| {
+            SubvolumeContent::Mount(path.into())
+        }),
         default: mount == Some("/"),
         read_only: false,
         uuid: ids::uuid("test subvolume", &[name]),
@@ -150,7 +152,9 @@ pub fn view(reader: &Reader<'_>, spec: &VolumeSpec) -> View {
     let root = subvolumes.iter().find(|subvolume| subvolume.is_default).unwrap();
     let mut view = View::of(root.clone());
     for wanted in &spec.subvolumes {
-        let mount = wanted.mount.as_deref().unwrap_or_default();
+        let SubvolumeContent::Mount(mount) = &wanted.content else {
+            continue;
+        };
         let mount = mount.strip_prefix(b"/").unwrap_or(mount);
         if !mount.is_empty() {
             let found = subvolumes
@@ -173,16 +177,21 @@ pub fn assert_reads_as(volume: &Volume, spec: &VolumeSpec, tree: &Tree) {
     assert!(verification.faults.is_empty(), "{verification:?}");
 }
 
+/// Where a subvolume shows a directory of the volume's tree: its components.
+fn mount_of(subvolume: &SubvolumeSpec) -> Option<Vec<&[u8]>> {
+    let SubvolumeContent::Mount(path) = &subvolume.content else {
+        return None;
+    };
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    Some(names.collect())
+}
+
 /// The tree as it shows with all subvolumes mounted: with the directories that only a mount path asks for.
 pub fn shown(tree: &Tree, spec: &VolumeSpec) -> Tree {
     let mut tree = tree.clone();
-    for path in spec
-        .subvolumes
-        .iter()
-        .filter_map(|subvolume| subvolume.mount.as_deref())
-    {
+    for path in spec.subvolumes.iter().filter_map(mount_of) {
         let mut parent = Tree::ROOT;
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        for name in path {
             let made = InodeId(tree.inodes.len());
             let InodeKind::Directory(names) = &mut tree.inodes[parent.0].kind else {
                 panic!("a mount path leads through what is no directory")
@@ -200,33 +209,43 @@ pub fn shown(tree: &Tree, spec: &VolumeSpec) -> Tree {
     tree
 }
 
-/// Mounts the other subvolumes of `spec` below the default one, and compares all that shows with `shown`.
-pub fn assert_mounted(mut mount: LoopMount, spec: &VolumeSpec, shown: &Tree) {
-    // Where the top level holds the tree, it also shows the subvolumes.
-    let mut beside = Vec::new();
+/// Mounts the other subvolumes of `spec` below the default one, and compares all that shows with `shown`; then those
+/// that have a tree of their own.
+pub fn assert_mounted(mount: LoopMount, spec: &VolumeSpec, shown: &Tree) {
+    let other_folder = tempfile::tempdir().unwrap();
+    // Unmounted before the folder goes.
+    let mut mount = mount;
     let has_root = spec.subvolumes.iter().any(|subvolume| subvolume.default);
-    let mut mounts: Vec<_> = spec.subvolumes.iter().collect();
+    let mut mounts: Vec<_> = spec
+        .subvolumes
+        .iter()
+        .filter_map(|subvolume| Some((mount_of(subvolume)?, &subvolume.name)))
+        .collect();
     // What is mounted within another subvolume comes after it.
-    mounts.sort_by_key(|subvolume| subvolume.mount.as_ref().map(Vec::len));
-    for subvolume in mounts {
-        if !has_root {
-            beside.push(format!(
-                "{}: presence",
-                mount.path().join(&subvolume.name).display()
-            ));
-        }
-        let path = subvolume.mount.as_deref().unwrap_or_default();
-        let path = path.strip_prefix(b"/").unwrap_or(path);
+    mounts.sort();
+    for (path, name) in mounts {
         if !path.is_empty() {
-            mount.add(&subvolume.name, OsStr::from_bytes(path));
+            mount.add(name, OsStr::from_bytes(&path.join(&b'/')));
         }
     }
-    let differences = differences(mount.path(), shown);
-    let (expected, differences): (Vec<_>, Vec<_>) = differences
+    // Where the top level holds the tree, it also shows the subvolumes.
+    let beside: Vec<String> = spec
+        .subvolumes
+        .iter()
+        .filter(|_| !has_root)
+        .map(|subvolume| format!("{}: presence", mount.path().join(&subvolume.name).display()))
+        .collect();
+    let (expected, differences): (Vec<_>, Vec<_>) = differences(mount.path(), shown)
         .into_iter()
         .partition(|line| beside.iter().any(|start| line.starts_with(start)));
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert_eq!(expected.len(), beside.len());
+    for subvolume in &spec.subvolumes {
+        if let SubvolumeContent::Tree(tree) = &subvolume.content {
+            mount.add(&subvolume.name, other_folder.path());
+            assert_same(other_folder.path(), tree);
+        }
+    }
 }
 
 /// The blocks of 4 KiB in which two images differ.

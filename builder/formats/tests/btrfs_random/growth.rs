@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use formats::btrfs::{SubvolumeSpec, VolumeSpec};
+use formats::btrfs::{SubvolumeContent, SubvolumeSpec, VolumeSpec};
 use formats::ids;
 use formats::layer::{Body, Content, Data, Encoding, Extent, Layer, LayerBuilder, Packing, SECTOR};
 use formats::tree::{Share, Tree};
 
-use crate::btrfs_common::{TIME, noise, packing, spec, subvolume, text};
+use crate::btrfs_common::{TIME, builder, mode, noise, packing, spec, subvolume, text};
 use crate::plan::{Cut, Fill, Holder, Plan, Planned, Thing};
 
 /// A plan carried out.
@@ -23,10 +23,18 @@ impl Plan {
     pub fn grow(&self, name: &str) -> Grown {
         let mut growth = Growth::new(self, 0);
         growth.add_all();
-        let subvolumes = growth.subvolumes();
+        let mut subvolumes = growth.subvolumes();
         let own = std::mem::take(&mut growth.own);
         let [role, node] = growth.finish();
         let mut tree = stack(&role, &node);
+        if self.has_template {
+            // The data of the role's files, once more and in other files.
+            let template = Tree::stack(&[(&role, Share::Role), (&template(), Share::Role)], TIME).unwrap();
+            subvolumes.push(SubvolumeSpec {
+                content: SubvolumeContent::Tree(template.into()),
+                ..subvolume("subvolume template", None)
+            });
+        }
         let mut other = None;
         if self.node_layer {
             let mut growth = Growth::new(self, 1);
@@ -56,6 +64,16 @@ impl Plan {
 
 fn stack(role: &Layer, node: &Layer) -> Tree {
     Tree::stack(&[(role, Share::Role), (node, Share::Node)], TIME).unwrap()
+}
+
+/// What a template has beside the role's files.
+fn template() -> Layer {
+    let mut layer = builder();
+    layer
+        .file(b"template/noise", mode(0o600), &noise(50_000, 7))
+        .unwrap();
+    layer.file(b"template/inline", mode(0o600), b"inline").unwrap();
+    layer.finish_layer().unwrap()
 }
 
 /// The layers of a plan as they grow. What cannot stand where it came is left out.
@@ -202,7 +220,7 @@ impl<'p> Growth<'p> {
         }
         for (number, mount) in mounts.into_iter().enumerate() {
             subvolumes.push(SubvolumeSpec {
-                mount: Some(mount),
+                content: SubvolumeContent::Mount(mount),
                 read_only: number % 3 == 1,
                 ..subvolume(&format!("subvolume {number}"), None)
             });

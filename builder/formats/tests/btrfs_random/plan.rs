@@ -20,6 +20,8 @@ pub struct Plan {
     /// Whether what is a node's own comes in a layer of its own. If not, inodes of the one layer are declared it.
     pub node_layer: bool,
     pub holder: Holder,
+    /// Whether there is a subvolume with a tree of its own.
+    pub has_template: bool,
     pub shared_uuid: bool,
     pub metadata: Profile,
     pub size: VolumeSize,
@@ -206,19 +208,32 @@ pub fn plan(mounted: u32) -> impl Strategy<Value = Plan> {
         prop_oneof![Just(Inline::Smallest), Just(Inline::Raw)],
         prop::bool::weighted(0.7),
         prop_oneof![Just(Holder::TopLevel), Just(Holder::Subvolume)],
+        prop::bool::weighted(0.3),
         any::<bool>(),
         prop_oneof![Just(Profile::Dup), Just(Profile::Single)],
         size,
         prop::bool::weighted(1.0 / f64::from(mounted)),
     )
         .prop_map(
-            |(things, compression, inline, node_layer, holder, shared_uuid, metadata, size, is_mounted)| {
+            |(
+                things,
+                compression,
+                inline,
+                node_layer,
+                holder,
+                has_template,
+                shared_uuid,
+                metadata,
+                size,
+                is_mounted,
+            )| {
                 Plan {
                     things,
                     compression,
                     inline,
                     node_layer,
                     holder,
+                    has_template,
                     shared_uuid,
                     metadata,
                     size,

@@ -12,6 +12,7 @@ use super::{Fleet, Role};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::{quoted, suggest};
+use crate::overlay::Placed;
 use crate::written::{At, Table};
 
 /// What the fleet may refer to: the names of what other files describe, also where such a file has faults.
@@ -68,9 +69,18 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
     for (name, toml) in written {
         check.name(name, "role");
         check.distinct(&toml.overlays, "overlay");
+        check.distinct(&toml.template, "overlay");
         let role = Role {
             name: name.value.clone(),
             overlays: values(&toml.overlays),
+            template: toml
+                .template
+                .iter()
+                .map(|overlay| Placed {
+                    value: overlay.value.clone(),
+                    place: check.file.place(overlay.span.clone()),
+                })
+                .collect(),
         };
         roles.insert(role.name.clone(), role);
     }
@@ -93,7 +103,7 @@ fn check_references(check: &mut Check<'_>, written: &FleetToml, known: &Known) {
         }
     };
     for (_, role) in &written.roles {
-        for overlay in &role.overlays {
+        for overlay in role.overlays.iter().chain(&role.template) {
             refer_to(overlay, "overlay", &overlays);
         }
     }

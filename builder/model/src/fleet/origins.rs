@@ -82,6 +82,11 @@ pub(super) fn origins(
             &role.overlays,
             Some(format!("role {}", choices.role.value)),
         );
+        origins.add_list(
+            "template",
+            &role.template,
+            Some(format!("role {}", choices.role.value)),
+        );
     }
     chosen(&mut origins, "board", &choices.board);
     chosen(&mut origins, "layout", &choices.layout);

@@ -66,6 +66,10 @@ pub struct NetworkToml {
 pub struct RoleToml {
     /// Folders of `overlays/`, laid over the base in this order.
     pub overlays: Vec<At<String>>,
+    /// Folders of `overlays/`, laid over the base in this order for the template of containers, where the layout has a
+    /// subvolume for it. They render nothing for single nodes: no `templates/`. Packages are the whole fleet's, as ever.
+    #[serde(default)]
+    pub template: Vec<At<String>>,
 }
 
 /// A bus of nodes: one power supply, one switch.

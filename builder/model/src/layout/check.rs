@@ -232,8 +232,9 @@ fn btrfs(check: &mut Check<'_>, written: &At<PartitionToml>) -> Btrfs {
         check_subvolume(check, subvolume);
     }
     check.distinct(subvolumes.iter().map(|subvolume| &subvolume.name), "subvolume");
-    check.distinct(subvolumes.iter().map(|subvolume| &subvolume.mount), "mount point");
-    if !subvolumes.iter().any(|subvolume| subvolume.mount.value == "/") {
+    let mounts = || subvolumes.iter().filter_map(|subvolume| subvolume.mount.as_ref());
+    check.distinct(mounts(), "mount point");
+    if !mounts().any(|mount| mount.value == "/") {
         check
             .found(
                 &written.file_system.span,
@@ -245,16 +246,36 @@ fn btrfs(check: &mut Check<'_>, written: &At<PartitionToml>) -> Btrfs {
         zstd: written.zstd.as_ref().map_or(ZSTD, |zstd| zstd.value),
         subvolumes: subvolumes
             .iter()
-            .map(|subvolume| Subvolume {
-                name: subvolume.name.value.clone(),
-                mount: subvolume.mount.value.clone(),
+            .filter_map(|subvolume| {
+                Some(Subvolume {
+                    name: subvolume.name.value.clone(),
+                    mount: subvolume.mount.as_ref()?.value.clone(),
+                })
             })
             .collect(),
+        template: template(check, subvolumes),
     }
 }
 
+/// The one template among `subvolumes`, if there is one.
+fn template(check: &mut Check<'_>, subvolumes: &[SubvolumeToml]) -> Option<String> {
+    let mut templates = subvolumes.iter().filter(|subvolume| subvolume.template);
+    let first = &templates.next()?.name;
+    for other in templates {
+        check
+            .found(&other.name.span, "the layout has a second template")
+            .related(&first.span, "the first")
+            .hint("a role's containers have one template: keep one of the two");
+    }
+    Some(first.value.clone())
+}
+
+/// Whether a subvolume's name or a mount point may have the character.
+fn plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "@-_.".contains(c)
+}
+
 fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@-_.".contains(c);
     let name = &written.name;
     if name.is_empty() || name.len() > 255 || !name.chars().all(plain) || matches!(name.as_str(), "." | "..")
     {
@@ -262,7 +283,30 @@ fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
             .found(&name.span, format!("{} cannot name a subvolume", quoted(name)))
             .hint("letters, digits, @, -, _ and dots: \"@lxc\"");
     }
-    let mount = &written.mount;
+    match (&written.mount, written.template) {
+        (Some(mount), false) => check_mount(check, mount),
+        (None, true) => {}
+        (Some(mount), true) => {
+            check
+                .found(
+                    &mount.span,
+                    format!("{} is a template, which is mounted nowhere", quoted(name)),
+                )
+                .hint("containers are snapshots of a template: leave out `mount`, or `template = true`");
+        }
+        (None, false) => {
+            check
+                .found(
+                    &name.span,
+                    format!("subvolume {} is mounted nowhere", quoted(name)),
+                )
+                .hint("add `mount = \"/srv\"`, or `template = true` if containers are to be snapshots of it");
+        }
+    }
+}
+
+/// A mount point: an absolute path that nothing else needs.
+fn check_mount(check: &mut Check<'_>, mount: &At<String>) {
     let parts = mount.strip_prefix('/').map(|rest| rest.split('/'));
     let holds = mount.value == "/"
         || parts.is_some_and(|mut parts| {

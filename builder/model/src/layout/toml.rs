@@ -9,6 +9,9 @@ use crate::finding::SourceFile;
 use crate::fleet::Origin;
 use crate::written::At;
 
+/// What the origin of a template is called.
+pub(crate) const TEMPLATE: &str = "layout.template";
+
 /// What a card holds. The layout's name is that of its file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -34,7 +37,7 @@ pub struct PartitionToml {
     pub free: Option<At<String>>,
     /// zstd level of a btrfs, 1 to 15; 0 stores everything raw. Default: 3.
     pub zstd: Option<At<u8>>,
-    /// Subvolumes of a btrfs; one is mounted at "/".
+    /// Subvolumes of a btrfs; one is mounted at "/", and one may be a template.
     pub subvolumes: Option<Vec<SubvolumeToml>>,
 }
 
@@ -54,8 +57,11 @@ pub enum FileSystemToml {
 pub struct SubvolumeToml {
     /// Its name: "@lxc".
     pub name: At<String>,
-    /// Where a node mounts it: "/var/lib/lxc".
-    pub mount: At<String>,
+    /// Where a node mounts it: "/var/lib/lxc". A template is mounted nowhere.
+    pub mount: Option<At<String>>,
+    /// Whether it is the read-only template of containers: the base with the overlays that `template` of the role names.
+    #[serde(default)]
+    pub template: bool,
 }
 
 impl LayoutToml {
@@ -81,14 +87,12 @@ impl LayoutToml {
                 None,
             ));
             for subvolume in partition.subvolumes.iter().flatten() {
-                let value = format!("{} at {}", subvolume.name.value, subvolume.mount.value);
-                origins.push(Origin::new(
-                    file,
-                    &subvolume.name.span,
-                    "layout.subvolume",
-                    value,
-                    None,
-                ));
+                let name = &subvolume.name;
+                let (what, value) = match &subvolume.mount {
+                    Some(mount) => ("layout.subvolume", format!("{} at {}", name.value, mount.value)),
+                    None => (TEMPLATE, name.value.clone()),
+                };
+                origins.push(Origin::new(file, &name.span, what, value, None));
             }
         }
         origins

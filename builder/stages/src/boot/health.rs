@@ -56,6 +56,7 @@ disk=/sys/class/block/$(basename "$device")
 echo "device-end=$((($(cat "$disk/start") + $(cat "$disk/size")) * 512))"
 echo "device-size=$(($(cat "$disk/size") * 512))"
 echo "root-size=$(btrfs filesystem usage -b / | awk '$1 == "Device" && $2 == "size:" { print $3 }')"
+echo "read-only=$(btrfs subvolume list -r / | sed 's/.* path //' | sort | paste -sd,)"
 echo "passwords=$(awk -F: '$2 !~ /^[!*]/ { print $1 }' /etc/shadow | paste -sd,)"
 "#;
 
@@ -116,6 +117,11 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
             found,
         });
     }
+    outcomes.push(equal(
+        "read-only subvolumes",
+        expected.root.template.as_deref().unwrap_or_default(),
+        answer("read-only"),
+    ));
     let (end, device, root) = (number("device-end"), number("device-size"), number("root-size"));
     outcomes.push(Outcome {
         check: "root partition grown".into(),
@@ -143,7 +149,8 @@ mod tests {
 
     const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\nkernel=6.12.1\n\
         mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,compress=zstd:3,subvol=/@srv\n\
-        device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\npasswords=\n";
+        device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\nread-only=@template\n\
+        passwords=\n";
 
     fn failed_checks(answers: &str, methods: &str) -> Vec<String> {
         let subvolume = |name: &str, mount: &str| Subvolume {
@@ -153,6 +160,7 @@ mod tests {
         let root = Btrfs {
             zstd: 3,
             subvolumes: vec![subvolume("@", "/"), subvolume("@srv", "/srv")],
+            template: Some("@template".into()),
         };
         let expected = Expected {
             hostname: "red-07",
@@ -196,11 +204,12 @@ mod tests {
                 "root-size=300000000",
                 "root file system grown",
             ),
+            ("read-only=@template", "read-only=", "read-only subvolumes"),
             ("passwords=", "passwords=root", "accounts with a password"),
         ] {
             assert_eq!(failed_checks(&GOOD.replacen(from, to, 1), "publickey"), [check]);
         }
         assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
-        assert_eq!(failed_checks("", "publickey").len(), 11);
+        assert_eq!(failed_checks("", "publickey").len(), 12);
     }
 }

@@ -46,17 +46,6 @@ impl CardBase {
             segments,
         })
     }
-
-    /// The segments of a node's card.
-    pub fn segments_of(&self, card: &SparseImage) -> Result<Segments> {
-        let segments = if card.size == self.image.size {
-            Delta::between(&self.image, card).and_then(|delta| self.segments.for_node(card, &delta))
-        } else {
-            // A node whose own files do not fit over the base has a card of its own making.
-            Segments::cut(card, &[])
-        };
-        segments.context("cannot read the card")
-    }
 }
 
 /// What of the root file system is a node's own, as bytes of the card.

@@ -1,37 +1,43 @@
-//! One node's image.
+//! One node's card.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use formats::bmap::BlockMap;
-use formats::btrfs::{Base, Profile, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out};
+use formats::btrfs::{
+    Base, Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out,
+};
+use formats::delta::Delta;
+use formats::digest::hex;
 use formats::ids;
 use formats::manifest::Input;
+use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use formats::tree::{Share, Tree};
-use formats::units::Time;
+use formats::units::{Bytes, Time};
 use model::board::Board;
 use model::fleet::Node;
 use model::layout::{FileSystem, Layout, Partition, PartitionSize};
-use model::overlay::Overlay;
 use model::project::Project;
+
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
 
 use super::base::CardBase;
 use super::inputs::Inputs;
-use super::state::Finished;
-use super::{BuiltImage, ImageFiles, ImageState};
+use super::state::ImageFigures;
+use crate::basis::Form;
 use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
-use crate::card::{Card, CardRequest, assemble, digest::hex};
-use crate::emit::{Digest, write_file, write_image};
+use crate::card::{Card, CardRequest, assemble};
 use crate::engine::Key;
-use crate::rootfs::identity::{IdentityStore, Operator};
+use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
 /// Goes up with every change of what an image of the same inputs holds.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
-/// Makes the images of nodes that have role, board and layout in common.
+/// Makes the cards of nodes that have role, board and layout in common.
 pub struct CardMaker<'a> {
     pub project: &'a Project,
     pub set: &'a str,
@@ -39,33 +45,51 @@ pub struct CardMaker<'a> {
     pub inputs: &'a Inputs,
     pub board: &'a Board,
     pub layout: &'a Layout,
-    pub layers: &'a RoleLayers<'a>,
-    pub overlays: &'a [&'a Overlay],
+    pub layers: RoleLayers<'a>,
     pub store: &'a IdentityStore,
-    pub operator: &'a Operator,
     pub time: Time,
-    /// What the cards have in common, once one of them was needed.
-    pub base: Mutex<Option<Arc<CardBase>>>,
+    /// The nodes.
+    pub nodes: Vec<&'a Node>,
 }
 
-impl CardMaker<'_> {
-    /// The image of `node`: found as it should be, or written.
-    pub fn image(&self, node: &Node, files: &ImageFiles) -> Result<BuiltImage> {
-        let built = |written, state| BuiltImage {
-            node: node.name.clone(),
-            address: node.address,
-            path: files.image.clone(),
-            written,
-            state,
+/// A node whose files are rendered.
+pub struct Planned<'a> {
+    pub node: &'a Node,
+    pub own: NodeLayer,
+    /// Stands for everything that can change its image.
+    pub key: Key,
+}
+
+/// A node's card, and what is written beside it.
+pub struct NodeCard {
+    /// What it has other than the base.
+    pub delta: Delta,
+    /// Its segments.
+    pub segments: Segments,
+    /// The card, where it is none over the base; the delta is empty then.
+    pub alone: Option<SparseImage>,
+    /// Its block map as a file.
+    pub map: String,
+    /// Its manifest as a file.
+    pub manifest: String,
+    /// What it is, in numbers.
+    pub figures: ImageFigures,
+}
+
+impl<'a> CardMaker<'a> {
+    /// Renders all nodes.
+    pub fn plan(&self) -> Result<Vec<Planned<'a>>> {
+        let plan = |node: &&'a Node| {
+            let own = self.own_layer(node)?;
+            let key = self.key(node, &own);
+            Ok(Planned { node, own, key })
         };
-        let own = self.own_layer(node)?;
-        let key = self.key(node, &own);
-        if let Some(state) = files.current(&key) {
-            return Ok(built(false, state));
-        }
-        files.invalidate()?;
-        let state = self.write(node, &own, &key, files)?;
-        Ok(built(true, state))
+        self.nodes.par_iter().map(plan).collect()
+    }
+
+    /// How what its cards have in common is called.
+    pub fn name(&self) -> String {
+        format!("{}.{}.{}", self.role, self.board.name, self.layout.name)
     }
 
     /// The root file system of `node`, as one tree.
@@ -91,7 +115,6 @@ impl CardMaker<'_> {
         self.layers.node_layer(&NodeInputs {
             node,
             identity: &self.store.node(&node.name)?,
-            operator: self.operator,
             card: &rootfs::CardIds {
                 boot_partuuid,
                 root_partuuid,
@@ -116,45 +139,60 @@ impl CardMaker<'_> {
             .finish()
     }
 
-    fn write(&self, node: &Node, own: &NodeLayer, key: &Key, files: &ImageFiles) -> Result<ImageState> {
-        let fleet = &self.project.fleet.name;
-        let base = self.base(own)?;
+    /// The card of a node, over `base` where it can be.
+    pub fn card(&self, base: &CardBase, planned: &Planned) -> Result<NodeCard> {
+        let Planned { node, own, .. } = planned;
         let volume = self.volume(&base.root, node, own)?;
         let figures = volume.figures;
-        let card = self.card(&node.name, volume.image)?;
-        let map = BlockMap::of(&base.segments_of(&card.image)?);
-        let written = write_image(&card.image, &files.image, Digest::Sha256)?;
-        write_file(&files.map, map.to_xml().as_bytes())?;
-        let sha256 = written.sha256.context("the image was not hashed")?;
+        let card = self.assemble(&node.name, volume.image)?;
+        let unreadable = "cannot read the card";
+        let (delta, segments, alone) = if card.image.size == base.image.size {
+            let delta = Delta::between(&base.image, &card.image).context(unreadable)?;
+            let segments = base.segments.for_node(&card.image, &delta).context(unreadable)?;
+            (delta, segments, None)
+        } else {
+            // A node whose own files do not fit over the base has a card of its own making.
+            let segments = Segments::cut(&card.image, &[]).context(unreadable)?;
+            (Delta::default(), segments, Some(card.image.clone()))
+        };
+        let mapped = segments
+            .mapped()
+            .map(|(segment, _)| u64::from(segment.length))
+            .sum();
+        let map = BlockMap::of(&segments).to_xml();
+        let map_sha256: [u8; 32] = Sha256::digest(&map).into();
         let manifest = manifest(
             &card,
             ManifestRequest {
-                fleet,
+                fleet: &self.project.fleet.name,
                 node: &node.name,
                 board: self.board,
                 layout: self.layout,
                 sources: self.set,
                 inputs: self.described(),
-                file: &format!("{}.img", node.name),
-                mapped: written.mapped,
-                sha256,
+                file: &format!("{}{}", node.name, Form::Plain.suffix()),
+                mapped: Bytes(mapped),
+                map_sha256,
             },
         )?;
-        write_file(&files.manifest, to_json(&manifest)?.as_bytes())?;
-        files.record(
-            key,
-            Finished {
-                sha256: hex(&sha256),
-                size: written.size.0,
-                mapped: written.mapped.0,
+        Ok(NodeCard {
+            delta,
+            segments,
+            alone,
+            map,
+            manifest: to_json(&manifest)?,
+            figures: ImageFigures {
+                size: card.image.size.0,
+                mapped,
                 // Every tree block is there twice.
                 root_used: figures.data.0 + 2 * figures.metadata.0,
+                map_sha256: hex(&map_sha256),
             },
-        )
+        })
     }
 
     /// The card of the node `name` with the root file system `root`.
-    fn card(&self, name: &str, root: SparseImage) -> Result<Card> {
+    fn assemble(&self, name: &str, root: SparseImage) -> Result<Card> {
         assemble(CardRequest {
             fleet: &self.project.fleet.name,
             node: name,
@@ -169,21 +207,15 @@ impl CardMaker<'_> {
         })
     }
 
-    /// What the cards have in common; made for whoever asks first, with any node's `own` files.
-    fn base(&self, own: &NodeLayer) -> Result<Arc<CardBase>> {
-        // A thread that failed has left nothing half-done in it.
-        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(base) = &*base {
-            return Ok(base.clone());
-        }
+    /// What the cards have in common, made with any node's `own` files.
+    pub fn base(&self, own: &NodeLayer) -> Result<CardBase> {
         let root = Base::new(&self.volume_spec()?, &self.tree(own)?).with_context(|| {
             format!(
                 "cannot lay out what the nodes of role {} have in common",
                 self.role
             )
         })?;
-        let made = CardBase::new(root, |name, root| self.card(name, root))?;
-        Ok(base.insert(Arc::new(made)).clone())
+        CardBase::new(root, |name, root| self.assemble(name, root))
     }
 
     /// The root file system of `node`, laid out over `base`, or alone where it does not fit there.
@@ -217,13 +249,24 @@ impl CardMaker<'_> {
         // Shared by all nodes of the kind, so that their volumes share blocks.
         let kind = [fleet, self.role, &self.board.name, &self.layout.name];
         let metadata_uuid = ids::uuid("root file system", &kind);
+        let subvolume_uuid = |name: &str| ids::uuid("subvolume", &[&kind[..], &[name]].concat());
         let subvolumes = btrfs.subvolumes.iter().map(|subvolume| SubvolumeSpec {
             name: subvolume.name.clone(),
-            mount: Some(subvolume.mount.clone().into_bytes()),
+            content: SubvolumeContent::Mount(subvolume.mount.clone().into_bytes()),
             default: subvolume.mount == "/",
             read_only: false,
-            uuid: ids::uuid("subvolume", &[&kind[..], &[&subvolume.name]].concat()),
+            uuid: subvolume_uuid(&subvolume.name),
         });
+        let mut subvolumes: Vec<SubvolumeSpec> = subvolumes.collect();
+        if let (Some(name), Some(template)) = (&btrfs.template, &self.layers.template) {
+            subvolumes.push(SubvolumeSpec {
+                name: name.clone(),
+                content: SubvolumeContent::Tree(Arc::new(template.tree()?)),
+                default: false,
+                read_only: true,
+                uuid: subvolume_uuid(name),
+            });
+        }
         Ok(VolumeSpec {
             label: partition.label.clone(),
             fsid: metadata_uuid,
@@ -234,22 +277,21 @@ impl CardMaker<'_> {
                 PartitionSize::Free(free) => VolumeSize::Minimal { free },
             },
             metadata: Profile::Dup,
-            subvolumes: subvolumes.collect(),
+            subvolumes,
         })
     }
 
     /// What the manifest says of the inputs.
     fn described(&self) -> Vec<Input> {
         let mut described = self.inputs.described.clone();
+        let role = &self.project.fleet.roles[self.role];
+        let mut overlays = format!("overlays {}", role.overlays.join(", "));
+        if !role.template.is_empty() {
+            let of_template: Vec<&str> = role.template.iter().map(|name| name.value.as_str()).collect();
+            overlays += &format!("; template {}", of_template.join(", "));
+        }
         described.push(Input {
-            name: format!(
-                "overlays {}",
-                self.overlays
-                    .iter()
-                    .map(|overlay| overlay.name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
+            name: overlays,
             version: None,
             sha256: self.layers.key.to_string(),
         });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,9 +11,12 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::ImageFiles;
-use super::state::SUMS;
+use crate::basis::Form;
 use crate::card::manifest::sha256sums;
 use crate::emit::{TEMPORARY, write_file};
+
+/// The file in the folder of images that lists their hashes.
+const SUMS: &str = "SHA256SUMS";
 
 /// The folder, locked for this build.
 #[derive(Debug)]
@@ -52,18 +56,47 @@ impl ImageFolder {
         })
     }
 
-    /// The files of a node.
-    pub fn files(&self, node: &str) -> ImageFiles {
-        ImageFiles::new(&self.path, node)
+    /// The files of a node's image.
+    pub fn files(&self, node: &str, form: Form) -> ImageFiles {
+        ImageFiles::new(&self.path, node, form)
     }
 
-    /// Lists the finished images of the fleet in `SHA256SUMS`.
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the list away, before an image changes that it tells of.
+    pub fn remove_sums(&self) -> Result<()> {
+        let path = self.path.join(SUMS);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists the finished images of the fleet in `SHA256SUMS`: manifests and block maps, which vouch for the images,
+    /// and images whose own SHA-256 somebody has asked for.
     pub fn write_sums(&self, fleet: &Fleet) -> Result<()> {
-        let finished = fleet.nodes.iter().filter_map(|node| {
-            let state = self.files(&node.name).finished()?;
-            Some((format!("{}.img", node.name), state.sha256))
-        });
-        let sums = sha256sums(&finished.collect::<BTreeMap<_, _>>())?;
+        let mut sums = BTreeMap::new();
+        for node in &fleet.nodes {
+            for form in Form::ALL {
+                let files = self.files(&node.name, form);
+                let Some(state) = files.finished() else { continue };
+                let name = |path: &Path| {
+                    path.file_name()
+                        .unwrap_or_default()
+                        .to_string_lossy()
+                        .into_owned()
+                };
+                sums.insert(name(&files.manifest), state.manifest_sha256);
+                sums.insert(name(&files.map), state.figures.map_sha256);
+                sums.extend(state.sha256.map(|sha256| (name(&files.image), sha256)));
+            }
+        }
+        let sums = sha256sums(&sums)?;
         let path = self.path.join(SUMS);
         if fs::read(&path).is_ok_and(|old| old == sums.as_bytes()) {
             return Ok(());

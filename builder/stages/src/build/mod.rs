@@ -5,21 +5,23 @@
 //! |---|---|
 //! | `inputs` | kernel and base: fetched and made, side by side |
 //! | `base` | what the cards of a kind have in common |
-//! | `card` | one node's image |
+//! | `card` | one node's card |
+//! | `images` | cards as files of their own |
+//! | `pack` | cards as a base and deltas |
 //! | `state` | which images are still right |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
 mod base;
 mod card;
 mod folder;
+mod images;
 mod inputs;
+mod pack;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use formats::tree::Tree;
@@ -27,23 +29,29 @@ use formats::units::{Bytes, Time};
 use model::fleet::Node;
 use model::project::Project;
 use model::sources::SourceSet;
-use rayon::prelude::*;
 
+use crate::basis::Form;
+use crate::emit::folder_of;
 use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, Network};
 use crate::kernel;
-use crate::rootfs::identity::IdentityStore;
-use crate::rootfs::{RoleInputs, debian_requirements, role_layers};
+use crate::pack::PackFolder;
+use crate::rootfs::identity::{IdentityStore, Operator};
+use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 
+pub use images::Sums;
 pub use inputs::{KERNEL, kernel_source};
-pub use state::{ImageFiles, ImageState};
+pub use state::{ImageFigures, ImageFiles};
 
 use card::CardMaker;
 use folder::ImageFolder;
 use inputs::{Inputs, check_base_source};
 
-/// Disk space that one image may take; more than any has been seen to.
+/// Disk space that one image, or what images have in common, may take; more than any has been seen to.
 const IMAGE_SPACE: Bytes = Bytes::mib(320);
+
+/// Disk space that a node may take in a pack.
+const DELTA_SPACE: Bytes = Bytes::mib(1);
 
 /// What to build.
 #[derive(Debug)]
@@ -60,8 +68,19 @@ pub struct BuildRequest<'a> {
     pub network: Network,
     /// Whether only what is in `sources.lock` may be used.
     pub locked: bool,
-    /// The folder of images.
-    pub images: PathBuf,
+    /// What becomes of the cards.
+    pub format: Format,
+    /// The folder of images, or of the pack.
+    pub folder: PathBuf,
+}
+
+/// What becomes of cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A file each.
+    Images(Form, Sums),
+    /// A base and a delta each, from which images are exported.
+    Pack,
 }
 
 /// What a build did.
@@ -86,130 +105,144 @@ pub struct BuiltImage {
     pub path: PathBuf,
     /// Whether this build wrote it.
     pub written: bool,
-    /// What it is.
-    pub state: ImageState,
+    /// What it is, in numbers.
+    pub figures: ImageFigures,
+    /// Its own SHA-256, if that was ever asked for.
+    pub sha256: Option<String>,
 }
 
 /// Builds the images of `request`, or finds them built.
 pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     let fleet = &request.project.fleet;
-    let folder = ImageFolder::open(&request.images)?;
-    preflight(engine, request)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(engine.jobs)
         .build()
         .context("cannot start the threads that write images")?;
-    let mut images = Vec::new();
-    for_each_kind(engine, request, |maker, nodes| {
-        let task = engine.progress.steps("images", nodes.len() as u64);
-        let failed = AtomicBool::new(false);
-        let made: Vec<Result<Option<BuiltImage>>> = pool.install(|| {
-            nodes
-                .par_iter()
-                .map(|node| {
-                    // One failure is likely to be everyone's, as a full disk is.
-                    if failed.load(Ordering::Relaxed) {
-                        return Ok(None);
-                    }
-                    let image = maker.image(node, &folder.files(&node.name));
-                    failed.fetch_or(image.is_err(), Ordering::Relaxed);
-                    task.advance(1);
-                    image.map(Some)
-                })
-                .collect()
-        });
-        let made: Vec<_> = made
-            .into_iter()
-            .filter_map(Result::transpose)
-            .collect::<Result<_>>()?;
-        let written = made.iter().filter(|image| image.written).count();
-        task.done(format!("{written} written, {} unchanged", made.len() - written));
-        images.extend(made);
-        Ok(())
-    })?;
-    folder.write_sums(fleet)?;
-    let place = |name: &str| fleet.nodes.iter().position(|node| node.name == name);
-    images.sort_by_key(|image| place(&image.node));
+    let mut images = match request.format {
+        Format::Images(form, sums) => {
+            let folder = ImageFolder::open(&request.folder)?;
+            preflight(engine, request)?;
+            let workshop = Workshop::open(engine, request)?;
+            let kinds = workshop.kinds()?;
+            let images = pool.install(|| images::write(engine, &folder, &kinds, form, sums))?;
+            folder.write_sums(fleet)?;
+            images
+        }
+        Format::Pack => {
+            let folder = PackFolder::open(&request.folder)?;
+            preflight(engine, request)?;
+            let workshop = Workshop::open(engine, request)?;
+            let kinds = workshop.kinds()?;
+            pool.install(|| pack::write(engine, &folder, &kinds, fleet))?
+        }
+    };
+    let places: HashMap<_, _> = fleet.nodes.iter().map(|node| &node.name).zip(0..).collect();
+    images.sort_by_key(|image| places.get(&image.node).copied().unwrap_or(usize::MAX));
     Ok(BuildReport {
-        folder: request.images.clone(),
+        folder: request.folder.clone(),
         images,
         warnings: warnings(request),
     })
 }
 
-/// The root file system of each node of `request` as the tree that its image was made of: for whoever compares images
-/// with what went in.
-pub fn trees(engine: &Engine, request: &BuildRequest, mut visit: impl FnMut(&Node, Tree)) -> Result<()> {
-    for_each_kind(engine, request, |maker, nodes| {
-        for node in nodes {
-            visit(node, maker.tree(&maker.own_layer(node)?)?);
-        }
-        Ok(())
-    })
-}
-
-/// Nodes that have role, board and layout in common have everything in common but what is rendered for them: what they
-/// share is made once, then they are visited together.
-fn for_each_kind(
+/// The root file system of each node of `request`, and its template of containers, as the trees that its image was made
+/// of: for whoever compares images with what went in.
+pub fn trees(
     engine: &Engine,
     request: &BuildRequest,
-    mut visit: impl FnMut(&CardMaker, &[&Node]) -> Result<()>,
+    mut visit: impl FnMut(&Node, Tree, Option<&Tree>),
 ) -> Result<()> {
-    let project = request.project;
-    let locked = fetch::locked_set(
-        engine,
-        &project.root,
-        request.set,
-        request.mirror,
-        &request.network,
-        request.locked,
-    )?;
-    let time = Time::from_seconds(epoch(locked.epoch())?);
-    let store = IdentityStore::open(&project.root.join("identity"))?;
-    let operator = store.operator()?;
-    store.write_known_hosts(&project.fleet)?;
-    let inputs = Inputs::make(engine, request, &locked, time)?;
-
-    let mut kinds: BTreeMap<_, Vec<&Node>> = BTreeMap::new();
-    for node in &request.nodes {
-        kinds
-            .entry((&node.role, &node.board, &node.layout))
-            .or_default()
-            .push(*node);
-    }
-    for ((role, board, layout), nodes) in kinds {
-        let overlays: Vec<_> = overlays_of(project, role).collect();
-        let board = &project.boards[board];
-        let layout = &project.layouts[layout];
-        let layers = role_layers(
-            engine,
-            &RoleInputs {
-                fleet: &project.fleet,
-                overlays: &overlays,
-                board,
-                layout,
-                base: &inputs.base,
-                modules: &inputs.modules,
-                time,
-            },
-        )?;
-        let maker = CardMaker {
-            project,
-            set: &request.set.name,
-            role,
-            inputs: &inputs,
-            board,
-            layout,
-            layers: &layers,
-            overlays: &overlays,
-            store: &store,
-            operator: &operator,
-            time,
-            base: Mutex::new(None),
-        };
-        visit(&maker, &nodes)?;
+    let workshop = Workshop::open(engine, request)?;
+    for maker in workshop.kinds()? {
+        let template = maker.layers.template.as_ref();
+        let template = template.map(TemplateLayers::tree).transpose()?;
+        for planned in maker.plan()? {
+            visit(planned.node, maker.tree(&planned.own)?, template.as_ref());
+        }
     }
     Ok(())
+}
+
+/// What all cards of a build are made of.
+struct Workshop<'a> {
+    engine: &'a Engine,
+    request: &'a BuildRequest<'a>,
+    inputs: Inputs,
+    store: IdentityStore,
+    operator: Operator,
+    time: Time,
+}
+
+impl<'a> Workshop<'a> {
+    /// Fetches and makes what is missing.
+    fn open(engine: &'a Engine, request: &'a BuildRequest<'a>) -> Result<Self> {
+        let project = request.project;
+        let locked = fetch::locked_set(
+            engine,
+            &project.root,
+            request.set,
+            request.mirror,
+            &request.network,
+            request.locked,
+        )?;
+        let time = Time::from_seconds(epoch(locked.epoch())?);
+        let store = IdentityStore::open(&project.root.join("identity"))?;
+        let operator = store.operator()?;
+        store.write_known_hosts(&project.fleet)?;
+        Ok(Self {
+            inputs: Inputs::make(engine, request, &locked, time)?,
+            engine,
+            request,
+            store,
+            operator,
+            time,
+        })
+    }
+
+    /// Nodes that have role, board and layout in common have everything in common but what is rendered for them: what
+    /// they share is made once.
+    fn kinds(&self) -> Result<Vec<CardMaker<'_>>> {
+        let project = self.request.project;
+        let mut kinds: BTreeMap<_, Vec<&Node>> = BTreeMap::new();
+        for node in &self.request.nodes {
+            kinds
+                .entry((&node.role, &node.board, &node.layout))
+                .or_default()
+                .push(*node);
+        }
+        let maker = |((role, board, layout), nodes): ((&'a String, &String, &String), _)| {
+            let overlays: Vec<_> = overlays_of(project, role).collect();
+            let board = &project.boards[board];
+            let layout = &project.layouts[layout];
+            let layers = role_layers(
+                self.engine,
+                &RoleInputs {
+                    fleet: &project.fleet,
+                    overlays: &overlays,
+                    template: &template_overlays(project, role).collect::<Vec<_>>(),
+                    board,
+                    layout,
+                    operator: &self.operator,
+                    base: &self.inputs.base,
+                    modules: &self.inputs.modules,
+                    time: self.time,
+                },
+            )?;
+            Ok(CardMaker {
+                project,
+                set: &self.request.set.name,
+                role,
+                inputs: &self.inputs,
+                board,
+                layout,
+                layers,
+                store: &self.store,
+                time: self.time,
+                nodes,
+            })
+        };
+        kinds.into_iter().map(maker).collect()
+    }
 }
 
 /// Everything that the machine lacks for this build, at once.
@@ -218,12 +251,17 @@ fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
     let mut preflight = Preflight::default();
     preflight.programs(kernel::programs(&request.project.kernel));
     debian_requirements(&mut preflight);
-    let missing = request
-        .nodes
-        .iter()
-        .filter(|node| ImageFiles::new(&request.images, &node.name).finished().is_none())
-        .count() as u64;
-    preflight.space(&request.images, Bytes(IMAGE_SPACE.0 * missing), "images")?;
+    let space = match request.format {
+        Format::Images(form, _) => {
+            let is_missing = |node: &&&Node| {
+                let files = ImageFiles::new(&request.folder, &node.name, form);
+                files.finished().is_none()
+            };
+            IMAGE_SPACE.0 * request.nodes.iter().filter(is_missing).count() as u64
+        }
+        Format::Pack => IMAGE_SPACE.0 + DELTA_SPACE.0 * request.nodes.len() as u64,
+    };
+    preflight.space(folder_of(&request.folder), Bytes(space), "images")?;
     if !engine.cache.has_any("kernel") {
         preflight.space(engine.cache.root(), kernel::BUILD_SPACE, "the kernel's build")?;
     }
@@ -257,6 +295,17 @@ fn overlays_of<'a>(
         .map(|name| &project.overlays[name])
 }
 
+/// The overlays of a role's template of containers, first to last.
+fn template_overlays<'a>(
+    project: &'a Project,
+    role: &str,
+) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
+    project.fleet.roles[role]
+        .template
+        .iter()
+        .map(|name| &project.overlays[&name.value])
+}
+
 /// What the user should know about the images.
 fn warnings(request: &BuildRequest) -> Vec<String> {
     let project = request.project;
@@ -282,7 +331,7 @@ fn warnings(request: &BuildRequest) -> Vec<String> {
 fn packages(project: &Project) -> std::collections::BTreeSet<String> {
     let roles = project.fleet.nodes.iter().map(|node| &node.role);
     roles
-        .flat_map(|role| overlays_of(project, role))
+        .flat_map(|role| overlays_of(project, role).chain(template_overlays(project, role)))
         .flat_map(|overlay| overlay.packages.debian.iter().cloned())
         .collect()
 }

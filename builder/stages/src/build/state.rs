@@ -1,31 +1,34 @@
 //! What was written last: a note beside the images that lets the next build leave alone what is still right.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use formats::digest::hex;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+use super::card::NodeCard;
+use crate::basis::{Basis, Form};
+use crate::emit::write_file;
 use crate::engine::Key;
 
-/// The file in the folder of images that lists their hashes.
-pub const SUMS: &str = "SHA256SUMS";
-
-/// The files of one node in the folder of images.
+/// The files of one node's image in the folder of images. Its forms have manifest and block map in common.
 #[derive(Debug, Clone)]
 pub struct ImageFiles {
     /// The card.
     pub image: PathBuf,
-    /// What went into it. It is there only while the image beside it is complete.
+    /// What went into it. It is there only while every image beside it is complete.
     pub manifest: PathBuf,
     /// The image's block map, for `bmaptool`.
     pub map: PathBuf,
+    folder: PathBuf,
+    node: String,
+    form: Form,
     /// The note.
     state: PathBuf,
-    /// The list of all images' hashes.
-    sums: PathBuf,
 }
 
 /// What the note says.
@@ -33,19 +36,31 @@ pub struct ImageFiles {
 pub struct ImageState {
     /// Everything that could change the image.
     key: String,
-    /// The image's SHA-256.
-    pub sha256: String,
-    /// The image's size in bytes.
-    pub size: u64,
-    /// Bytes of it that are not holes.
-    pub mapped: u64,
-    /// Bytes that the root file system uses.
-    pub root_used: u64,
+    /// What the image is.
+    #[serde(flatten)]
+    pub figures: ImageFigures,
+    /// The image's own SHA-256, if anybody has asked for it.
+    pub sha256: Option<String>,
+    /// SHA-256 of the manifest.
+    pub manifest_sha256: String,
     /// Inode, size and time of the file as it was left, and of those beside it: a file that was touched since
     /// is made anew.
     image: Fingerprint,
     manifest: Fingerprint,
     map: Fingerprint,
+}
+
+/// What an image is, in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFigures {
+    /// Size in bytes of the card that it makes.
+    pub size: u64,
+    /// Bytes of it that are mapped.
+    pub mapped: u64,
+    /// Bytes that the root file system uses.
+    pub root_used: u64,
+    /// SHA-256 in hexadecimal of its block map.
+    pub map_sha256: String,
 }
 
 /// What changes when somebody touches a file.
@@ -57,29 +72,25 @@ struct Fingerprint {
     nanoseconds: i64,
 }
 
-/// What a finished image is.
-#[derive(Debug, Clone)]
-pub struct Finished {
-    /// SHA-256 in hexadecimal.
-    pub sha256: String,
-    /// Size in bytes.
-    pub size: u64,
-    /// Bytes that are not holes.
-    pub mapped: u64,
-    /// Bytes that the root file system uses.
-    pub root_used: u64,
-}
-
 impl ImageFiles {
     /// The files of `node` in `folder`.
-    pub fn new(folder: &Path, node: &str) -> Self {
+    pub fn new(folder: &Path, node: &str, form: Form) -> Self {
+        let name = format!("{node}{}", form.suffix());
         Self {
-            image: folder.join(format!("{node}.img")),
+            image: folder.join(&name),
             manifest: folder.join(format!("{node}.manifest.json")),
             map: folder.join(format!("{node}.img.bmap")),
-            state: folder.join(".state").join(format!("{node}.json")),
-            sums: folder.join(SUMS),
+            folder: folder.to_owned(),
+            node: node.to_owned(),
+            form,
+            state: folder.join(".state").join(format!("{name}.json")),
         }
+    }
+
+    /// The files of the finished image of `node` in `folder`, in whatever form there is one.
+    pub fn find(folder: &Path, node: &str) -> Option<Self> {
+        let mut forms = Form::ALL.into_iter().map(|form| Self::new(folder, node, form));
+        forms.find(|files| files.finished().is_some())
     }
 
     /// The note, if the image it tells of is still there as it was left.
@@ -96,35 +107,93 @@ impl ImageFiles {
         self.finished().filter(|state| state.key == key.as_str())
     }
 
-    /// Takes note, manifest, map and list away before the image changes, so that none ever tells of another image.
-    pub fn invalidate(&self) -> Result<()> {
-        for path in [&self.state, &self.manifest, &self.map, &self.sums] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-                }
-                _ => {}
-            }
+    /// Takes away whatever tells of another image than `key`'s before that is written: the note; unless another form of
+    /// the very image is there, also manifest, map and that other form.
+    fn invalidate(&self, key: &Key) -> Result<Beside> {
+        remove(&self.state)?;
+        if self.others().any(|other| other.current(key).is_some()) {
+            return Ok(Beside::Right);
         }
-        Ok(())
+        for other in self.others() {
+            remove(&other.state)?;
+            remove(&other.image)?;
+        }
+        remove(&self.manifest)?;
+        remove(&self.map)?;
+        Ok(Beside::Missing)
     }
 
-    /// Notes that image and manifest are complete.
-    pub fn record(&self, key: &Key, finished: Finished) -> Result<ImageState> {
+    /// Writes `card` over `basis`, manifest and map beside it, and the note at last.
+    pub fn write(&self, key: &Key, card: &NodeCard, basis: &Basis) -> Result<ImageState> {
+        let beside = self.invalidate(key)?;
+        basis.write(&card.delta, &card.segments, &self.image)?;
+        if beside == Beside::Missing {
+            write_file(&self.map, card.map.as_bytes())?;
+            write_file(&self.manifest, card.manifest.as_bytes())?;
+        }
         let fingerprint =
             |path: &Path| Fingerprint::of(path).with_context(|| format!("cannot look at {}", path.display()));
         let state = ImageState {
             key: key.as_str().to_owned(),
-            sha256: finished.sha256,
-            size: finished.size,
-            mapped: finished.mapped,
-            root_used: finished.root_used,
+            figures: card.figures.clone(),
+            sha256: None,
+            manifest_sha256: hex(&Sha256::digest(&card.manifest)),
             image: fingerprint(&self.image)?,
             manifest: fingerprint(&self.manifest)?,
             map: fingerprint(&self.map)?,
         };
-        crate::emit::write_file(&self.state, &serde_json::to_vec(&state)?)?;
+        self.note(&state)?;
         Ok(state)
+    }
+
+    /// The SHA-256 of the finished image itself, which is noted where it was not yet.
+    pub fn sha256(&self) -> Result<String> {
+        let mut state = self
+            .finished()
+            .with_context(|| format!("{} has just been changed", self.image.display()))?;
+        if let Some(sha256) = state.sha256 {
+            return Ok(sha256);
+        }
+        let hash = || -> io::Result<Sha256> {
+            let mut hash = Sha256::new();
+            io::copy(&mut File::open(&self.image)?, &mut hash)?;
+            Ok(hash)
+        };
+        let hash = hash().with_context(|| format!("cannot read {}", self.image.display()))?;
+        let sha256 = hex(&hash.finalize());
+        state.sha256 = Some(sha256.clone());
+        self.note(&state)?;
+        Ok(sha256)
+    }
+
+    fn note(&self, state: &ImageState) -> Result<()> {
+        write_file(&self.state, &serde_json::to_vec(state)?)
+    }
+
+    /// The files of the same node's image in other forms.
+    fn others(&self) -> impl Iterator<Item = Self> {
+        Form::ALL
+            .into_iter()
+            .filter(|form| *form != self.form)
+            .map(|form| Self::new(&self.folder, &self.node, form))
+    }
+}
+
+/// Manifest and map beside an image that is about to be written.
+#[derive(PartialEq, Eq)]
+enum Beside {
+    /// They are another form's of the same image.
+    Right,
+    /// They have to be written.
+    Missing,
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 

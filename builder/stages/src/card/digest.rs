@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 pub use formats::digest::hex;
-use formats::digest::update_zeros;
+use formats::source::ReadAt;
 use formats::sparse::SparseImage;
 use sha2::{Digest as _, Sha256};
 
@@ -14,30 +14,16 @@ pub fn of_range(image: &SparseImage, start: u64, end: u64) -> Result<[u8; 32]> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; BUFFER];
     let mut done = start;
-    let behind = image
-        .pieces
-        .partition_point(|piece| piece.offset + piece.length <= start);
-    for piece in &image.pieces[behind..] {
-        if piece.offset >= end {
-            break;
-        }
-        let from = piece.offset.max(start);
-        update_zeros(&mut hash, from - done);
-        done = from;
-        let piece_end = (piece.offset + piece.length).min(end);
-        while done < piece_end {
-            // At most BUFFER.
-            let length = (piece_end - done).min(BUFFER as u64) as usize;
-            let bytes = &mut buffer[..length];
-            piece
-                .blob
-                .read_exact_at(bytes, piece.blob_offset + (done - piece.offset))
-                .with_context(|| format!("cannot read the bytes of the image from {done}"))?;
-            hash.update(&*bytes);
-            done += length as u64;
-        }
+    while done < end {
+        // At most BUFFER.
+        let length = (end - done).min(BUFFER as u64) as usize;
+        let bytes = &mut buffer[..length];
+        image
+            .read_exact_at(bytes, done)
+            .with_context(|| format!("cannot read the bytes of the image from {done}"))?;
+        hash.update(&*bytes);
+        done += length as u64;
     }
-    update_zeros(&mut hash, end - done);
     Ok(hash.finalize().into())
 }
 

@@ -29,13 +29,13 @@ pub struct ManifestRequest<'a> {
     pub inputs: Vec<Input>,
     /// The name of the image's file.
     pub file: &'a str,
-    /// Bytes of the file that are not holes.
+    /// Bytes that its block map has.
     pub mapped: Bytes,
-    /// SHA-256 of the file.
-    pub sha256: [u8; 32],
+    /// SHA-256 of its block map.
+    pub map_sha256: [u8; 32],
 }
 
-/// The manifest of a card. Reads the card once, to hash its parts.
+/// The manifest of a card. Reads its boot area, to hash it.
 pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
     let ManifestRequest {
         board, mut inputs, ..
@@ -79,7 +79,7 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
             file: request.file.to_owned(),
             size: card.image.size,
             mapped: request.mapped,
-            sha256: hex(&request.sha256),
+            map_sha256: hex(&request.map_sha256),
         },
     })
 }

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use model::fleet::Node;
-use model::overlay::Source;
 use model::project::Project;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -15,6 +14,7 @@ use super::blocks::{Owner, Places, differing, own_places};
 use super::{Aspect, Difference, Findings, differences};
 use crate::build::ImageFiles;
 use crate::inspect::Image;
+use crate::rootfs;
 
 /// The boot loader's configuration, which names the node's root partition.
 const EXTLINUX: &str = "extlinux/extlinux.conf";
@@ -73,7 +73,7 @@ pub fn fleet_differences(project: &Project, images: &Path, jobs: usize) -> Resul
         .fleet
         .nodes
         .iter()
-        .filter(|node| ImageFiles::new(images, &node.name).finished().is_none())
+        .filter(|node| ImageFiles::find(images, &node.name).is_none())
         .map(|node| node.name.as_str())
         .collect();
     if !missing.is_empty() {
@@ -93,7 +93,7 @@ pub fn fleet_differences(project: &Project, images: &Path, jobs: usize) -> Resul
             .root()
             .and_then(|root| root.subvolumes.iter().find(|subvolume| subvolume.mount == "/"))
             .with_context(|| format!("layout {layout} has no root subvolume"))?;
-        let mut own = own_paths(project, role, &root.name);
+        let mut own = own_paths(project, role, &root.name)?;
         own.insert(format!("boot:{EXTLINUX}"));
         let Some((first, others)) = members.split_first() else {
             continue;
@@ -101,8 +101,10 @@ pub fn fleet_differences(project: &Project, images: &Path, jobs: usize) -> Resul
         let compared: Vec<Result<NodeDiff>> = pool.install(|| {
             let compare = |node: &&Node| {
                 // A reader is of one thread; opening an image costs nothing.
-                let [one, other] =
-                    [*first, *node].map(|node| Image::open(&ImageFiles::new(images, &node.name).image));
+                let [one, other] = [*first, *node].map(|node| {
+                    let files = ImageFiles::find(images, &node.name);
+                    Image::open(&files.context("it has just been removed")?.image)
+                });
                 node_difference((&one?, &first.name), (&other?, &node.name), &own).with_context(|| {
                     format!(
                         "cannot compare the image of {} with that of {}",
@@ -127,18 +129,14 @@ pub fn fleet_differences(project: &Project, images: &Path, jobs: usize) -> Resul
 }
 
 /// What is rendered for each node of a role, in the subvolume `root`: `@:etc/hostname`.
-fn own_paths(project: &Project, role: &str, root: &str) -> BTreeSet<String> {
-    let overlays = project.fleet.roles[role].overlays.iter();
-    let mut own = BTreeSet::new();
-    // The last overlay that has a path wins.
-    for (path, entry) in overlays.flat_map(|name| &project.overlays[name].entries) {
-        let path = format!("{root}:{}", path.relative());
-        match entry.source {
-            Source::Template(_) => own.insert(path),
-            _ => own.remove(&path),
-        };
-    }
-    own
+fn own_paths(project: &Project, role: &str, root: &str) -> Result<BTreeSet<String>> {
+    let overlays = &project.fleet.roles[role].overlays;
+    let overlays: Vec<_> = overlays.iter().map(|name| &project.overlays[name]).collect();
+    let paths = rootfs::own_paths(&overlays)?;
+    Ok(paths
+        .iter()
+        .map(|path| format!("{root}:{}", path.relative()))
+        .collect())
 }
 
 /// How `node` differs from `reference`, each an image and its node's name. `own` are files that may differ:

@@ -22,21 +22,28 @@ pub use verify::{Verified, verify};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use formats::blob::Blob;
 use formats::btrfs::read as btrfs;
+use formats::delta::Delta;
 use formats::fat::read as fat;
 use formats::partition::{self, FoundPartition, FoundTable};
+use formats::seekable;
 use formats::source::{ReadAt, WholeBlob, Window};
 use formats::units::{Lba, SECTOR, Sectors};
+
+use crate::pack::card_of_delta;
+
+/// The bytes of an image, wherever they come from. Threads can share it.
+pub type Source = Arc<dyn ReadAt + Send + Sync>;
 
 /// An image, or a card, or one bare volume.
 pub struct Image {
     /// Where it is.
     pub path: PathBuf,
     /// Its bytes.
-    pub source: WholeBlob,
+    pub source: Source,
     /// Its partition table; a bare volume has none.
     pub table: Option<FoundTable>,
 }
@@ -66,11 +73,10 @@ pub enum Kind {
 }
 
 impl Image {
-    /// Opens the image in the file `path`.
+    /// Opens the image in the file `path`: plain, compressed in frames, or a node's delta in its pack.
     pub fn open(path: &Path) -> Result<Self> {
         let context = || format!("cannot read {}", path.display());
-        let file = File::open(path).with_context(context)?;
-        let source = WholeBlob::new(Blob::from(file)).with_context(context)?;
+        let source = open_source(path).with_context(context)?;
         let table = partition::read(&source).with_context(context)?;
         Ok(Self {
             path: path.to_owned(),
@@ -112,7 +118,7 @@ impl Image {
     }
 
     /// The bytes of a part.
-    pub fn window(&self, part: &Part) -> Result<Window<&WholeBlob>> {
+    pub fn window(&self, part: &Part) -> Result<Window<&Source>> {
         let start = part.sectors.first.0.checked_mul(SECTOR);
         let length = part.sectors.count.checked_mul(SECTOR);
         start
@@ -130,7 +136,7 @@ impl Image {
     }
 
     /// The bytes of the first part that holds `kind`.
-    pub fn volume(&self, kind: Kind) -> Result<Window<&WholeBlob>> {
+    pub fn volume(&self, kind: Kind) -> Result<Window<&Source>> {
         let part = self.parts().into_iter().find(|part| part.kind == kind);
         let part = part.with_context(|| {
             let what = match kind {
@@ -142,4 +148,16 @@ impl Image {
         })?;
         self.window(&part)
     }
+}
+
+/// The bytes of the image in the file `path`. What kind of file it is shows in its bytes.
+fn open_source(path: &Path) -> Result<Source> {
+    let file = WholeBlob::new(File::open(path)?.into())?;
+    if Delta::is_one(&file)? {
+        return Ok(Arc::new(card_of_delta(path)?));
+    }
+    if seekable::is_zstd(&file)? {
+        return Ok(Arc::new(seekable::Reader::open(file)?));
+    }
+    Ok(Arc::new(file))
 }

@@ -1,6 +1,7 @@
 //! What can be said about the overlays of a project before anything is built: every template is rendered for every
 //! node, with keys and identifiers that stand for the real ones.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
@@ -32,11 +33,16 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     let mut findings = Findings::default();
     let mut renderers = BTreeMap::new();
     for (name, role) in &project.fleet.roles {
-        let overlays: Vec<&Overlay> = role
-            .overlays
+        let overlay = |name: &String| project.overlays.get(name);
+        let of_template: Vec<&Overlay> = role
+            .template
             .iter()
-            .filter_map(|name| project.overlays.get(name))
+            .filter_map(|name| overlay(&name.value))
             .collect();
+        if let Err(more) = merge(&of_template) {
+            findings.0.extend(more.0);
+        }
+        let overlays: Vec<&Overlay> = role.overlays.iter().filter_map(overlay).collect();
         match merge(&overlays).and_then(|merged| Renderer::new(merged.templates())) {
             Ok(renderer) => {
                 renderers.insert(name, renderer);
@@ -54,26 +60,29 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         ) else {
             continue;
         };
-        let shared: &Shared<'_> = kinds
-            .entry((&node.board, &node.layout))
-            .or_insert_with(|| Shared::new(&project.fleet, board, layout));
+        let shared: &Shared<'_> = match kinds.entry((&node.role, &node.board, &node.layout)) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let shared = Shared::new(&project.fleet, board, layout, &operator);
+                let context = Renderer::prepare(&shared.of_role())?;
+                findings.keep_all(renderer.render_shared(&context));
+                entry.insert(shared)
+            }
+        };
         let inputs = NodeInputs {
             node,
             identity: &identity,
-            operator: &operator,
             card: &card,
         };
-        let context = Renderer::prepare(&shared.context(&inputs))?;
-        for path in renderer
-            .paths()
-            .filter(|path| !failed.contains(&(&node.role, (*path).clone())))
+        let context = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_nodes()))?;
+        let paths = renderer.own_paths();
+        for path in paths
+            .filter(|path| !failed.contains(&(&node.role, *path)))
             .collect::<Vec<_>>()
         {
-            if findings
-                .keep(renderer.render(path, &node.name, &context))
-                .is_none()
-            {
-                failed.insert((&node.role, path.clone()));
+            let rendered = renderer.render(path, &node.name, &context);
+            if findings.keep(rendered).is_none() {
+                failed.insert((&node.role, path));
             }
         }
     }

@@ -13,6 +13,8 @@
 //!
 //! What a node may lack is a list of none or one (`gateways`, `macs`), so that a template says what happens without:
 //! a variable never renders as nothing.
+//!
+//! A template that knows nothing of `node`, `mounts` and `identity` is rendered once for all nodes of a role.
 
 use std::collections::BTreeMap;
 
@@ -35,6 +37,9 @@ pub(super) const NAMES: [&str; 8] = [
     "authorized_keys",
 ];
 
+/// Those of them that are each node's own.
+pub(super) const OWN_NAMES: [&str; 3] = ["node", "mounts", "identity"];
+
 /// How the partitions of a node's card are found: values of `PARTUUID=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CardIds {
@@ -51,22 +56,28 @@ pub struct NodeInputs<'a> {
     pub node: &'a Node,
     /// Its keys and machine id.
     pub identity: &'a Identity,
-    /// Whose key may log in beside the fleet's admin keys.
-    pub operator: &'a Operator,
     /// Where its file systems are.
     pub card: &'a CardIds,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct Context<'a> {
-    node: NodeContext<'a>,
-    nodes: &'a [NodeContext<'a>],
+    #[serde(flatten)]
+    own: Option<OwnContext<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<&'a [NodeContext<'a>]>,
     fleet: FleetContext<'a>,
     networks: &'a BTreeMap<&'a str, NetworkContext<'a>>,
     board: BoardContext<'a>,
+    authorized_keys: Vec<&'a str>,
+}
+
+/// What only the context of a node has.
+#[derive(Debug, Serialize)]
+struct OwnContext<'a> {
+    node: NodeContext<'a>,
     mounts: Vec<Mount>,
     identity: IdentityContext<'a>,
-    authorized_keys: Vec<&'a str>,
 }
 
 /// What all nodes of a role have in common: made once.
@@ -75,6 +86,7 @@ pub(super) struct Shared<'a> {
     fleet: &'a Fleet,
     board: &'a Board,
     layout: &'a Layout,
+    operator: &'a Operator,
     nodes: Vec<NodeContext<'a>>,
     networks: BTreeMap<&'a str, NetworkContext<'a>>,
 }
@@ -133,7 +145,8 @@ struct Mount {
 }
 
 impl<'a> Shared<'a> {
-    pub fn new(fleet: &'a Fleet, board: &'a Board, layout: &'a Layout) -> Self {
+    /// `operator` may log in beside the people whose keys the fleet has.
+    pub fn new(fleet: &'a Fleet, board: &'a Board, layout: &'a Layout, operator: &'a Operator) -> Self {
         let networks = fleet.networks.values().map(|network| {
             let context = NetworkContext {
                 name: &network.name,
@@ -148,28 +161,43 @@ impl<'a> Shared<'a> {
             fleet,
             board,
             layout,
+            operator,
             networks: networks.collect(),
             nodes: fleet.nodes.iter().map(|node| node_context(fleet, node)).collect(),
         }
     }
 
-    /// What the templates of one node are rendered from.
-    pub fn context(&'a self, inputs: &NodeInputs<'a>) -> Context<'a> {
-        let NodeInputs {
-            node,
-            identity,
-            operator,
-            card,
-        } = *inputs;
+    /// What the templates of one node are rendered from; `nodes` is not there where no template asks for it, which
+    /// spares a large fleet much time.
+    pub fn of_node(&'a self, inputs: &NodeInputs<'a>, with_nodes: bool) -> Context<'a> {
+        let NodeInputs { node, identity, card } = *inputs;
+        let own = OwnContext {
+            node: node_context(self.fleet, node),
+            mounts: mounts(self.layout, card),
+            identity: IdentityContext {
+                machine_id: &identity.machine_id,
+                host_key: &identity.host_key,
+                host_key_public: &identity.host_key_public,
+            },
+        };
+        self.context(Some(own), with_nodes)
+    }
+
+    /// What the templates are rendered from that know of no node.
+    pub fn of_role(&'a self) -> Context<'a> {
+        self.context(None, true)
+    }
+
+    fn context(&'a self, own: Option<OwnContext<'a>>, with_nodes: bool) -> Context<'a> {
         let mut authorized_keys: Vec<&str> = Vec::new();
-        for key in self.fleet.admin_keys.iter().chain([&operator.public_key]) {
+        for key in self.fleet.admin_keys.iter().chain([&self.operator.public_key]) {
             if !authorized_keys.contains(&key.as_str()) {
                 authorized_keys.push(key);
             }
         }
         Context {
-            node: node_context(self.fleet, node),
-            nodes: &self.nodes,
+            own,
+            nodes: with_nodes.then_some(&self.nodes[..]),
             fleet: FleetContext {
                 name: &self.fleet.name,
                 time_servers: &self.fleet.time_servers,
@@ -184,12 +212,6 @@ impl<'a> Shared<'a> {
                     .iter()
                     .map(|console| console.split(',').next().unwrap_or_default())
                     .collect(),
-            },
-            mounts: mounts(self.layout, card),
-            identity: IdentityContext {
-                machine_id: &identity.machine_id,
-                host_key: &identity.host_key,
-                host_key_public: &identity.host_key_public,
             },
             authorized_keys,
         }

@@ -6,6 +6,8 @@
 //! | `debian` | a base made by mmdebstrap |
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
+//! | `template` | the layers of a role's template of containers |
+//! | `overlaid` | overlays over layers: files, units, locked passwords |
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
 //! | `accounts` | owners by name, locked passwords |
@@ -19,13 +21,18 @@ mod context;
 mod debian;
 pub mod identity;
 mod merge;
+mod overlaid;
 mod render;
 mod role;
+mod scope;
 mod tarball;
+mod template;
 pub mod units;
 
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_requirements};
+pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;
+pub use template::TemplateLayers;

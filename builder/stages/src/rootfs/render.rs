@@ -11,14 +11,36 @@ use handlebars::{
 };
 use model::finding::{Finding, Findings, SourceFile};
 use model::names::quoted;
-use model::overlay::TargetPath;
+use model::overlay::{Overlay, TargetPath};
 
-use super::context::{Context, NAMES};
+use super::context::{Context, NAMES, OWN_NAMES};
+use super::merge::merge;
+use super::scope::Names;
 
 /// The compiled templates of a role.
 pub(super) struct Renderer {
     registry: Handlebars<'static>,
-    files: BTreeMap<TargetPath, Arc<SourceFile>>,
+    files: BTreeMap<TargetPath, Template>,
+}
+
+/// A compiled template.
+struct Template {
+    file: Arc<SourceFile>,
+    names: Names,
+}
+
+impl Template {
+    /// Whether it is rendered for each node.
+    fn is_own(&self) -> bool {
+        OWN_NAMES.iter().any(|name| self.names.has(name))
+    }
+}
+
+/// The paths that are rendered for each node of a role with these overlays. What is wrong with a template, checking it
+/// finds.
+pub fn own_paths(overlays: &[&Overlay]) -> Result<Vec<TargetPath>, Findings> {
+    let renderer = Renderer::new(merge(overlays)?.templates())?;
+    Ok(renderer.own_paths().cloned().collect())
 }
 
 impl Renderer {
@@ -42,14 +64,37 @@ impl Renderer {
                 let (line, column) = error.pos().unwrap_or((1, 1));
                 findings.push(finding.at(file.place(position(&file.text, line, column))));
             }
-            files.insert(path, file);
+            let names = registry
+                .get_template(path.relative())
+                .map(Names::of)
+                .unwrap_or_default();
+            files.insert(path, Template { file, names });
         }
         findings.or_value(Self { registry, files })
     }
 
-    /// The paths that templates are rendered to.
-    pub fn paths(&self) -> impl Iterator<Item = &TargetPath> {
-        self.files.keys()
+    /// The paths that are rendered for each node.
+    pub fn own_paths(&self) -> impl Iterator<Item = &TargetPath> {
+        let own = self.files.iter().filter(|(_, template)| template.is_own());
+        own.map(|(path, _)| path)
+    }
+
+    /// Whether one of these needs to know all nodes.
+    pub fn own_need_nodes(&self) -> bool {
+        let mut own = self.files.values().filter(|template| template.is_own());
+        own.any(|template| template.names.has("nodes"))
+    }
+
+    /// The texts of what is rendered once for all nodes of a role.
+    pub fn render_shared(&self, context: &Prepared) -> Result<BTreeMap<TargetPath, String>, Findings> {
+        let mut findings = Findings::default();
+        let mut texts = BTreeMap::new();
+        for (path, _) in self.files.iter().filter(|(_, template)| !template.is_own()) {
+            if let Some(text) = findings.keep(self.render(path, "all nodes", context)) {
+                texts.insert(path.clone(), text);
+            }
+        }
+        findings.or_value(texts)
     }
 
     /// What all templates of a node are rendered from, made once.
@@ -57,14 +102,14 @@ impl Renderer {
         Prepared::wraps(context).context("cannot make the values that templates use")
     }
 
-    /// The text of `path` for the node called `node`.
-    pub fn render(&self, path: &TargetPath, node: &str, context: &Prepared) -> Result<String, Finding> {
+    /// The text of `path` for `whom`: the name of a node.
+    pub fn render(&self, path: &TargetPath, whom: &str, context: &Prepared) -> Result<String, Finding> {
         self.registry
             .render_with_context(path.relative(), context)
             .map_err(|error| {
-                let finding = Finding::new(format!("cannot render `{path}` for {node}: {}", reason(&error)));
+                let finding = Finding::new(format!("cannot render `{path}` for {whom}: {}", reason(&error)));
                 let finding = match self.files.get(path) {
-                    Some(file) => {
+                    Some(Template { file, .. }) => {
                         let span = position(
                             &file.text,
                             error.line_no.unwrap_or(1),

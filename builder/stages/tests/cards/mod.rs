@@ -4,7 +4,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use formats::btrfs::{self, Profile, SubvolumeSpec, VolumeSize, VolumeSpec};
+use formats::btrfs::{self, Profile, SubvolumeContent, SubvolumeSpec, VolumeSize, VolumeSpec};
 use formats::fat::{self, FatFile, FatOptions};
 use formats::layer::{Attributes, Compression, Device, Inline, LayerBuilder, Packing, ZstdLevel};
 use formats::partition::{Partition, PartitionKind};
@@ -104,7 +104,7 @@ pub fn card(content: &str, node: &str) -> TestCard {
     let tree = Tree::stack(&[(&role, Share::Role), (&own, Share::Node)], TIME).unwrap();
     let subvolume = |name: &str, mount: &str| SubvolumeSpec {
         name: name.to_owned(),
-        mount: Some(mount.as_bytes().to_vec()),
+        content: SubvolumeContent::Mount(mount.into()),
         default: mount == "/",
         read_only: false,
         uuid: ids::uuid("subvolume", &[name]),

@@ -155,11 +155,12 @@ fn nodes_differ_in_content_alone() {
         keys.insert(layer.key);
     }
     assert_eq!(keys.len(), workshop.project.fleet.nodes.len());
-    // Verbatim files are the role's, templates the node's, and no path is both.
+    // Verbatim files are the role's, as are templates that know of no node; no path is both the role's and the node's.
     let of_role: BTreeSet<_> = paths(&role.overlay).into_iter().collect();
     let of_node: BTreeSet<_> = paths(&first.layer).into_iter().collect();
     assert!(of_role.is_disjoint(&of_node));
-    assert!(of_role.contains("usr/lib/portadc/grow-root") && of_node.contains("etc/hosts"));
+    assert!(of_role.contains("usr/lib/portadc/grow-root") && of_role.contains("etc/hosts"));
+    assert!(of_node.contains("etc/hostname") && of_node.contains("etc/fstab"));
 }
 
 #[test]

@@ -7,5 +7,6 @@ mod identity;
 mod layers;
 mod overlays;
 mod support;
+mod template;
 mod units;
 mod workshop;

@@ -95,15 +95,26 @@ impl Workshop {
         }
     }
 
-    /// The layers of the reference cluster's role with these overlays.
+    /// The layers of the reference cluster's role with these overlays, and none over the base in its template.
     pub fn role<'a>(&'a self, overlays: &[&'a Overlay]) -> anyhow::Result<RoleLayers<'a>> {
+        self.role_with(overlays, &[])
+    }
+
+    /// The layers of the reference cluster's role with these overlays and those of its template.
+    pub fn role_with<'a>(
+        &'a self,
+        overlays: &[&'a Overlay],
+        template: &[&'a Overlay],
+    ) -> anyhow::Result<RoleLayers<'a>> {
         role_layers(
             &self.engine,
             &RoleInputs {
                 fleet: &self.project.fleet,
                 overlays,
+                template,
                 board: &self.project.boards["odroid-c2"],
                 layout: &self.project.layouts["card"],
+                operator: &self.operator,
                 base: &self.base,
                 modules: &self.modules,
                 time: TIME,
@@ -119,7 +130,6 @@ impl Workshop {
         role.node_layer(&NodeInputs {
             node: self.node(name),
             identity: &self.store.node(name)?,
-            operator: &self.operator,
             card: &CardIds {
                 boot_partuuid: "c0ffee00-01".into(),
                 root_partuuid: "c0ffee00-02".into(),
@@ -153,7 +163,7 @@ impl Workshop {
     }
 }
 
-fn write_tar(path: &Path, files: &[(&str, &str)], links: &[(&str, &str)]) {
+pub fn write_tar(path: &Path, files: &[(&str, &str)], links: &[(&str, &str)]) {
     let mut tar = tar::Builder::new(File::create(path).unwrap());
     for (name, text) in files {
         let mut header = tar::Header::new_gnu();

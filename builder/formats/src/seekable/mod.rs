@@ -24,13 +24,23 @@ use thiserror::Error;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, compress_bound};
 
-use crate::source::ReadAt;
+use crate::source::{ReadAt, starts_with};
+
+pub use store::FrameStore;
+
+mod store;
+
+/// The level that images are compressed with: what is much larger on an image is compressed already.
+pub const LEVEL: NonZeroU8 = NonZeroU8::MIN.saturating_add(2);
 
 /// Bytes that a frame holds at most, uncompressed.
 pub const MAX_CONTENT: usize = 1 << 20;
 
 /// Frames that an image has at most: 4 TiB of full ones. Bounds what a table can make its reader allocate.
 pub const MAX_FRAMES: u32 = 1 << 22;
+
+/// First four bytes of a zstd frame.
+const FRAME_MAGIC: u32 = 0xFD2F_B528;
 
 const TABLE_MAGIC: u32 = 0x184D_2A5E;
 const FOOTER_MAGIC: u32 = 0x8F92_EAB1;
@@ -101,6 +111,11 @@ pub fn seek_table(frames: &[Frame]) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Whether `source` starts as a zstd file does.
+pub fn is_zstd(source: &impl ReadAt) -> io::Result<bool> {
+    starts_with(source, &FRAME_MAGIC.to_le_bytes())
+}
+
 /// Why a file cannot be read at any place.
 #[derive(Debug, Error)]
 pub enum SeekableError {
@@ -147,6 +162,9 @@ pub enum SeekableError {
         /// First byte of the table.
         table: u64,
     },
+    /// The frames are not those of the image that they should be of.
+    #[error("the frames do not hold the segments of the image")]
+    OtherSegments,
     /// The file could not be read.
     #[error("cannot read the seek table")]
     Read(#[source] io::Error),
@@ -239,6 +257,19 @@ impl<S: ReadAt> Reader<S> {
             source,
             ends,
             kept: Mutex::default(),
+        })
+    }
+
+    /// The frames with where they start in the file.
+    pub fn frames(&self) -> impl Iterator<Item = (u64, Frame)> {
+        self.ends.iter().enumerate().map(|(index, end)| {
+            let start = self.start(index);
+            let frame = Frame {
+                // Both were read as 32 bits.
+                stored: (end.stored - start.stored) as u32,
+                content: (end.content - start.content) as u32,
+            };
+            (start.stored, frame)
         })
     }
 

@@ -1,0 +1,114 @@
+//! Images as files of their own, plain or compressed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use super::card::{CardMaker, Planned};
+use super::folder::ImageFolder;
+use super::state::ImageState;
+use super::{BuiltImage, ImageFiles};
+use crate::basis::{Basis, Form};
+use crate::engine::Engine;
+
+/// Whether the SHA-256 of each whole image is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sums {
+    /// Manifest and block map do.
+    Skip,
+    /// It takes longer than everything else.
+    Compute,
+}
+
+/// Writes the images of all nodes of `kinds` that are not as they should be. To be run in the pool of a build.
+pub fn write(
+    engine: &Engine,
+    folder: &ImageFolder,
+    kinds: &[CardMaker],
+    form: Form,
+    sums: Sums,
+) -> Result<Vec<BuiltImage>> {
+    let mut images = Vec::new();
+    for maker in kinds {
+        let mut made = write_kind(engine, folder, maker, form)?;
+        if sums == Sums::Compute {
+            made = made
+                .into_par_iter()
+                .map(|(files, image)| {
+                    let sha256 = Some(files.sha256()?);
+                    Ok((files, BuiltImage { sha256, ..image }))
+                })
+                .collect::<Result<_>>()?;
+        }
+        images.extend(made.into_iter().map(|(_, image)| image));
+    }
+    Ok(images)
+}
+
+fn write_kind(
+    engine: &Engine,
+    folder: &ImageFolder,
+    maker: &CardMaker,
+    form: Form,
+) -> Result<Vec<(ImageFiles, BuiltImage)>> {
+    let built = |planned: &Planned, files: ImageFiles, written, state: ImageState| {
+        let image = BuiltImage {
+            node: planned.node.name.clone(),
+            address: planned.node.address,
+            path: files.image.clone(),
+            written,
+            figures: state.figures,
+            sha256: state.sha256,
+        };
+        (files, image)
+    };
+    let task = engine.progress.steps("images", maker.nodes.len() as u64);
+    let mut images = Vec::new();
+    let mut missing = Vec::new();
+    for planned in maker.plan()? {
+        let files = folder.files(&planned.node.name, form);
+        match files.current(&planned.key) {
+            Some(state) => images.push(built(&planned, files, false, state)),
+            None => missing.push((planned, files)),
+        }
+    }
+    let (unchanged, written) = (images.len(), missing.len());
+    task.advance(unchanged as u64);
+    if let Some((any, _)) = missing.first() {
+        folder.remove_sums()?;
+        let base = maker.base(&any.own)?;
+        let path = folder.path();
+        let basis = Basis::new(form, &base.image, &base.segments, path, missing.len())?;
+        let failed = AtomicBool::new(false);
+        let made: Vec<_> = missing
+            .into_par_iter()
+            .map(|(planned, files)| {
+                // One failure is likely to be everyone's, as a full disk is.
+                if failed.load(Ordering::Relaxed) {
+                    return Ok(None);
+                }
+                let write = || -> Result<_> {
+                    let card = maker.card(&base, &planned)?;
+                    let state = match &card.alone {
+                        None => files.write(&planned.key, &card, &basis),
+                        Some(image) => {
+                            let basis = Basis::new(form, image, &card.segments, path, 1)?;
+                            files.write(&planned.key, &card, &basis)
+                        }
+                    }?;
+                    Ok(Some(built(&planned, files, true, state)))
+                };
+                let image = write();
+                failed.fetch_or(image.is_err(), Ordering::Relaxed);
+                task.advance(1);
+                image
+            })
+            .collect();
+        for image in made {
+            images.extend(image?);
+        }
+    }
+    task.done(format!("{written} written, {unchanged} unchanged"));
+    Ok(images)
+}

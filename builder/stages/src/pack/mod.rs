@@ -1,0 +1,225 @@
+//! Packs: the images of a fleet in one folder, as bases and deltas. `formats::pack` describes the files.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `writer` | a pack written whole, or not at all |
+//! | `export` | images made of a pack |
+
+mod export;
+mod writer;
+
+pub use export::{ExportRequest, Exported, export};
+pub use writer::{PackFolder, PackWriter};
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use formats::blob::Blob;
+use formats::bmap::BlockMap;
+use formats::delta::{Delta, Patched};
+use formats::digest::hex;
+use formats::manifest::Manifest;
+use formats::pack::{Base, INDEX, Index, Node};
+use formats::seekable;
+use formats::segments::Segments;
+use formats::source::WholeBlob;
+use sha2::{Digest as _, Sha256};
+
+use crate::fetch::failure;
+
+/// How the name of a node's delta ends.
+pub const DELTA: &str = ".delta";
+
+/// A pack that is there.
+#[derive(Debug)]
+pub struct Pack {
+    folder: PathBuf,
+    /// What is in it.
+    pub index: Index,
+}
+
+/// A node's card, read from a pack without being written anywhere.
+pub type PackedCard = Patched<seekable::Reader<WholeBlob>>;
+
+impl Pack {
+    /// Opens the pack in `folder`.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(INDEX);
+        let context = || format!("cannot read the pack's index {}", path.display());
+        let json = fs::read(&path).with_context(context)?;
+        let index = Index::from_json(&json).with_context(context)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            index,
+        })
+    }
+
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        let found = self.index.nodes.iter().find(|node| node.name == name);
+        found.with_context(|| {
+            format!(
+                "there is no node {name} in the pack {}, which has {}",
+                self.folder.display(),
+                match &self.index.nodes[..] {
+                    [] => "none".to_owned(),
+                    [only] => only.name.clone(),
+                    [first, .., last] => format!(
+                        "{} nodes from {} to {}",
+                        self.index.nodes.len(),
+                        first.name,
+                        last.name
+                    ),
+                }
+            )
+        })
+    }
+
+    /// The base of a node.
+    pub fn base(&self, node: &Node) -> Result<&Base> {
+        // The index was checked: this is always there.
+        let found = self.index.bases.iter().find(|base| base.name == node.base);
+        found.with_context(|| format!("the pack has no base {}", node.base))
+    }
+
+    /// Whether no file was changed after the index, which was written last.
+    pub fn is_untouched(&self) -> bool {
+        let time = |path: PathBuf| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.mtime(), metadata.mtime_nsec()))
+        };
+        let Some(written) = time(self.folder.join(INDEX)) else {
+            return false;
+        };
+        let bases = self.index.bases.iter().map(|base| base_files(&base.name));
+        let nodes = self.index.nodes.iter().map(|node| node_files(&node.name));
+        bases
+            .chain(nodes)
+            .flatten()
+            .all(|name| time(self.folder.join(name)).is_some_and(|time| time <= written))
+    }
+
+    /// The manifest of a node's image, as it is and as a file.
+    pub fn manifest(&self, node: &Node) -> Result<(Manifest, Vec<u8>)> {
+        let [_, name] = node_files(&node.name);
+        let bytes = self.verified(&name, &node.manifest_sha256)?;
+        let manifest = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is no manifest", self.folder.join(name).display()))?;
+        Ok((manifest, bytes))
+    }
+
+    /// What a node's card has other than its base.
+    pub fn delta(&self, node: &Node) -> Result<Delta> {
+        let [name, _] = node_files(&node.name);
+        let path = self.folder.join(name);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Delta::from_bytes(&bytes).map_err(|error| failure(format!("{}: {error}", path.display()), true))
+    }
+
+    /// The segments of a base.
+    pub fn segments(&self, base: &Base) -> Result<Segments> {
+        let [_, name] = base_files(&base.name);
+        let xml = self.verified(&name, &base.map_sha256)?;
+        let map = BlockMap::from_xml(&xml);
+        let context = || format!("cannot use {}", self.folder.join(&name).display());
+        map.with_context(context)?
+            .segments()
+            .context("its ranges are longer than any that a build makes")
+            .with_context(context)
+    }
+
+    /// The compressed card of a base, as a file. It is not compared with its digest.
+    fn frames(&self, base: &Base) -> Result<(PathBuf, File)> {
+        let [name, _] = base_files(&base.name);
+        let path = self.folder.join(name);
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        Ok((path, file))
+    }
+
+    /// The compressed card of a base, if it is the one that the index tells of.
+    pub fn verified_frames(&self, base: &Base) -> Result<Blob> {
+        let (path, mut file) = self.frames(base)?;
+        let mut hash = Sha256::new();
+        io::copy(&mut file, &mut hash).with_context(|| format!("cannot read {}", path.display()))?;
+        compare(&path, &hex(&hash.finalize()), &base.sha256)?;
+        Ok(file.into())
+    }
+
+    /// The card of a node, to be read at any place. What is read is not compared with anything.
+    pub fn card(&self, name: &str) -> Result<PackedCard> {
+        let node = self.node(name)?;
+        let context = || {
+            format!(
+                "cannot read the card of {name} in the pack {}",
+                self.folder.display()
+            )
+        };
+        let (_, file) = self.frames(self.base(node)?)?;
+        let frames = WholeBlob::new(file.into()).with_context(context)?;
+        let base = seekable::Reader::open(frames).with_context(context)?;
+        Patched::new(base, self.delta(node)?)
+            .context("its delta goes on behind the end of its base")
+            .with_context(context)
+    }
+
+    /// A file, if it is the one that the index tells of.
+    fn verified(&self, name: &str, sha256: &str) -> Result<Vec<u8>> {
+        let path = self.folder.join(name);
+        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        compare(&path, &hex(&Sha256::digest(&bytes)), sha256)?;
+        Ok(bytes)
+    }
+}
+
+/// Refuses a file of the pack that has another SHA-256 than its index says.
+fn compare(path: &Path, found: &str, expected: &str) -> Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    let fault = format!(
+        "{} has SHA-256 {found}, the pack's index says {expected}: the pack is damaged, build it again",
+        path.display()
+    );
+    Err(failure(fault, true))
+}
+
+/// The card of a node whose delta is the file `path`.
+pub fn card_of_delta(path: &Path) -> Result<PackedCard> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let node = name.and_then(|name| name.strip_suffix(DELTA));
+    let (Some(node), Some(folder)) = (node, path.parent()) else {
+        bail!(
+            "{} is a delta without the name of a node: expected NODE{DELTA}, in its pack",
+            path.display()
+        );
+    };
+    Pack::open(folder)?.card(node)
+}
+
+/// The files of a base: its card and its block map.
+fn base_files(name: &str) -> [String; 2] {
+    [format!("{name}.img.zst"), format!("{name}.img.bmap")]
+}
+
+/// The files of a node: its delta and its manifest.
+fn node_files(name: &str) -> [String; 2] {
+    [format!("{name}{DELTA}"), format!("{name}.manifest.json")]
+}
+
+/// Refuses a folder that is there, is not empty and is no pack.
+fn check_folder(folder: &Path) -> Result<()> {
+    let is_empty = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        Err(error) => return Err(error).with_context(|| format!("cannot look into {}", folder.display())),
+    };
+    ensure!(
+        is_empty || folder.join(INDEX).is_file(),
+        "{} holds something else than a pack, which would be lost: choose another folder",
+        folder.display()
+    );
+    Ok(())
+}

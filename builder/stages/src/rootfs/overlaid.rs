@@ -1,0 +1,231 @@
+//! Overlays over layers: what goes away from those, and the one layer that comes over them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+use formats::layer::{Attributes, Body, Entry, Layer, LayerBuilder, Packing};
+use formats::tree::{InodeKind, Share, Tree};
+use formats::units::Time;
+use model::finding::{Finding, Findings, Place};
+use model::overlay::{Overlay, Source, TargetPath};
+
+use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
+use super::merge::{Merged, merge, real_paths, without};
+use super::tarball::packing;
+use super::units::{UnitError, UnitLinks};
+use crate::engine::Engine;
+
+/// Overlays to be laid over layers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Overlays<'o, 'i> {
+    /// First to last.
+    pub overlays: &'i [&'o Overlay],
+    /// The texts of their templates that know of no node.
+    pub rendered: &'i BTreeMap<TargetPath, String>,
+    /// Folders that have to be there, relative to the root.
+    pub folders: &'i [&'i str],
+    /// The level at which files are compressed; 0 stores everything raw.
+    pub zstd: u8,
+    /// The time that everything made here gets.
+    pub time: Time,
+}
+
+/// Overlays that were laid over layers.
+pub(super) struct Overlaid<const LAYERS: usize> {
+    /// The layers below, less what the overlays take away.
+    pub below: [Layer; LAYERS],
+    /// Files, directories, links and units of the overlays; folders; locked passwords.
+    pub layer: Layer,
+    /// The paths that went away from the layers below.
+    pub removed: Vec<Vec<u8>>,
+    /// Owner and mode of everything that they bring.
+    pub attributes: BTreeMap<TargetPath, Attributes>,
+}
+
+impl Overlays<'_, '_> {
+    /// Lays the overlays over `below`, first to last.
+    pub fn over<const LAYERS: usize>(
+        &self,
+        engine: &Engine,
+        below: [Layer; LAYERS],
+    ) -> Result<Overlaid<LAYERS>> {
+        let merged = merge(self.overlays)?;
+        let removed = real_paths(&stack(&below, self.time)?, &merged.removals);
+        let below = below.map(|layer| without(layer, &removed));
+        let tree = stack(&below, self.time)?;
+        let attributes = attributes(&merged, &Accounts::read(&tree)?, self.time)?;
+        let packing = packing(engine, self.zstd)?;
+        let files = file_layer(packing, &merged, &attributes, &tree, self)?;
+        let (layer, disabled) = with_units(files, &below, &merged, engine, self)?;
+        Ok(Overlaid {
+            below: below.map(|layer| without(layer, &disabled)),
+            layer,
+            removed: [removed, disabled].concat(),
+            attributes,
+        })
+    }
+}
+
+/// All of `layers`, which are the role's, as one tree.
+pub(super) fn stack<'l>(layers: impl IntoIterator<Item = &'l Layer>, time: Time) -> Result<Tree> {
+    let layers: Vec<_> = layers.into_iter().map(|layer| (layer, Share::Role)).collect();
+    Tree::stack(&layers, time).context("the base, the kernel's modules and the overlays do not fit together")
+}
+
+/// Owner and mode of everything that the overlays bring.
+fn attributes(
+    merged: &Merged<'_>,
+    accounts: &Accounts,
+    time: Time,
+) -> Result<BTreeMap<TargetPath, Attributes>, Findings> {
+    let mut findings = Findings::default();
+    let mut attributes = BTreeMap::new();
+    for (path, entry) in &merged.entries {
+        if let Some((uid, gid)) = findings.keep(accounts.resolve(&entry.owner)) {
+            let attributes_of_entry = Attributes {
+                mode: entry.mode,
+                uid,
+                gid,
+                mtime: time,
+                ..Attributes::default()
+            };
+            attributes.insert(path.clone(), attributes_of_entry);
+        }
+    }
+    findings.0.dedup();
+    findings.or_value(attributes)
+}
+
+/// What the overlays bring beside units and what is each node's own, folders, and passwords that nobody can use.
+fn file_layer(
+    packing: Packing,
+    merged: &Merged<'_>,
+    attributes: &BTreeMap<TargetPath, Attributes>,
+    below: &Tree,
+    overlays: &Overlays<'_, '_>,
+) -> Result<Layer> {
+    let mut layer = LayerBuilder::in_memory(packing)?;
+    for (path, entry) in &merged.entries {
+        let name = path.relative().as_bytes();
+        let attributes = attributes.get(path).cloned().unwrap_or_default();
+        match &entry.source {
+            Source::Verbatim(bytes) => layer.file(name, attributes, bytes)?,
+            Source::Directory => layer.directory(name, attributes)?,
+            Source::Link(target) => layer.symlink(name, attributes, target.as_bytes())?,
+            Source::Template(_) => {
+                if let Some(text) = overlays.rendered.get(path) {
+                    layer.file(name, attributes, text.as_bytes())?;
+                }
+            }
+        }
+    }
+    let is_given = |path: &str| {
+        merged.entries.keys().any(|given| given.relative() == path) || below.lookup(path.as_bytes()).is_some()
+    };
+    for folder in overlays.folders.iter().filter(|folder| !is_given(folder)) {
+        let attributes = Attributes {
+            mode: 0o755,
+            mtime: overlays.time,
+            ..Attributes::default()
+        };
+        layer.directory(folder.as_bytes(), attributes)?;
+    }
+    let overlaid = merged.entries.keys().any(|path| path.relative() == SHADOW);
+    if let Some(locked) = read_text(below, SHADOW)?
+        .filter(|_| !overlaid)
+        .and_then(|text| lock_passwords(&text))
+        && let Some(id) = below.lookup(SHADOW.as_bytes())
+    {
+        let attributes = Attributes {
+            mtime: overlays.time,
+            ..below.inodes[id.0].attributes.clone()
+        };
+        layer.file(SHADOW.as_bytes(), attributes, locked.as_bytes())?;
+    }
+    Ok(layer.finish_layer()?)
+}
+
+/// `files` with the links of the units that the overlays enable and mask, and the links of the base that disabling
+/// takes away.
+fn with_units(
+    files: Layer,
+    below: &[Layer],
+    merged: &Merged<'_>,
+    engine: &Engine,
+    overlays: &Overlays<'_, '_>,
+) -> Result<(Layer, Vec<Vec<u8>>)> {
+    let tree = stack(below.iter().chain([&files]), overlays.time)?;
+    let mut links = UnitLinks::new(&tree);
+    let mut findings = Findings::default();
+    for overlay in overlays.overlays {
+        let units = &overlay.units;
+        let mut nothing_to_do = Vec::new();
+        let mut keep = |unit: &str, place: &Place, result: Result<bool, UnitError>| match result {
+            Ok(true) => {}
+            Ok(false) => nothing_to_do.push(unit.to_owned()),
+            Err(error) => {
+                let finding = Finding::new(format!("overlay {}: {error}", overlay.name)).at(place.clone());
+                let template = merged.entries.iter().find(|(path, entry)| {
+                    matches!(entry.source, Source::Template(_))
+                        && path.relative().contains("/systemd/system/")
+                        && path.relative().rsplit('/').next() == Some(unit)
+                });
+                findings.push(match template {
+                    Some((path, _)) => finding.hint(format!(
+                        "`{path}` is a template, so its [Install] section could differ by node: make it a plain file, \
+                         and what differs a drop-in"
+                    )),
+                    None => finding,
+                });
+            }
+        };
+        for unit in &units.mask {
+            keep(&unit.value, &unit.place, links.mask(&unit.value));
+        }
+        for unit in &units.disable {
+            keep(&unit.value, &unit.place, links.disable(&unit.value));
+        }
+        for unit in &units.enable {
+            keep(&unit.value, &unit.place, links.enable(&unit.value).map(|()| true));
+        }
+        for unit in nothing_to_do {
+            engine
+                .progress
+                .detail(format!("overlay {}: nothing brings unit {unit}", overlay.name));
+        }
+    }
+    let (added, removed) = findings.or_value(links)?.into_changes();
+    let removed: Vec<Vec<u8>> = removed.into_iter().map(String::into_bytes).collect();
+    let mut layer = without(files, &removed);
+    for (path, target) in added {
+        let entry = Entry {
+            path: path.into_bytes(),
+            attributes: Attributes {
+                mode: 0o777,
+                mtime: overlays.time,
+                ..Attributes::default()
+            },
+            body: Body::Symlink(target.into_bytes()),
+        };
+        // A link that an overlay declares itself is replaced.
+        match layer
+            .entries
+            .binary_search_by(|other| other.path.cmp(&entry.path))
+        {
+            Ok(at) => layer.entries[at] = entry,
+            Err(at) => layer.entries.insert(at, entry),
+        }
+    }
+    // What a directory of the base is, a link cannot be.
+    for entry in &layer.entries {
+        if let (Body::Symlink(_), Some(id)) = (&entry.body, tree.lookup(&entry.path))
+            && let InodeKind::Directory(_) = tree.inodes[id.0].kind
+        {
+            bail!(
+                "{} is a directory of the base: an overlay cannot make it a link",
+                formats::layer::shown(&entry.path)
+            );
+        }
+    }
+    Ok((layer, removed))
+}

@@ -1,0 +1,104 @@
+//! The template of a role's containers: the base, without what makes it a node, under overlays of its own.
+//!
+//! Its data is the base's, so beside the root file system it costs a volume little more than the names of its files.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use formats::layer::{Attributes, Body, Content, Data, Entry, Layer};
+use formats::tree::Tree;
+use formats::units::Time;
+
+use super::merge::without;
+use super::overlaid::{Overlaid, Overlays, stack};
+use super::role::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
+use crate::engine::{Engine, KeyBuilder};
+
+/// Where the id of a machine is (machine-id(5)).
+const MACHINE_ID: &[u8] = b"etc/machine-id";
+
+/// Where D-Bus had one of its own.
+const DBUS_MACHINE_ID: &[u8] = b"var/lib/dbus/machine-id";
+
+/// What the paths of host keys of ssh start with.
+const HOST_KEYS: &[u8] = b"etc/ssh/ssh_host_";
+
+/// What containers are snapshots of, to be stacked in the order of the fields. All of it is the role's.
+#[derive(Debug)]
+pub struct TemplateLayers {
+    /// The base, less what the overlays remove, and without identity.
+    base: Layer,
+    /// What the overlays put over it.
+    overlay: Layer,
+    /// The paths that the overlays took away.
+    removed: Vec<Vec<u8>>,
+    time: Time,
+}
+
+impl TemplateLayers {
+    /// The template over `base`. `zstd` is the level at which files are compressed.
+    pub(super) fn make(engine: &Engine, inputs: &RoleInputs<'_, '_>, base: Layer, zstd: u8) -> Result<Self> {
+        let overlays = Overlays {
+            overlays: inputs.template,
+            // None of them has a template.
+            rendered: &BTreeMap::new(),
+            folders: &SYSTEM_FOLDERS,
+            zstd,
+            time: inputs.time,
+        };
+        let Overlaid {
+            below: [base],
+            layer: overlay,
+            removed,
+            ..
+        } = overlays.over(engine, [without_identity(base, inputs.time)])?;
+        Ok(Self {
+            base,
+            overlay,
+            removed,
+            time: inputs.time,
+        })
+    }
+
+    /// The template as one tree.
+    pub fn tree(&self) -> Result<Tree> {
+        stack([&self.base, &self.overlay], self.time)
+    }
+
+    /// Adds what the template is made from, beside the base, to a key.
+    pub(super) fn add_to(&self, key: KeyBuilder) -> Result<KeyBuilder> {
+        Ok(key
+            .bytes("template removed", &self.removed.join(&0))
+            .bytes("template overlay", &layer_bytes(&self.overlay)?))
+    }
+}
+
+/// `base` as it is before the first start of a machine: without host keys of ssh, and with an empty machine id. A missing
+/// one, or `uninitialized`, would be a first boot for systemd, which then enables units by preset and thereby undoes what
+/// the overlays say of them; an empty one is only filled.
+fn without_identity(base: Layer, time: Time) -> Layer {
+    let is_own = |entry: &Entry| {
+        let is_file = !matches!(entry.body, Body::Symlink(_));
+        entry.path == MACHINE_ID
+            || entry.path.starts_with(HOST_KEYS)
+            || (entry.path == DBUS_MACHINE_ID && is_file)
+    };
+    let own = base.entries.iter().filter(|entry| is_own(entry));
+    let own: Vec<Vec<u8>> = own.map(|entry| entry.path.clone()).collect();
+    let mut layer = without(base, &own);
+    let empty = Entry {
+        path: MACHINE_ID.to_vec(),
+        attributes: Attributes {
+            mode: 0o444,
+            mtime: time,
+            ..Attributes::default()
+        },
+        body: Body::File(Content {
+            size: 0,
+            data: Data::Extents(Vec::new()),
+        }),
+    };
+    let place = layer.entries.partition_point(|entry| entry.path < empty.path);
+    layer.entries.insert(place, empty);
+    layer
+}
