@@ -5,9 +5,21 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use formats::sparse::SparseImage;
+use tempfile::TempDir;
 
 /// Bytes that are copied at once.
 const BUFFER: usize = 1 << 20;
+
+/// A folder for images that are judged and thrown away: in memory where the system keeps files there, so that a judge
+/// waits for no disk.
+///
+/// # Panics
+/// When no folder can be made.
+pub fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a folder for images")
+}
 
 /// Writes `image` to the new file `path`. Zeros stay holes.
 ///

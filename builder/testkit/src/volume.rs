@@ -1,5 +1,6 @@
 //! btrfs-progs and the kernel as judges of a volume.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -142,23 +143,19 @@ impl LoopMount {
         &self.device
     }
 
-    /// Mounts a further subvolume of the volume at `path` below the first mount.
+    /// Mounts a further subvolume of the volume at `path`; a relative one is below the first mount.
     ///
     /// # Panics
     /// When the kernel refuses.
-    pub fn add(&mut self, subvolume: &str, path: &str) {
+    pub fn add(&mut self, subvolume: &str, path: impl AsRef<Path>) {
         let at = self.path().join(path);
         self.mount(&[&format!("subvol={subvolume}")], at);
     }
 
     fn mount(&mut self, options: &[&str], at: PathBuf) {
         let options = options.join(",");
-        let at_text = at.to_str().expect("mount points have plain names");
-        run(
-            MOUNT,
-            "mount",
-            ["-t", "btrfs", "-o", &options, &self.device, at_text],
-        );
+        let arguments = ["-t", "btrfs", "-o", &options, &self.device].map(OsStr::new);
+        run(MOUNT, "mount", arguments.into_iter().chain([at.as_os_str()]));
         self.mounted.push(at);
     }
 }

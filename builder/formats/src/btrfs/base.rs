@@ -3,7 +3,7 @@
 //!
 //! The volume is the one that [`super::lay_out`] makes of the whole tree, block for block.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use uuid::Uuid;
@@ -145,13 +145,16 @@ impl Base {
             .map(|entry| (&entry.path[..], entry))
             .collect();
         let kinds = kinds(layer, &entries);
-        let mut found = 0;
+        // A directory that a subvolume is mounted at has two slots.
+        let mut found: HashSet<&[u8]> = HashSet::new();
         let mut subvolumes = Vec::with_capacity(self.subvolumes.len());
         for slots in &self.subvolumes {
             let mut inodes = Vec::with_capacity(slots.slots.len());
             for slot in &slots.slots {
                 let (inode, is_entry) = slot.inode(&entries, &kinds)?;
-                found += usize::from(is_entry);
+                if is_entry {
+                    found.insert(&slot.path);
+                }
                 inodes.push(inode);
             }
             subvolumes.push(Subvolume {
@@ -161,7 +164,7 @@ impl Base {
                 index: slots.index,
             });
         }
-        if found != entries.len() {
+        if found.len() != entries.len() {
             return Err(VolumeError::BeyondBase);
         }
         let mut data = DataPlan::behind(&subvolumes, &self.data_chunks, self.shared_data)?;

@@ -1,19 +1,27 @@
 //! What the tests of volumes share: trees from few words, and both judges on what became of them.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use formats::btrfs::read::{Reader, View};
 use formats::btrfs::{Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeSize, VolumeSpec, lay_out};
 use formats::ids;
-use formats::layer::{Attributes, Compression, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
-use formats::tree::{Share, Tree};
+use formats::layer::{Attributes, Compression, Device, Inline, Layer, LayerBuilder, Packing, ZstdLevel};
+use formats::source::ReadAt;
+use formats::sparse::SparseImage;
+use formats::tree::{Inode, InodeId, InodeKind, Share, Tree};
 use formats::units::{Bytes, Time};
 use tempfile::TempDir;
-use testkit::compare::assert_same;
+use testkit::compare::{assert_same, differences};
 use testkit::listing;
 use testkit::volume::{Access, LoopMount, btrfs_check, btrfs_check_lowmem};
+
+/// Bytes of the blocks that are compared.
+pub const BLOCK: u64 = 4096;
 
 /// The time of everything that is given no other.
 pub const TIME: Time = Time::from_seconds(1_700_000_000);
@@ -126,7 +134,11 @@ pub struct Written {
 
 /// Lays a tree out, checks the pieces against each other, and writes the file.
 pub fn write(spec: &VolumeSpec, tree: &Tree) -> Written {
-    let mut volume = lay_out(spec, tree).unwrap();
+    write_volume(lay_out(spec, tree).unwrap())
+}
+
+/// Checks the pieces of a volume against each other, and writes the file.
+pub fn write_volume(mut volume: Volume) -> Written {
     volume.image.sort().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("volume");
@@ -143,7 +155,7 @@ pub fn view(reader: &Reader<'_>, spec: &VolumeSpec) -> View {
         let SubvolumeContent::Mount(mount) = &wanted.content else {
             continue;
         };
-        let mount = mount.strip_prefix(b"/").unwrap();
+        let mount = mount.strip_prefix(b"/").unwrap_or(mount);
         if !mount.is_empty() {
             let found = subvolumes
                 .iter()
@@ -163,6 +175,102 @@ pub fn assert_reads_as(volume: &Volume, spec: &VolumeSpec, tree: &Tree) {
     listing::assert_equal(&listing::of_reader(&reader, &view), &listing::of_tree(tree));
     let verification = reader.verify();
     assert!(verification.faults.is_empty(), "{verification:?}");
+}
+
+/// Where a subvolume shows a directory of the volume's tree: its components.
+fn mount_of(subvolume: &SubvolumeSpec) -> Option<Vec<&[u8]>> {
+    let SubvolumeContent::Mount(path) = &subvolume.content else {
+        return None;
+    };
+    let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    Some(names.collect())
+}
+
+/// The tree as it shows with all subvolumes mounted: with the directories that only a mount path asks for.
+pub fn shown(tree: &Tree, spec: &VolumeSpec) -> Tree {
+    let mut tree = tree.clone();
+    for path in spec.subvolumes.iter().filter_map(mount_of) {
+        let mut parent = Tree::ROOT;
+        for name in path {
+            let made = InodeId(tree.inodes.len());
+            let InodeKind::Directory(names) = &mut tree.inodes[parent.0].kind else {
+                panic!("a mount path leads through what is no directory")
+            };
+            parent = *names.entry(name.to_vec()).or_insert(made);
+            if parent == made {
+                tree.inodes.push(Inode {
+                    attributes: mode(0o755),
+                    kind: InodeKind::Directory(Default::default()),
+                    share: Share::Role,
+                });
+            }
+        }
+    }
+    tree
+}
+
+/// Mounts the other subvolumes of `spec` below the default one, and compares all that shows with `shown`; then those
+/// that have a tree of their own.
+pub fn assert_mounted(mount: LoopMount, spec: &VolumeSpec, shown: &Tree) {
+    let other_folder = tempfile::tempdir().unwrap();
+    // Unmounted before the folder goes.
+    let mut mount = mount;
+    let has_root = spec.subvolumes.iter().any(|subvolume| subvolume.default);
+    let mut mounts: Vec<_> = spec
+        .subvolumes
+        .iter()
+        .filter_map(|subvolume| Some((mount_of(subvolume)?, &subvolume.name)))
+        .collect();
+    // What is mounted within another subvolume comes after it.
+    mounts.sort();
+    for (path, name) in mounts {
+        if !path.is_empty() {
+            mount.add(name, OsStr::from_bytes(&path.join(&b'/')));
+        }
+    }
+    // Where the top level holds the tree, it also shows the subvolumes.
+    let beside: Vec<String> = spec
+        .subvolumes
+        .iter()
+        .filter(|_| !has_root)
+        .map(|subvolume| format!("{}: presence", mount.path().join(&subvolume.name).display()))
+        .collect();
+    let (expected, differences): (Vec<_>, Vec<_>) = differences(mount.path(), shown)
+        .into_iter()
+        .partition(|line| beside.iter().any(|start| line.starts_with(start)));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    assert_eq!(expected.len(), beside.len());
+    for subvolume in &spec.subvolumes {
+        if let SubvolumeContent::Tree(tree) = &subvolume.content {
+            mount.add(&subvolume.name, other_folder.path());
+            assert_same(other_folder.path(), tree);
+        }
+    }
+}
+
+/// The blocks of 4 KiB in which two images differ.
+pub fn differing_blocks(one: &SparseImage, other: &SparseImage) -> Vec<u64> {
+    assert_eq!(one.size, other.size);
+    let [one, other] = [one, other].map(|image| {
+        let mut image = image.clone();
+        image.sort().unwrap();
+        image
+    });
+    // What neither has a piece of is a hole in both.
+    let pieces = one.pieces.iter().chain(&other.pieces);
+    let starts = pieces.flat_map(|piece| {
+        let range = piece.range();
+        (range.start / BLOCK * BLOCK..range.end).step_by(BLOCK as usize)
+    });
+    let starts: BTreeSet<u64> = starts.collect();
+    let block = |image: &SparseImage, start: u64| {
+        let mut bytes = [0; BLOCK as usize];
+        let length = (image.size.0 - start).min(BLOCK) as usize;
+        image.read_exact_at(&mut bytes[..length], start).unwrap();
+        bytes
+    };
+    let differs = |start: &u64| block(&one, *start) != block(&other, *start);
+    starts.into_iter().filter(differs).collect()
 }
 
 /// Lays a tree out and has it judged: btrfs-progs checks trees and data, the kernel and our own reader show exactly the
@@ -197,6 +305,49 @@ pub fn colliding_names(prefix: &str, count: usize) -> Vec<(String, String)> {
         }
     }
     pairs
+}
+
+/// Some thousand files stored in every way: in the metadata, compressed, as they are, with holes between.
+pub fn many_files() -> LayerBuilder<Vec<u8>> {
+    let mut layer = builder();
+    for number in 0..2000_u64 {
+        let path = |kind: &str| format!("{kind}/{}/{number}", number % 20).into_bytes();
+        let size = number as usize;
+        layer
+            .file(&path("inline"), mode(0o600), &noise(size, number))
+            .unwrap();
+        layer
+            .file(&path("text"), mode(0o644), &text(40 * size, number))
+            .unwrap();
+        layer
+            .file(&path("noise"), mode(0o644), &noise(10 * size, number))
+            .unwrap();
+    }
+    let holes = [noise(5000, 1), vec![0; 300_000], noise(5000, 2), vec![0; 300_000]].concat();
+    layer.file(b"holes", mode(0o644), &holes).unwrap();
+    layer.hardlink(b"linked", b"text/19/1999").unwrap();
+    layer
+}
+
+/// Every kind of inode, and files stored in every way.
+pub fn every_kind() -> Tree {
+    let mut layer = many_files();
+    layer
+        .file(b"attributed", with_xattr(b"user.name", b"value"), b"x")
+        .unwrap();
+    layer.symlink(b"link", mode(0o777), b"text/../inline").unwrap();
+    layer.symlink(b"loop", mode(0o777), b"/loop").unwrap();
+    layer.symlink(b"up", mode(0o777), b"../../../text/7/7").unwrap();
+    let device = Device { major: 8, minor: 17 };
+    layer.block_device(b"block", mode(0o660), device).unwrap();
+    layer.character_device(b"character", mode(0o660), device).unwrap();
+    layer.fifo(b"fifo", mode(0o600)).unwrap();
+    layer.socket(b"socket", mode(0o600)).unwrap();
+    layer.directory(b"srv/inner", mode(0o700)).unwrap();
+    layer
+        .file(b"srv/inner/file", mode(0o644), b"on another subvolume")
+        .unwrap();
+    tree(layer)
 }
 
 /// A file with `count` names in each of two directories whose INODE_EXTREFs all share the hash 0.
