@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use formats::tree::Tree;
 use formats::units::{Bytes, Time};
+use model::board::Board;
 use model::fleet::Node;
 use model::project::Project;
 use model::sources::SourceSet;
@@ -33,12 +34,13 @@ use model::sources::SourceSet;
 use crate::basis::Form;
 use crate::emit::folder_of;
 use crate::engine::{Engine, Preflight};
-use crate::fetch::{self, Network};
+use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::PackFolder;
 use crate::rootfs::identity::{IdentityStore, Operator};
 use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
+use crate::uboot::{self, UBootBuild, UBootSource};
 
 pub use images::Sums;
 pub use inputs::{KERNEL, kernel_source};
@@ -196,7 +198,7 @@ impl<'a> Workshop<'a> {
         let operator = store.operator()?;
         store.write_known_hosts(&project.fleet)?;
         // Said before, not after, a kernel is compiled.
-        let firmware = firmware(engine, request, &BTreeMap::new())?;
+        let firmware = firmware(engine, request, &locked)?;
         Ok(Self {
             firmware,
             inputs: Inputs::make(engine, request, &locked, time)?,
@@ -316,21 +318,30 @@ fn template_overlays<'a>(
         .map(|name| &project.overlays[&name.value])
 }
 
-/// The boot areas of the boards that the nodes run on; `u_boot` is what was compiled for each board.
-fn firmware(
-    engine: &Engine,
-    request: &BuildRequest,
-    u_boot: &BTreeMap<String, PathBuf>,
-) -> Result<BoardsFirmware> {
+/// The boot areas of the boards that the nodes run on. U-Boot is compiled for a board that has all else.
+fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Result<BoardsFirmware> {
     let project = request.project;
     let boards = request.nodes.iter().map(|node| &project.boards[&node.board]);
-    let request = FirmwareRequest {
+    let u_boot = |board: &Board| -> Result<Option<PathBuf>> {
+        let Some(u_boot) = &board.u_boot else {
+            return Ok(None);
+        };
+        let mirrors = Mirrors::of(&request.set.u_boot, request.mirror)?;
+        let source = UBootSource::fetch(engine, &locked.u_boot, &mirrors, &request.network)?;
+        let wanted = UBootBuild {
+            board: u_boot,
+            source: &source,
+            cross_compile: &project.kernel.cross_compile,
+        };
+        Ok(Some(uboot::build(engine, &wanted)?.binary))
+    };
+    let firmware = FirmwareRequest {
         project,
         blob_dir: request.blob_dir.as_deref(),
-        u_boot,
+        u_boot: &u_boot,
         network: &request.network,
     };
-    BoardsFirmware::find(engine, &request, boards)
+    BoardsFirmware::find(engine, &firmware, boards)
 }
 
 /// Packages of the base, for the whole fleet: one base serves all roles.

@@ -56,7 +56,10 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
             continue;
         }
         let pin = set.and_then(|set| set.files.get(name));
-        let compiled = request.u_boot.get(&board.name).filter(|_| loader == "bl33");
+        let compiled = || match loader {
+            "bl33" => (request.u_boot)(board),
+            _ => Ok(None),
+        };
         let own = request.blob_dir.map(|folder| folder.join(name));
         let bytes = if let Some(path) = own.filter(|path| path.exists()) {
             let bytes = read(&path)?;
@@ -64,8 +67,8 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
                 others.push(name.as_str());
             }
             bytes
-        } else if let Some(path) = compiled {
-            read(path)?
+        } else if let Some(path) = compiled()? {
+            read(&path)?
         } else if let Some((pin, set)) = pin.zip(accepted) {
             let mirrors = Mirrors::listed(set.mirrors.clone());
             read(&obtain_blob(engine, name, pin, &mirrors, request.network)?)?

@@ -42,14 +42,13 @@ const REVISION: u32 = 1;
 pub(crate) const INPUT: &str = "firmware ";
 
 /// Where the files of boot areas come from.
-#[derive(Debug)]
 pub struct FirmwareRequest<'a> {
     /// The project.
     pub project: &'a Project,
     /// A folder that has them, by the names in `board.toml`.
     pub blob_dir: Option<&'a Path>,
-    /// The `u-boot.bin` that was compiled, by board. It stands for the file of BL33.
-    pub u_boot: &'a BTreeMap<String, PathBuf>,
+    /// Compiles the `u-boot.bin` of a board that has one, to stand for the file of BL33. Asked only where it is needed.
+    pub u_boot: &'a dyn Fn(&Board) -> Result<Option<PathBuf>>,
     /// How the network is used.
     pub network: &'a Network,
 }

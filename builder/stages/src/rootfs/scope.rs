@@ -184,7 +184,6 @@ mod tests {
         for text in [
             "{{this}}",
             "{{#each this}}{{/each}}",
-            "{{#with .}}{{node}}{{/with}}",
             "{{#each nodes}}{{../node.name}}{{/each}}",
             "{{#each nodes}}{{@root.node.name}}{{/each}}",
             "{{#each nodes}}{{@root/node/name}}{{/each}}",

@@ -108,7 +108,7 @@ impl Bench {
         let request = FirmwareRequest {
             project: &project,
             blob_dir,
-            u_boot: &self.u_boot,
+            u_boot: &|board| Ok(self.u_boot.get(&board.name).cloned()),
             network: &self.network,
         };
         firmware(&self.engine, &request, &project.boards[board]).map(|found| found.expect("a boot area"))
