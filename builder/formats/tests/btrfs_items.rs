@@ -316,7 +316,13 @@ fn files_of_every_length_at_the_edges() {
                 &[&noise(200_000, 1), &zeros[..], &text(200_000, 2), &zeros].concat(),
             )
             .unwrap();
-        judge(&spec(name), &tree(layer));
+        let written = judge(&spec(name), &tree(layer));
+        let superblock = testkit::volume::dump_superblock(&written.path);
+        assert_eq!(
+            superblock.contains("COMPRESS_ZSTD"),
+            name == "zstd",
+            "{superblock}"
+        );
     }
 }
 

@@ -4,10 +4,13 @@
 
 mod btrfs_common;
 
+use std::fs::File;
+use std::io::{BufWriter, Read};
+
 use btrfs_common::*;
 use formats::blob::Blob;
 use formats::btrfs::{MIN_SIZE, Profile, VolumeError, VolumeSize, VolumeSpec, lay_out};
-use formats::layer::{Content, Data, Encoding, Extent, SECTOR};
+use formats::layer::{Compression, Content, Data, Encoding, Extent, LayerBuilder, SECTOR, ZstdLevel};
 use formats::tree::{Inode, InodeId, InodeKind, Share, Tree};
 use formats::units::Bytes;
 use testkit::compare::assert_same;
@@ -99,6 +102,117 @@ fn data_of_several_chunks() {
     let written = judge(&spec("1.1 GiB"), &tree);
     let dump = testkit::volume::dump_tree(&written.path);
     assert!(dump.matches("type DATA|single").count() >= 2, "{dump}");
+}
+
+/// The bytes of a large file, made as they are read.
+struct Stream {
+    seed: u64,
+    /// Bytes that are left.
+    left: u64,
+    block: Vec<u8>,
+    /// Blocks that came before `block`.
+    number: u64,
+    /// Bytes of `block` that came.
+    used: usize,
+}
+
+impl Stream {
+    const BLOCK: usize = 1 << 20;
+
+    fn new(seed: u64, length: u64) -> Self {
+        Self {
+            seed,
+            left: length,
+            block: Vec::new(),
+            number: 0,
+            used: 0,
+        }
+    }
+
+    /// Noise, of every fourth file also text and zeros, no two blocks the same.
+    fn next_block(&mut self) {
+        self.number += 1;
+        let number = self.seed << 32 | self.number;
+        self.block = match self.number % 3 {
+            1 if self.seed.is_multiple_of(4) => text(Self::BLOCK, number),
+            2 if self.seed.is_multiple_of(4) => vec![0; Self::BLOCK],
+            _ => noise(Self::BLOCK, number),
+        };
+        self.used = 0;
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.used == self.block.len() {
+            self.next_block();
+        }
+        let length = buffer.len().min(self.block.len() - self.used);
+        let length = self.left.min(length as u64) as usize;
+        buffer[..length].copy_from_slice(&self.block[self.used..self.used + length]);
+        self.used += length;
+        self.left -= length as u64;
+        Ok(length)
+    }
+}
+
+#[test]
+#[ignore = "takes minutes and 10 GiB of disk: ci/nightly runs it"]
+fn gibibytes_of_data_come_back() {
+    let files: Vec<(String, u64, u64)> = (0..12)
+        .map(|number| {
+            (
+                format!("{}/{number}", number % 2),
+                number,
+                (500 << 20) + number * 1_234_567,
+            )
+        })
+        .collect();
+    let blob = tempfile::tempfile().unwrap();
+    let packing = packing(Compression::Zstd(ZstdLevel::DEFAULT));
+    let mut layer = LayerBuilder::new(packing, BufWriter::new(blob.try_clone().unwrap())).unwrap();
+    for (path, seed, length) in &files {
+        let stream = Stream::new(*seed, *length);
+        layer
+            .file_from(path.as_bytes(), mode(0o644), *length, stream)
+            .unwrap();
+    }
+    let (index, writer) = layer.finish().unwrap();
+    drop(writer.into_inner().unwrap());
+    let layer = index.with_blob(Blob::from(blob)).unwrap();
+    let written = write(&spec("gibibytes"), &tree_of(&layer));
+    drop(layer);
+    let figures = written.volume.figures;
+    assert!(
+        figures.data > Bytes::gib(4) && figures.minimum > Bytes::gib(5),
+        "{figures:?}"
+    );
+    let dump = testkit::volume::dump_tree(&written.path);
+    let chunks: Vec<&str> = dump
+        .lines()
+        .filter(|line| line.contains("type DATA|single"))
+        .collect();
+    assert!(chunks.len() >= 4, "{chunks:?}");
+
+    btrfs_check(&written.path);
+    let mount = LoopMount::new(&written.path, 0, Access::ReadOnly, &[]);
+    for (path, seed, length) in &files {
+        let mut file = File::open(mount.path().join(path)).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), *length, "{path}");
+        let mut should = Stream::new(*seed, *length);
+        let (mut is_bytes, mut should_bytes) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+        let mut done = 0;
+        while done < *length {
+            let step = (*length - done).min(1 << 20) as usize;
+            file.read_exact(&mut is_bytes[..step]).unwrap();
+            should.read_exact(&mut should_bytes[..step]).unwrap();
+            assert!(
+                is_bytes[..step] == should_bytes[..step],
+                "{path} differs at byte {done} or behind"
+            );
+            done += step as u64;
+        }
+    }
 }
 
 #[test]

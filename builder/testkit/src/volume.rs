@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -12,6 +14,10 @@ const BTRFS_PROGS: &str = "btrfs-progs";
 
 /// Debian package of `mount` and `losetup`.
 const MOUNT: &str = "mount";
+
+/// How often a busy volume is unmounted again: a program that another thread is about to start holds what was open when
+/// it was forked, until it runs.
+const BUSY_TRIES: usize = 250;
 
 /// Checks all trees and all data of the volume in the file `image`.
 ///
@@ -164,7 +170,14 @@ impl Drop for LoopMount {
     fn drop(&mut self) {
         let mut failed = Vec::new();
         for at in self.mounted.iter().rev() {
-            let result = output(MOUNT, "umount", [at]);
+            let mut result = output(MOUNT, "umount", [at]);
+            for _ in 0..BUSY_TRIES {
+                if result.status.success() || !result.stderr.ends_with(b"busy.\n") {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(20));
+                result = output(MOUNT, "umount", [at]);
+            }
             if !result.status.success() {
                 failed.push(String::from_utf8_lossy(&result.stderr).into_owned());
             }
