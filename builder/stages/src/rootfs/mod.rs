@@ -3,6 +3,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
@@ -16,6 +17,7 @@
 //! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
+mod base;
 mod check;
 mod context;
 mod debian;
@@ -29,6 +31,7 @@ mod tarball;
 mod template;
 pub mod units;
 
+pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_requirements};

@@ -10,7 +10,7 @@ use model::finding::{Finding, Findings, Place};
 use model::overlay::{Overlay, Source, TargetPath};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
-use super::merge::{Merged, real_paths, without};
+use super::merge::{Merged, real_paths, without, without_each};
 use super::tarball::packing;
 use super::units::{UnitError, UnitLinks};
 use crate::engine::Engine;
@@ -33,9 +33,9 @@ pub(super) struct Overlays<'o, 'i> {
 }
 
 /// Overlays that were laid over layers.
-pub(super) struct Overlaid<const LAYERS: usize> {
+pub(super) struct Overlaid {
     /// The layers below, less what the overlays take away.
-    pub below: [Layer; LAYERS],
+    pub below: Vec<Layer>,
     /// Files, directories, links and units of the overlays; folders; locked passwords.
     pub layer: Layer,
     /// The paths that went away from the layers below.
@@ -46,20 +46,16 @@ pub(super) struct Overlaid<const LAYERS: usize> {
 
 impl Overlays<'_, '_> {
     /// Lays the overlays over `below`, first to last.
-    pub fn over<const LAYERS: usize>(
-        &self,
-        engine: &Engine,
-        below: [Layer; LAYERS],
-    ) -> Result<Overlaid<LAYERS>> {
+    pub fn over(&self, engine: &Engine, below: Vec<Layer>) -> Result<Overlaid> {
         let removed = real_paths(&stack(&below, self.time)?, &self.merged.removals);
-        let below = below.map(|layer| without(layer, &removed));
+        let below = without_each(below, &removed);
         let tree = stack(&below, self.time)?;
         let attributes = attributes(self.merged, &Accounts::read(&tree)?, self.time)?;
         let packing = packing(engine, self.zstd)?;
         let files = file_layer(packing, &attributes, &tree, self)?;
         let (layer, disabled) = with_units(files, &below, engine, self)?;
         Ok(Overlaid {
-            below: below.map(|layer| without(layer, &disabled)),
+            below: without_each(below, &disabled),
             layer,
             removed: [removed, disabled].concat(),
             attributes,
