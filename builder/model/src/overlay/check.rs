@@ -6,12 +6,13 @@ use std::path::Path;
 
 use super::folder::{self, FolderKind};
 use super::path::{self, TargetPath, parse_target_path};
-use super::written::{OverlayToml, PathToml};
+use super::written::{OverlayToml, PathToml, UnitsToml};
 use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Placed, Source, Units};
 use crate::check::Check;
 use crate::document;
 use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::names::{name_fault, quoted, suggest};
+use crate::sources::Distribution;
 use crate::written::At;
 
 /// Suffixes of the units that can be enabled, disabled or masked.
@@ -76,16 +77,19 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Overlay, Findings> {
             .found(&written.description.span, "the overlay has no description")
             .hint("say in a sentence what it is for");
     }
-    let units = rules.units(&written);
+    let units = rules.units(&written.units);
+    let own_units = rules.own_units(&written.units);
     let packages = rules.packages(&written);
     let removals = rules.removals(&written);
     let entries = rules.entries(&folder, &written);
     findings.sort();
+    findings.0.dedup();
     findings.or_value(Overlay {
         name: name.to_owned(),
         description: written.description.value,
         entries,
         units,
+        own_units,
         packages,
         removals,
     })
@@ -145,11 +149,30 @@ impl Rules<'_> {
         owner
     }
 
-    fn units(&mut self, written: &OverlayToml) -> Units {
-        let units = &written.units;
-        let all = units.enable.iter().chain(&units.disable).chain(&units.mask);
-        self.check.distinct(all.clone(), "unit");
-        for unit in all {
+    /// What happens on any base.
+    fn units(&mut self, written: &UnitsToml) -> Units {
+        self.unit_lists([&written.enable, &written.disable, &written.mask])
+    }
+
+    /// What happens beside that on the base of one distribution.
+    fn own_units(&mut self, written: &UnitsToml) -> BTreeMap<Distribution, Units> {
+        let common = [&written.enable, &written.disable, &written.mask];
+        let of_each = [
+            (Distribution::Debian, &written.debian),
+            (Distribution::Gentoo, &written.gentoo),
+        ];
+        let mut units = BTreeMap::new();
+        for (distribution, own) in of_each {
+            let lists = [&own.enable, &own.disable, &own.mask];
+            self.check
+                .distinct(common.into_iter().chain(lists).flatten(), "unit");
+            units.insert(distribution, self.unit_lists(lists));
+        }
+        units
+    }
+
+    fn unit_lists(&mut self, [enable, disable, mask]: [&Vec<At<String>>; 3]) -> Units {
+        for unit in [enable, disable, mask].into_iter().flatten() {
             if let Some(fault) = unit_fault(unit) {
                 self.check
                     .found(
@@ -166,9 +189,9 @@ impl Rules<'_> {
                 .collect()
         };
         Units {
-            enable: list(&units.enable),
-            disable: list(&units.disable),
-            mask: list(&units.mask),
+            enable: list(enable),
+            disable: list(disable),
+            mask: list(mask),
         }
     }
 

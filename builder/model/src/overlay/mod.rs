@@ -21,7 +21,7 @@ mod path;
 mod written;
 
 pub use path::{TargetPath, parse_target_path};
-pub use written::{DefaultsToml, OverlayToml, PackagesToml, PathToml, UnitsToml};
+pub use written::{DefaultsToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, UnitsToml};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,6 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::finding::{Findings, Place, SourceFile};
+use crate::sources::Distribution;
 
 /// An overlay: `overlays/<name>/`, checked and read into memory, so that what was checked is what is laid down.
 #[derive(Debug, Clone)]
@@ -39,8 +40,10 @@ pub struct Overlay {
     pub description: String,
     /// What it puts at which path.
     pub entries: BTreeMap<TargetPath, OverlayEntry>,
-    /// What it does to units of systemd.
+    /// What it does to units of systemd, whatever the base.
     pub units: Units,
+    /// What it does beside that on a base of each distribution.
+    pub own_units: BTreeMap<Distribution, Units>,
     /// What it needs installed.
     pub packages: Packages,
     /// Paths of the base, or of overlays before it, that go away with everything below them.
@@ -102,7 +105,7 @@ pub enum Account {
     Name(String),
 }
 
-/// What an overlay does to units of systemd. Each name is valid, and no unit is in two lists.
+/// What an overlay does to units of systemd. Each name is valid, and no unit is in two lists of one base.
 #[derive(Debug, Clone, Default)]
 pub struct Units {
     /// Units that get the symbolic links which `systemctl enable` would make.
@@ -135,6 +138,11 @@ impl Overlay {
     /// Reads and checks `overlays/<name>/` below the project's `root`; all findings at once.
     pub fn load(root: &Path, name: &str) -> Result<Self, Findings> {
         check::load(root, name)
+    }
+
+    /// What it does to units of systemd on a base of `distribution`.
+    pub fn units_on(&self, distribution: Distribution) -> impl Iterator<Item = &Units> + Clone {
+        [&self.units].into_iter().chain(self.own_units.get(&distribution))
     }
 }
 

@@ -72,6 +72,27 @@ pub struct UnitsToml {
     /// Units that nothing can start, whether they exist or not.
     #[serde(default)]
     pub mask: Vec<At<String>>,
+    /// What a Debian base needs beside these: `ssh.service`.
+    #[serde(default)]
+    pub debian: OwnUnitsToml,
+    /// What a Gentoo base needs beside these: `sshd.service`.
+    #[serde(default)]
+    pub gentoo: OwnUnitsToml,
+}
+
+/// What happens to the units of one distribution.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnUnitsToml {
+    /// Units that get the symbolic links which `systemctl enable` would make.
+    #[serde(default)]
+    pub enable: Vec<At<String>>,
+    /// Units that lose those links; one that nothing brings is left alone.
+    #[serde(default)]
+    pub disable: Vec<At<String>>,
+    /// Units that nothing can start, whether they exist or not.
+    #[serde(default)]
+    pub mask: Vec<At<String>>,
 }
 
 /// Owner and mode of a path.

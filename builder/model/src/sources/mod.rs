@@ -146,6 +146,25 @@ pub enum BaseSource {
     },
 }
 
+/// Whose packages a base is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Distribution {
+    /// Debian's.
+    Debian,
+    /// Gentoo's.
+    Gentoo,
+}
+
+impl BaseSource {
+    /// Whose packages it is made of.
+    pub fn distribution(&self) -> Distribution {
+        match self {
+            Self::Archive { .. } => Distribution::Debian,
+            Self::Stage3 { .. } => Distribution::Gentoo,
+        }
+    }
+}
+
 /// A Debian archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use anyhow::Result;
 use formats::layer::Layer;
+use model::sources::Distribution;
 
 use super::tarball::{Tarball, layer_of};
 use crate::engine::{Engine, Key};
@@ -12,6 +13,9 @@ use crate::engine::{Engine, Key};
 pub trait Base: Debug + Sync {
     /// Its layers with their files stored at zstd level `zstd`; made now if the cache does not have them.
     fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers>;
+
+    /// Whose packages it is made of.
+    fn distribution(&self) -> Distribution;
 }
 
 /// The layers of a base.
@@ -30,5 +34,9 @@ impl Base for Tarball {
             layers: vec![layer],
             key,
         })
+    }
+
+    fn distribution(&self) -> Distribution {
+        Distribution::Debian
     }
 }

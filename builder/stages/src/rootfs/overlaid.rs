@@ -8,6 +8,7 @@ use formats::tree::{InodeKind, Share, Tree};
 use formats::units::Time;
 use model::finding::{Finding, Findings, Place};
 use model::overlay::{Overlay, Source, TargetPath};
+use model::sources::Distribution;
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
 use super::merge::{Merged, real_paths, without, without_each};
@@ -30,6 +31,8 @@ pub(super) struct Overlays<'o, 'i> {
     pub zstd: u8,
     /// The time that everything made here gets.
     pub time: Time,
+    /// Whose packages the base is made of.
+    pub distribution: Distribution,
 }
 
 /// Overlays that were laid over layers.
@@ -154,7 +157,7 @@ fn with_units(
     let mut links = UnitLinks::new(&tree);
     let mut findings = Findings::default();
     for overlay in overlays.overlays {
-        let units = &overlay.units;
+        let units = overlay.units_on(overlays.distribution);
         let mut nothing_to_do = Vec::new();
         let mut keep = |unit: &str, place: &Place, result: Result<bool, UnitError>| match result {
             Ok(true) => {}
@@ -175,13 +178,13 @@ fn with_units(
                 });
             }
         };
-        for unit in &units.mask {
+        for unit in units.clone().flat_map(|units| &units.mask) {
             keep(&unit.value, &unit.place, links.mask(&unit.value));
         }
-        for unit in &units.disable {
+        for unit in units.clone().flat_map(|units| &units.disable) {
             keep(&unit.value, &unit.place, links.disable(&unit.value));
         }
-        for unit in &units.enable {
+        for unit in units.flat_map(|units| &units.enable) {
             keep(&unit.value, &unit.place, links.enable(&unit.value).map(|()| true));
         }
         for unit in nothing_to_do {

@@ -54,6 +54,7 @@ impl TemplateLayers {
             folders: &SYSTEM_FOLDERS,
             zstd,
             time: inputs.time,
+            distribution: inputs.base.distribution(),
         };
         let Overlaid {
             below: base,
