@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use model::overlay::{Account, Overlay, Source, TargetPath, parse_target_path};
-use model::sources::Distribution;
+use model::sources::{Distribution, Init, Platform};
 
 /// A project with the overlay `test` of these files, relative to its folder.
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -53,6 +53,10 @@ fn files_templates_links_and_directories_get_owner_and_mode() {
                 enable = ["ssh.service", "serial-getty@ttyS0.service"]
                 mask = ["apt-daily.timer"]
                 disable = ["getty@tty1.service"]
+                [when]
+                init = "openrc"
+                [runlevels]
+                default = ["sshd"]
                 [units.debian]
                 disable = ["dpkg-db-backup.timer"]
                 [links]
@@ -98,6 +102,13 @@ fn files_templates_links_and_directories_get_owner_and_mode() {
     assert_eq!(overlay.removals[0].value, target("/etc/motd"));
     assert_eq!(overlay.units.enable[1].value, "serial-getty@ttyS0.service");
     assert_eq!(overlay.units.enable[1].place.line_column().0, 11);
+    assert_eq!(overlay.runlevels["default"][0].value, "sshd");
+    let openrc = Platform {
+        distribution: Distribution::Gentoo,
+        init: Init::OpenRc,
+    };
+    assert!(overlay.applies_to(openrc));
+    assert!(!overlay.applies_to(Platform::DEBIAN));
     let disabled = |distribution| -> Vec<_> {
         let units = overlay.units_on(distribution);
         units
@@ -126,6 +137,12 @@ const SLIPS: &[(&str, &str)] = &[
         "unit `a.service` is given twice",
     ),
     ("[units.gentoo]\nmask = [\"sshd\"]", "`sshd` cannot name a unit"),
+    (
+        "[runlevels]\ndefault = [\"a/b\"]",
+        "`a/b` cannot name a runlevel or a service",
+    ),
+    ("[runlevels]\nboot = [\"a\", \"a\"]", "service `a` is given twice"),
+    ("[when]\ninit = \"runit\"", "`when.init` cannot be `runit`"),
     ("[paths]\n\"/etc/foo\" = { mode = 600 }", "must be a string"),
     (
         "[paths]\n\"/etc/foo\" = { mode = \"0800\" }",

@@ -11,6 +11,9 @@ use crate::written::{At, Table};
 pub struct OverlayToml {
     /// What the overlay is for, in a sentence.
     pub description: At<String>,
+    /// The bases that the overlay is laid over; over others it is passed over. All bases, unless given.
+    #[serde(default)]
+    pub when: WhenToml,
     /// Empty directories to make (absolute paths); those that files lie in are made anyway.
     #[serde(default)]
     pub directories: Vec<At<String>>,
@@ -26,6 +29,9 @@ pub struct OverlayToml {
     /// What happens to units of systemd.
     #[serde(default)]
     pub units: UnitsToml,
+    /// Services of OpenRC that start in each runlevel (`default`, `boot`, ...), where OpenRC is what starts services.
+    #[serde(default)]
+    pub runlevels: Table<Vec<At<String>>>,
     /// Symbolic links: absolute path = target.
     #[serde(default)]
     pub links: Table<At<String>>,
@@ -33,6 +39,36 @@ pub struct OverlayToml {
     /// path wins over a pattern, a later pattern over an earlier one.
     #[serde(default)]
     pub paths: Table<PathToml>,
+}
+
+/// The bases that an overlay is laid over: those that have all that is said here.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhenToml {
+    /// Whose packages the base is made of.
+    pub distribution: Option<DistributionToml>,
+    /// What starts the services of the base.
+    pub init: Option<InitToml>,
+}
+
+/// Whose packages a base is made of.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DistributionToml {
+    /// Debian's.
+    Debian,
+    /// Gentoo's.
+    Gentoo,
+}
+
+/// What starts the services of a base.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InitToml {
+    /// systemd.
+    Systemd,
+    /// OpenRC.
+    OpenRc,
 }
 
 /// Owner and modes of what `paths` does not name.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use anyhow::Result;
 use formats::layer::Layer;
-use model::sources::Distribution;
+use model::sources::Platform;
 
 use super::tarball::{Tarball, layer_of};
 use crate::engine::{Engine, Key};
@@ -14,8 +14,8 @@ pub trait Base: Debug + Sync {
     /// Its layers with their files stored at zstd level `zstd`; made now if the cache does not have them.
     fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers>;
 
-    /// Whose packages it is made of.
-    fn distribution(&self) -> Distribution;
+    /// What overlays have to know of it.
+    fn platform(&self) -> Platform;
 }
 
 /// The layers of a base.
@@ -27,6 +27,7 @@ pub struct BaseLayers {
     pub key: Key,
 }
 
+/// A tarball made of Debian packages.
 impl Base for Tarball {
     fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
         let (layer, key) = layer_of(engine, self, zstd)?;
@@ -36,7 +37,7 @@ impl Base for Tarball {
         })
     }
 
-    fn distribution(&self) -> Distribution {
-        Distribution::Debian
+    fn platform(&self) -> Platform {
+        Platform::DEBIAN
     }
 }

@@ -12,6 +12,7 @@
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
 //! | `accounts` | owners by name, locked passwords |
+//! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
 //! | `context`, `render` | what templates can use, and their rendering |
 //! | [`identity`] | machine ids and keys, made once and kept |
@@ -26,6 +27,7 @@ mod merge;
 mod overlaid;
 mod render;
 mod role;
+mod runlevels;
 mod scope;
 mod tarball;
 mod template;

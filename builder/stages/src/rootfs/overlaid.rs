@@ -8,10 +8,11 @@ use formats::tree::{InodeKind, Share, Tree};
 use formats::units::Time;
 use model::finding::{Finding, Findings, Place};
 use model::overlay::{Overlay, Source, TargetPath};
-use model::sources::Distribution;
+use model::sources::{Init, Platform};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
 use super::merge::{Merged, real_paths, without, without_each};
+use super::runlevels::runlevel_links;
 use super::tarball::packing;
 use super::units::{UnitError, UnitLinks};
 use crate::engine::Engine;
@@ -31,8 +32,8 @@ pub(super) struct Overlays<'o, 'i> {
     pub zstd: u8,
     /// The time that everything made here gets.
     pub time: Time,
-    /// Whose packages the base is made of.
-    pub distribution: Distribution,
+    /// What the base is.
+    pub platform: Platform,
 }
 
 /// Overlays that were laid over layers.
@@ -56,7 +57,7 @@ impl Overlays<'_, '_> {
         let attributes = attributes(self.merged, &Accounts::read(&tree)?, self.time)?;
         let packing = packing(engine, self.zstd)?;
         let files = file_layer(packing, &attributes, &tree, self)?;
-        let (layer, disabled) = with_units(files, &below, engine, self)?;
+        let (layer, disabled) = with_services(files, &below, engine, self)?;
         Ok(Overlaid {
             below: without_each(below, &disabled),
             layer,
@@ -145,19 +146,63 @@ fn file_layer(
     Ok(layer.finish_layer()?)
 }
 
-/// `files` with the links of the units that the overlays enable and mask, and the links of the base that disabling
-/// takes away.
-fn with_units(
+/// `files` with the links that start services, and the links of the base that disabling takes away.
+fn with_services(
     files: Layer,
     below: &[Layer],
     engine: &Engine,
     overlays: &Overlays<'_, '_>,
 ) -> Result<(Layer, Vec<Vec<u8>>)> {
     let tree = stack(below.iter().chain([&files]), overlays.time)?;
-    let mut links = UnitLinks::new(&tree);
+    let (added, removed) = match overlays.platform.init {
+        Init::Systemd => unit_links(&tree, engine, overlays)?,
+        Init::OpenRc => (runlevel_links(overlays.overlays, &tree)?, Vec::new()),
+    };
+    let removed: Vec<Vec<u8>> = removed.into_iter().map(String::into_bytes).collect();
+    let mut layer = without(files, &removed);
+    for (path, target) in added {
+        let entry = Entry {
+            path: path.into_bytes(),
+            attributes: Attributes {
+                mode: 0o777,
+                mtime: overlays.time,
+                ..Attributes::default()
+            },
+            body: Body::Symlink(target.into_bytes()),
+        };
+        // A link that an overlay declares itself is replaced.
+        match layer
+            .entries
+            .binary_search_by(|other| other.path.cmp(&entry.path))
+        {
+            Ok(at) => layer.entries[at] = entry,
+            Err(at) => layer.entries.insert(at, entry),
+        }
+    }
+    // What a directory of the base is, a link cannot be.
+    for entry in &layer.entries {
+        if let (Body::Symlink(_), Some(id)) = (&entry.body, tree.lookup(&entry.path))
+            && let InodeKind::Directory(_) = tree.inodes[id.0].kind
+        {
+            bail!(
+                "{} is a directory of the base: an overlay cannot make it a link",
+                formats::layer::shown(&entry.path)
+            );
+        }
+    }
+    Ok((layer, removed))
+}
+
+/// The links of the units that the overlays enable and mask, path and target, and those that disabling takes away.
+fn unit_links(
+    tree: &Tree,
+    engine: &Engine,
+    overlays: &Overlays<'_, '_>,
+) -> Result<(Vec<(String, String)>, Vec<String>)> {
+    let mut links = UnitLinks::new(tree);
     let mut findings = Findings::default();
     for overlay in overlays.overlays {
-        let units = overlay.units_on(overlays.distribution);
+        let units = overlay.units_on(overlays.platform.distribution);
         let mut nothing_to_do = Vec::new();
         let mut keep = |unit: &str, place: &Place, result: Result<bool, UnitError>| match result {
             Ok(true) => {}
@@ -194,37 +239,5 @@ fn with_units(
         }
     }
     let (added, removed) = findings.or_value(links)?.into_changes();
-    let removed: Vec<Vec<u8>> = removed.into_iter().map(String::into_bytes).collect();
-    let mut layer = without(files, &removed);
-    for (path, target) in added {
-        let entry = Entry {
-            path: path.into_bytes(),
-            attributes: Attributes {
-                mode: 0o777,
-                mtime: overlays.time,
-                ..Attributes::default()
-            },
-            body: Body::Symlink(target.into_bytes()),
-        };
-        // A link that an overlay declares itself is replaced.
-        match layer
-            .entries
-            .binary_search_by(|other| other.path.cmp(&entry.path))
-        {
-            Ok(at) => layer.entries[at] = entry,
-            Err(at) => layer.entries.insert(at, entry),
-        }
-    }
-    // What a directory of the base is, a link cannot be.
-    for entry in &layer.entries {
-        if let (Body::Symlink(_), Some(id)) = (&entry.body, tree.lookup(&entry.path))
-            && let InodeKind::Directory(_) = tree.inodes[id.0].kind
-        {
-            bail!(
-                "{} is a directory of the base: an overlay cannot make it a link",
-                formats::layer::shown(&entry.path)
-            );
-        }
-    }
-    Ok((layer, removed))
+    Ok((added.into_iter().collect(), removed.into_iter().collect()))
 }

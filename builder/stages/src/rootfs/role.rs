@@ -138,7 +138,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         folders: &folders,
         zstd,
         time: inputs.time,
-        distribution: inputs.base.distribution(),
+        platform: inputs.base.platform(),
     };
     let mut below = base;
     below.push(modules);

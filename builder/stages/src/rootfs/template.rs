@@ -54,7 +54,7 @@ impl TemplateLayers {
             folders: &SYSTEM_FOLDERS,
             zstd,
             time: inputs.time,
-            distribution: inputs.base.distribution(),
+            platform: inputs.base.platform(),
         };
         let Overlaid {
             below: base,
