@@ -3,3 +3,8 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`contents`] | `CONTENTS`: what an installed package has put where |
+//! | [`install`] | packages merged over a stage3, as one layer over it |
+
+pub mod contents;
+pub mod install;
