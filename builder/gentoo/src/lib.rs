@@ -3,8 +3,30 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `syntax` | characters that names are made of, and the error of what breaks the rules |
+//! | `version`, `name`, `use_dependency`, `atom` | versions and their order, names, and what takes a package by them |
+//! | [`depend`] | dependency strings |
+//! | [`package`] | a package that is built, from keys and values |
+//! | [`index`] | `Packages`, the index of a source |
+//! | [`installed`] | `/var/db/pkg`, the packages that a tree has |
 //! | [`contents`] | `CONTENTS`: what an installed package has put where |
 //! | [`install`] | packages merged over a stage3, as one layer over it |
 
+mod atom;
 pub mod contents;
+pub mod depend;
+pub mod index;
 pub mod install;
+pub mod installed;
+mod name;
+pub mod package;
+mod syntax;
+mod use_dependency;
+mod version;
+
+pub use atom::{Atom, Blocker, Operator, SlotDependency, SlotOperator};
+pub use name::{Cpv, PackageName};
+pub use package::Package;
+pub use syntax::SyntaxError;
+pub use use_dependency::{UseDemand, UseDependency, UseState};
+pub use version::Version;
