@@ -18,6 +18,7 @@ use formats::units::Time;
 use super::error::Fault;
 use super::filters::Filters;
 use super::root::{Place, Root, below};
+use crate::Cpv;
 use crate::contents::{self, Item, Kind};
 
 pub(super) const VDB: &[u8] = b"var/db/pkg";
@@ -27,85 +28,10 @@ pub(super) const WORLD: &[u8] = b"var/lib/portage/world";
 /// Files of `/var/db/pkg` that say where a package is, not what it is.
 const OWN_FILES: [&str; 3] = ["CONTENTS", "COUNTER", "BINPKGMD5"];
 
-/// `category/name-version`, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Identity {
-    pub category: String,
-    /// Name and version.
-    pub pf: String,
-    /// The name alone.
-    pub name: String,
-}
-
-impl Identity {
-    pub fn parse(cpv: &str) -> Result<Self, Fault> {
-        let fault = || Fault::Name { name: cpv.to_owned() };
-        let (category, pf) = cpv.split_once('/').ok_or_else(fault)?;
-        let is_word = |text: &str| {
-            text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"+_.-".contains(&b))
-        };
-        let name = name_of(pf).ok_or_else(fault)?;
-        if !is_word(category) || !is_word(pf) {
-            return Err(fault());
-        }
-        Ok(Self {
-            category: category.to_owned(),
-            pf: pf.to_owned(),
-            name: name.to_owned(),
-        })
-    }
-
-    pub fn cpv(&self) -> String {
-        format!("{}/{}", self.category, self.pf)
-    }
-
-    /// Category and name.
-    pub fn key(&self) -> String {
-        format!("{}/{}", self.category, self.name)
-    }
-
-    fn folder(&self) -> Vec<u8> {
-        below(VDB, self.cpv().as_bytes())
-    }
-}
-
-/// The name in `name-version` (PMS, "Package names", "Version specifications").
-fn name_of(pf: &str) -> Option<&str> {
-    let is_revision = |text: &str| text.strip_prefix('r').is_some_and(is_number);
-    let (base, last) = pf.rsplit_once('-')?;
-    let (name, version) = if is_revision(last) {
-        base.rsplit_once('-')?
-    } else {
-        (base, last)
-    };
-    (!name.is_empty() && is_version(version)).then_some(name)
-}
-
-fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn is_version(text: &str) -> bool {
-    let mut parts = text.split('_');
-    let numbers = parts.next().unwrap_or_default();
-    let numbers = numbers
-        .strip_suffix(|c: char| c.is_ascii_lowercase())
-        .unwrap_or(numbers);
-    numbers.split('.').all(is_number)
-        && parts.all(|suffix| {
-            let digits = suffix.trim_start_matches(|c: char| c.is_ascii_lowercase());
-            let word = &suffix[..suffix.len() - digits.len()];
-            matches!(word, "alpha" | "beta" | "pre" | "rc" | "p") && (digits.is_empty() || is_number(digits))
-        })
-}
-
 /// An installed package.
 #[derive(Debug)]
 pub(super) struct Installed {
-    pub identity: Identity,
+    pub cpv: Cpv,
     /// The slot without its subslot.
     pub slot: String,
     /// Whether the base had it.
@@ -151,7 +77,10 @@ impl Database {
                     continue;
                 }
                 let installed = Installed {
-                    identity: Identity::parse(&cpv)?,
+                    cpv: cpv.parse().map_err(|source| Fault::Name {
+                        path: below(VDB, cpv.as_bytes()),
+                        source,
+                    })?,
                     slot: String::new(),
                     of_base: true,
                     gone: false,
@@ -163,7 +92,7 @@ impl Database {
     }
 
     fn read_package<W: Write>(&mut self, root: &Root<W>, mut installed: Installed) -> Result<(), Fault> {
-        let folder = installed.identity.folder();
+        let folder = folder(&installed.cpv);
         let slot = root
             .read(&below(&folder, b"SLOT"))?
             .unwrap_or_else(|| b"0".to_vec());
@@ -172,7 +101,7 @@ impl Database {
         if let Some(bytes) = root.read(&path)? {
             self.counter = self.counter.max(counter(&path, &bytes)?);
         }
-        let items = read_contents(root, &installed.identity)?;
+        let items = read_contents(root, &installed.cpv)?;
         let id = self.add(installed);
         for place in places(root, &items).into_iter().flatten() {
             self.own(place, id);
@@ -204,12 +133,9 @@ impl Database {
     }
 
     /// The package of the same name in the same slot, or of the same version.
-    pub fn in_slot(&self, identity: &Identity, slot: &str) -> Option<PackageId> {
+    pub fn in_slot(&self, cpv: &Cpv, slot: &str) -> Option<PackageId> {
         let is_same = |other: &Installed| {
-            !other.gone
-                && other.identity.category == identity.category
-                && (other.identity.pf == identity.pf
-                    || other.identity.name == identity.name && other.slot == slot)
+            !other.gone && (other.cpv == *cpv || other.cpv.name == cpv.name && other.slot == slot)
         };
         let position = self.packages.iter().position(is_same)?;
         PackageId::try_from(position).ok()
@@ -233,13 +159,13 @@ impl Database {
     pub fn write_entry<W: Write>(
         &mut self,
         root: &mut Root<W>,
-        identity: &Identity,
+        cpv: &Cpv,
         metadata: &BTreeMap<String, Vec<u8>>,
         items: &BTreeMap<Vec<u8>, Kind>,
         bin_md5: &[u8; 16],
         time: Time,
     ) -> Result<(), Fault> {
-        let folder = root.directory(&identity.folder())?;
+        let folder = root.directory(&folder(cpv))?;
         let items = items.iter().map(|(path, kind)| Item {
             path: path.clone(),
             kind: kind.clone(),
@@ -270,7 +196,7 @@ impl Database {
 
     /// Takes a package out of the records: its folder goes, and it owns nothing any more.
     pub fn forget<W: Write>(&mut self, root: &mut Root<W>, id: PackageId) {
-        let folder = self.package(id).identity.folder();
+        let folder = folder(&self.package(id).cpv);
         if let Some(place) = root.place(&folder) {
             root.remove(&place);
         }
@@ -285,7 +211,7 @@ impl Database {
         gone: &HashSet<InodeId>,
     ) -> Result<(), Fault> {
         for installed in &self.packages {
-            let items = read_contents(root, &installed.identity)?;
+            let items = read_contents(root, &installed.cpv)?;
             let places = places(root, &items);
             let is_kept = |item: &Item, place: &Option<Place>| {
                 // What is not there on the base either is not the filters' business unless they name it.
@@ -307,7 +233,7 @@ impl Database {
             if kept.len() == items.len() {
                 continue;
             }
-            let folder = installed.identity.folder();
+            let folder = folder(&installed.cpv);
             let bytes = contents::to_bytes(kept);
             root.write_text(&below(&folder, b"CONTENTS"), 0o644, bytes)?;
             // A cache that portage would believe over the files.
@@ -336,10 +262,10 @@ impl Database {
 }
 
 /// What a package of the base has installed.
-pub(super) fn read_contents<W: Write>(root: &Root<W>, identity: &Identity) -> Result<Vec<Item>, Fault> {
-    let bytes = root.read(&below(&identity.folder(), b"CONTENTS"))?;
+pub(super) fn read_contents<W: Write>(root: &Root<W>, cpv: &Cpv) -> Result<Vec<Item>, Fault> {
+    let bytes = root.read(&below(&folder(cpv), b"CONTENTS"))?;
     contents::parse(&bytes.unwrap_or_default()).map_err(|source| Fault::Contents {
-        package: identity.cpv(),
+        package: cpv.to_string(),
         source,
     })
 }
@@ -361,6 +287,11 @@ pub(super) fn places<W: Write>(root: &Root<W>, items: &[Item]) -> Vec<Option<Pla
             })
         })
         .collect()
+}
+
+/// The folder of a package.
+fn folder(cpv: &Cpv) -> Vec<u8> {
+    below(VDB, cpv.to_string().as_bytes())
 }
 
 /// A slot without its subslot.
@@ -394,34 +325,6 @@ fn counter(path: &[u8], bytes: &[u8]) -> Result<u64, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_end_where_versions_begin() {
-        for (cpv, name) in [
-            ("app/bar-2-r1", "bar"),
-            ("dev-libs/openssl-3.0.13_p2-r1", "openssl"),
-            ("sys-libs/ncurses-compat-6.4_p20230401", "ncurses-compat"),
-            ("media-fonts/font-100dpi-1.0", "font-100dpi"),
-            ("app/x-1b_alpha_beta3", "x"),
-            ("app/a+b_c-1", "a+b_c"),
-        ] {
-            assert_eq!(Identity::parse(cpv).unwrap().name, name, "{cpv}");
-        }
-        for cpv in [
-            "",
-            "app",
-            "app/",
-            "app/bar",
-            "app/-1",
-            "app/bar-",
-            "app/bar-1_x",
-            "../bar-1",
-            "app/a/b-1",
-            "a b/c-1",
-        ] {
-            assert!(Identity::parse(cpv).is_err(), "{cpv}");
-        }
-    }
 
     #[test]
     fn counters_are_numbers() {

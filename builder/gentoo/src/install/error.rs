@@ -5,6 +5,7 @@ use formats::tree::StackError;
 use thiserror::Error;
 
 use crate::contents::ContentsError;
+use crate::{Cpv, SyntaxError};
 
 /// Why packages were not installed.
 #[derive(Debug, Error)]
@@ -131,11 +132,13 @@ pub enum Fault {
         /// What is wrong with it.
         what: String,
     },
-    /// No `category/name-version`.
-    #[error("{name:?} is not category/name-version")]
+    /// A folder of the records that is no package's.
+    #[error("{} is no folder of an installed package", shown(path))]
     Name {
-        /// What was given.
-        name: String,
+        /// The folder.
+        path: Vec<u8>,
+        /// What is wrong with its name.
+        source: SyntaxError,
     },
     /// Another package of the same name and slot was installed before.
     #[error("{other} was installed before it into the same slot")]
@@ -205,11 +208,11 @@ pub enum Fault {
 
 impl Fault {
     /// The error of the package that it stops.
-    pub(super) fn of(self, package: &str) -> InstallError {
+    pub(super) fn of(self, package: &Cpv) -> InstallError {
         match self {
             Self::Build(BuildError::Pack(error)) => error.into(),
             fault => InstallError::Package {
-                package: package.to_owned(),
+                package: package.to_string(),
                 fault,
             },
         }

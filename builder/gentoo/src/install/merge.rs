@@ -405,7 +405,7 @@ impl<W: Write> Merge<'_, W> {
             if Some(owner) != replaced && !is_protected {
                 return Err(Fault::Collision {
                     path: path(),
-                    owner: self.database.package(owner).identity.cpv(),
+                    owner: self.database.package(owner).cpv.to_string(),
                 });
             }
         }

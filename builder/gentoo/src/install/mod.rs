@@ -50,12 +50,13 @@ pub use filters::{Filters, PackageManager, PatternError};
 pub use report::{PackageReport, ProtectedFile, Report, Size};
 
 use accounts::Accounts;
-use database::{Database, Identity, PackageId};
+use database::{Database, PackageId};
 use environment::Environment;
 use merge::{Merge, Merged};
 use protect::Protection;
 use root::{Finished, Place, Root, RootError, split};
 
+use crate::Cpv;
 use crate::contents::Kind;
 
 /// How packages are installed.
@@ -88,8 +89,8 @@ impl Options {
 
 /// A package to be installed.
 pub struct PackageInput<'a> {
-    /// `category/name-version`.
-    pub cpv: &'a str,
+    /// Which it is.
+    pub cpv: &'a Cpv,
     /// What goes into `/var/db/pkg`, by file name.
     pub metadata: &'a BTreeMap<String, Vec<u8>>,
     /// Its files as a tar that is not compressed.
@@ -154,8 +155,8 @@ impl<W: Write> Installer<W> {
 
     /// Installs a package. Its dependencies come before it, at least those whose users and groups own its files.
     pub fn add(&mut self, input: PackageInput<'_>) -> Result<(), InstallError> {
-        let cpv = input.cpv.to_owned();
-        self.install(input).map_err(|fault| fault.of(&cpv))
+        let cpv = input.cpv;
+        self.install(input).map_err(|fault| fault.of(cpv))
     }
 
     /// Writes what follows from all packages; the layer.
@@ -185,19 +186,19 @@ impl<W: Write> Installer<W> {
     }
 
     fn install(&mut self, input: PackageInput<'_>) -> Result<(), Fault> {
-        let identity = Identity::parse(input.cpv)?;
-        check_metadata(&identity, input.metadata)?;
+        let cpv = input.cpv;
+        check_metadata(cpv, input.metadata)?;
         let keeps_records = self.options.filters.package_manager == PackageManager::Keep;
-        if !keeps_records && identity.key() == "sys-apps/portage" {
+        if !keeps_records && cpv.name.as_str() == "sys-apps/portage" {
             return Ok(());
         }
         let slot = database::main_slot(phases::text(input.metadata, "SLOT")).to_owned();
-        let replaced = self.replaced(&identity, &slot)?;
+        let replaced = self.replaced(cpv, &slot)?;
         let variables = phases::Environment::read(input.metadata)?;
         let capabilities = phases::file_capabilities(input.metadata, &variables)?;
         let first = self.root.inodes();
         let package = self.database.add(database::Installed {
-            identity: identity.clone(),
+            cpv: cpv.clone(),
             slot,
             of_base: false,
             gone: false,
@@ -228,7 +229,7 @@ impl<W: Write> Installer<W> {
         if keeps_records {
             self.database.write_entry(
                 &mut self.root,
-                &identity,
+                cpv,
                 input.metadata,
                 &merged.items,
                 &input.bin_md5,
@@ -236,14 +237,14 @@ impl<W: Write> Installer<W> {
             )?;
         }
         if input.requested {
-            self.database.world.insert(identity.key().into_bytes());
+            self.database.world.insert(cpv.name.as_str().as_bytes().to_vec());
         }
-        self.run_phases(&identity, &variables, &merged, first)?;
+        self.run_phases(cpv, &variables, &merged, first)?;
         if merged.environment_changed || replaced.is_some() {
             self.read_environment()?;
         }
         self.record(
-            &identity,
+            cpv,
             input.metadata,
             &variables,
             &merged,
@@ -254,21 +255,17 @@ impl<W: Write> Installer<W> {
 
     /// The version that a package replaces, and what that has.
     #[expect(clippy::type_complexity, reason = "a number and a map")]
-    fn replaced(
-        &self,
-        identity: &Identity,
-        slot: &str,
-    ) -> Result<Option<(PackageId, BTreeMap<Vec<u8>, Kind>)>, Fault> {
-        let Some(id) = self.database.in_slot(identity, slot) else {
+    fn replaced(&self, cpv: &Cpv, slot: &str) -> Result<Option<(PackageId, BTreeMap<Vec<u8>, Kind>)>, Fault> {
+        let Some(id) = self.database.in_slot(cpv, slot) else {
             return Ok(None);
         };
         let other = self.database.package(id);
         if !other.of_base {
             return Err(Fault::SameSlot {
-                other: other.identity.cpv(),
+                other: other.cpv.to_string(),
             });
         }
-        let items = database::read_contents(&self.root, &other.identity)?;
+        let items = database::read_contents(&self.root, &other.cpv)?;
         let items = items.into_iter().map(|item| (item.path, item.kind));
         Ok(Some((id, items.collect())))
     }
@@ -276,13 +273,12 @@ impl<W: Write> Installer<W> {
     /// Does what the package's phases would.
     fn run_phases(
         &mut self,
-        identity: &Identity,
+        cpv: &Cpv,
         variables: &phases::Environment,
         merged: &Merged,
         first: usize,
     ) -> Result<(), Fault> {
-        let key = identity.key();
-        if matches!(&identity.category[..], "acct-user" | "acct-group") {
+        if matches!(cpv.name.category(), "acct-user" | "acct-group") {
             for path in merged
                 .items
                 .keys()
@@ -294,12 +290,12 @@ impl<W: Write> Installer<W> {
                 }
             }
         }
-        if identity.category == "acct-user"
+        if cpv.name.category() == "acct-user"
             && let Some(home) = phases::home(variables)?
         {
             self.give_home(&home, first);
         }
-        for link in phases::links(&key).into_iter().flatten() {
+        for link in phases::links(cpv.name.as_str()).into_iter().flatten() {
             self.make_links(link, merged)?;
         }
         Ok(())
@@ -361,13 +357,13 @@ impl<W: Write> Installer<W> {
 
     fn record(
         &mut self,
-        identity: &Identity,
+        cpv: &Cpv,
         metadata: &BTreeMap<String, Vec<u8>>,
         variables: &phases::Environment,
         merged: &Merged,
         replaced: Option<PackageId>,
     ) {
-        let package = identity.cpv();
+        let package = cpv.to_string();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         for (path, name) in &merged.beside {
             self.report.protected.push(ProtectedFile {
@@ -376,10 +372,10 @@ impl<W: Write> Installer<W> {
                 beside: text(name),
             });
         }
-        let unhandled = phases::unhandled(&identity.key(), metadata, variables);
+        let unhandled = phases::unhandled(cpv.name.as_str(), metadata, variables);
         self.report.packages.push(PackageReport {
             package,
-            replaced: replaced.map(|id| self.database.package(id).identity.cpv()),
+            replaced: replaced.map(|id| self.database.package(id).cpv.to_string()),
             unhandled: unhandled.into_iter().map(str::to_owned).collect(),
         });
         self.left_out = self.left_out.plus(merged.left_out);
@@ -419,7 +415,7 @@ impl<W: Write> Installer<W> {
 }
 
 /// Whether a package's metadata can become its folder in `/var/db/pkg`, and is the package's.
-fn check_metadata(identity: &Identity, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Fault> {
+fn check_metadata(cpv: &Cpv, metadata: &BTreeMap<String, Vec<u8>>) -> Result<(), Fault> {
     let fault = |file: &str, what: String| Fault::Metadata {
         file: file.to_owned(),
         what,
@@ -434,7 +430,7 @@ fn check_metadata(identity: &Identity, metadata: &BTreeMap<String, Vec<u8>>) -> 
     if phases::text(metadata, "SLOT").is_empty() {
         return Err(fault("SLOT", "is missing or empty".to_owned()));
     }
-    for (file, expected) in [("CATEGORY", &identity.category), ("PF", &identity.pf)] {
+    for (file, expected) in [("CATEGORY", cpv.name.category()), ("PF", &cpv.pf())] {
         let says = phases::text(metadata, file);
         if metadata.contains_key(file) && says != expected {
             return Err(fault(file, format!("says {says:?}, not {expected:?}")));

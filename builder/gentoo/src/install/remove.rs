@@ -152,12 +152,11 @@ pub(super) fn remove_package_manager<W: Write>(
     protection: &mut Protection,
 ) -> Result<Size, Fault> {
     let before = Size::of(&root.tree);
-    let portage = database
-        .packages
-        .iter()
-        .position(|package| package.of_base && !package.gone && package.identity.key() == "sys-apps/portage");
+    let portage = database.packages.iter().position(|package| {
+        package.of_base && !package.gone && package.cpv.name.as_str() == "sys-apps/portage"
+    });
     if let Some(id) = portage {
-        let items = super::database::read_contents(root, &database.packages[id].identity)?;
+        let items = super::database::read_contents(root, &database.packages[id].cpv)?;
         let items = items.into_iter().map(|item| (item.path, item.kind)).collect();
         // Packages are fewer than inodes.
         remove_package(root, database, protection, id as PackageId, &items)?;
