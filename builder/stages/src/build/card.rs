@@ -176,6 +176,7 @@ impl<'a> CardMaker<'a> {
                 layout: self.layout,
                 sources: self.set,
                 inputs: self.described(),
+                installed: self.layers.installed.clone(),
                 file: &format!("{}{}", node.name, Form::Plain.suffix()),
                 mapped: Bytes(mapped),
                 map_sha256,
