@@ -9,6 +9,7 @@
 //! | [`package`] | a package that is built, from keys and values |
 //! | [`index`] | `Packages`, the index of a source |
 //! | [`installed`] | `/var/db/pkg`, the packages that a tree has |
+//! | [`resolve`] | which packages of which source a node needs |
 
 mod atom;
 pub mod depend;
@@ -16,6 +17,7 @@ pub mod index;
 pub mod installed;
 mod name;
 pub mod package;
+pub mod resolve;
 mod syntax;
 mod use_dependency;
 mod version;
