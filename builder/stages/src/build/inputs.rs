@@ -14,8 +14,8 @@ use model::sources::BaseSource;
 use super::{BuildRequest, packages};
 use crate::engine::{Engine, Key};
 use crate::fetch::{
-    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Mode, Network, check_base, failure,
-    is_verification_failure, obtain, obtain_stage3,
+    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Mode, Network,
+    check_base, failure, is_verification_failure, obtain, obtain_stage3,
 };
 use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
 use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball};
@@ -37,12 +37,7 @@ pub struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// Makes kernel and base at the same time, or finds them made.
-    pub fn make(
-        engine: &Engine,
-        request: &'a BuildRequest,
-        locked: &LockedSet,
-        time: Time,
-    ) -> Result<Self> {
+    pub fn make(engine: &Engine, request: &'a BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
         let (kernel, base): (_, Result<Box<dyn Base + 'a>>) = match (&request.set.base, &locked.base) {
             (BaseSource::Archive { .. }, LockedBase::Archive(archive)) => {
                 let (kernel, base) = kernel_and_debian(engine, request, locked, archive, time)?;
