@@ -3,16 +3,42 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `syntax` | characters that names are made of, and the error of what breaks the rules |
+//! | `version`, `name`, `use_dependency`, `atom` | versions and their order, names, and what takes a package by them |
+//! | [`depend`] | dependency strings |
+//! | [`package`] | a package that is built, from keys and values |
+//! | [`index`] | `Packages`, the index of a source |
+//! | [`installed`] | `/var/db/pkg`, the packages that a tree has |
 //! | [`binary`] | a package file, verified: metadata in memory, image as a stream |
 //! | `gpkg`, `xpak` | its two formats |
 //! | `metadata`, `image` | what is in it |
 //! | `expected` | what index and lock say of it |
 //! | `section` | a part of a file as a stream |
+//! | [`contents`] | `CONTENTS`: what an installed package has put where |
+//! | [`install`] | packages merged over a stage3, as one layer over it |
 
+mod atom;
 pub mod binary;
+pub mod contents;
+pub mod depend;
 mod expected;
 mod gpkg;
 mod image;
+pub mod index;
+pub mod install;
+pub mod installed;
 mod metadata;
+mod name;
+pub mod package;
 mod section;
+mod syntax;
+mod use_dependency;
+mod version;
 mod xpak;
+
+pub use atom::{Atom, Blocker, Operator, SlotDependency, SlotOperator};
+pub use name::{Cpv, PackageName};
+pub use package::Package;
+pub use syntax::SyntaxError;
+pub use use_dependency::{UseDemand, UseDependency, UseState};
+pub use version::Version;

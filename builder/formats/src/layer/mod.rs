@@ -33,7 +33,7 @@ pub use extents::{Compression, Inline, ZstdLevel};
 pub use index::{Index, IndexError};
 pub use packer::{PackError, Packing};
 pub use path::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, check as check_path, shown};
-pub use tarball::{Devices, Limits, TarError, TarOptions, from_tar};
+pub use tarball::{Devices, Limits, TarError, TarOptions, from_tar, member_path};
 
 use std::collections::BTreeMap;
 

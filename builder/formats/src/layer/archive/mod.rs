@@ -61,6 +61,10 @@ pub struct Member {
     pub uid: u32,
     /// Numeric group.
     pub gid: u32,
+    /// Name of the owner; empty where the archive has none.
+    pub user: Vec<u8>,
+    /// Name of the group; empty where the archive has none.
+    pub group: Vec<u8>,
     /// Last change of the content.
     pub mtime: Time,
     /// Extended attributes.
@@ -291,6 +295,8 @@ impl<'a> Archive<'a> {
             mode: integer::<u32>(&header.mode, "mode")? & 0o7777,
             uid: owner(pax.uid, &header.uid, "uid")?,
             gid: owner(pax.gid, &header.gid, "gid")?,
+            user: pax.user.unwrap_or_else(|| header.user().to_vec()),
+            group: pax.group.unwrap_or_else(|| header.group().to_vec()),
             mtime: match pax.mtime {
                 Some(time) => time,
                 None => Time::from_seconds(integer(&header.mtime, "mtime")?),
