@@ -3,9 +3,8 @@
 import shutil
 from pathlib import Path
 
+from gentoo_mirror.portage import PROFILE
 from gentoo_mirror.table import HERE
-
-PROFILE = "profiles/default/linux/arm64/23.0/systemd"
 
 
 def write_repository(folder, table, accounts):

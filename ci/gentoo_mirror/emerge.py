@@ -26,11 +26,10 @@ def main():
             work / "packages",
             work,
             options.mirror / "gnupg",
+            binhost=f"{url}releases/arm64/binpackages/23.0/arm64",
         )
-        environment = portage.environment_of(options.root)
-        environment["PORTAGE_BINHOST"] = f"{url}releases/arm64/binpackages/23.0/arm64"
         command = portage.command(["--usepkgonly", "--getbinpkg", *options.arguments])
-        sys.exit(subprocess.run(command, env=environment).returncode)
+        sys.exit(subprocess.run(command, env=portage.environment_of(options.root)).returncode)
 
 
 main()

@@ -10,17 +10,17 @@ FEATURES = (
     "xattr nostrip parallel-install binpkg-multi-instance compress-index"
 )
 
-PROFILES = "profiles/default/linux/arm64/23.0"
+PROFILE = "profiles/default/linux/arm64/23.0/systemd"
 
 
 class Portage:
     """Portage that knows the repository and the packages that it is given, and works in the folder `work`.
 
     `gnupg` is the folder with the key that packages are checked with; with `signing_key` (a fingerprint) it signs what it
-    makes, without it takes only packages that are signed.
+    makes, without it takes only packages that are signed. `binhost` is the URL of further packages.
     """
 
-    def __init__(self, venv, repository, packages, work, gnupg, signing_key=None, profile="systemd"):
+    def __init__(self, venv, repository, packages, work, gnupg, signing_key=None, binhost=""):
         self.work = work
         self.system = work / "system"
         for name in ["tmp", "distfiles", "etc/portage"]:
@@ -34,7 +34,7 @@ class Portage:
         (self.system / "etc/portage").symlink_to(work / "etc/portage")
         # Portage asks for GNU tar by this name.
         (self.system / "bin/gtar").symlink_to(shutil.which("tar"))
-        (work / "etc/portage/make.profile").symlink_to(repository / PROFILES / profile)
+        (work / "etc/portage/make.profile").symlink_to(repository / PROFILE)
         settings = {
             "ACCEPT_LICENSE": "*",
             "BINPKG_COMPRESS": "zstd",
@@ -45,6 +45,7 @@ class Portage:
             "GPG_VERIFY_GROUP_DROP": "root",
             "GPG_VERIFY_USER_DROP": "root",
             "PKGDIR": packages,
+            "PORTAGE_BINHOST": binhost,
             "PORTAGE_COMPRESS": "",
             "PORTAGE_TMPDIR": work / "tmp",
         }
