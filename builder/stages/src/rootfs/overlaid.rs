@@ -10,7 +10,7 @@ use model::finding::{Finding, Findings, Place};
 use model::overlay::{Overlay, Source, TargetPath};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
-use super::merge::{Merged, real_paths, without};
+use super::merge::{Merged, real_paths};
 use super::tarball::packing;
 use super::units::{UnitError, UnitLinks};
 use crate::engine::Engine;
@@ -52,14 +52,14 @@ impl Overlays<'_, '_> {
         below: [Layer; LAYERS],
     ) -> Result<Overlaid<LAYERS>> {
         let removed = real_paths(&stack(&below, self.time)?, &self.merged.removals);
-        let below = below.map(|layer| without(layer, &removed));
+        let below = below.map(|layer| layer.without(&removed));
         let tree = stack(&below, self.time)?;
         let attributes = attributes(self.merged, &Accounts::read(&tree)?, self.time)?;
         let packing = packing(engine, self.zstd)?;
         let files = file_layer(packing, &attributes, &tree, self)?;
         let (layer, disabled) = with_units(files, &below, engine, self)?;
         Ok(Overlaid {
-            below: below.map(|layer| without(layer, &disabled)),
+            below: below.map(|layer| layer.without(&disabled)),
             layer,
             removed: [removed, disabled].concat(),
             attributes,
@@ -196,7 +196,7 @@ fn with_units(
     }
     let (added, removed) = findings.or_value(links)?.into_changes();
     let removed: Vec<Vec<u8>> = removed.into_iter().map(String::into_bytes).collect();
-    let mut layer = without(files, &removed);
+    let mut layer = files.without(&removed);
     for (path, target) in added {
         let entry = Entry {
             path: path.into_bytes(),
