@@ -28,33 +28,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let installed: Vec<Package> = offered.iter().filter(is_installed).cloned().collect();
 
     let masks = Init::Systemd.masks()?;
-    let (mut least, mut most) = (1, NAMES);
-    let (mut atoms, mut found) = (Vec::new(), 0);
-    let mut resolved = parsed;
-    // As many are requested as it takes to have 300 installed.
-    while least < most {
-        let requested = (least + most) / 2;
-        atoms = (0..requested)
-            .map(|number| name(INSTALLED + number * 7 % (NAMES - INSTALLED)).parse())
-            .collect::<Result<Vec<Atom>, _>>()?;
-        let start = Instant::now();
+    let source = Source {
+        name: "made up",
+        packages: &offered,
+    };
+    // As many are requested as it takes to have 300 to install.
+    let mut atoms: Vec<Atom> = Vec::new();
+    let (found, resolved) = loop {
+        let number = atoms.len() as u64;
+        atoms.push(name(INSTALLED + number * 7 % (NAMES - INSTALLED)).parse()?);
         let request = Request {
             atoms: &atoms,
             masks: &masks,
             chost: Some("aarch64-unknown-linux-gnu"),
         };
-        let source = Source {
-            name: "made up",
-            packages: &offered,
-        };
-        found = resolve(&installed, &[source], &request)?.chosen.len();
-        resolved = start.elapsed();
-        if found < WANTED {
-            least = requested + 1;
-        } else {
-            most = requested;
+        let start = Instant::now();
+        let found = resolve(&installed, &[source], &request)?.chosen.len();
+        if found >= WANTED {
+            break (found, start.elapsed());
         }
-    }
+    };
     println!(
         "{} packages in {:.1} MB read in {} ms; {} installed; {found} packages for {} requested ones resolved in {} ms",
         offered.len(),
