@@ -146,6 +146,57 @@ pub enum BaseSource {
     },
 }
 
+/// Whose packages a base is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Distribution {
+    /// Debian's.
+    Debian,
+    /// Gentoo's.
+    Gentoo,
+}
+
+/// What starts the services of a base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Init {
+    /// systemd: units.
+    Systemd,
+    /// OpenRC: runlevels.
+    OpenRc,
+}
+
+/// What overlays have to know of the base that they are laid over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Platform {
+    /// Whose packages it is made of.
+    pub distribution: Distribution,
+    /// What starts its services.
+    pub init: Init,
+}
+
+impl Platform {
+    /// What `debian` bases are.
+    pub const DEBIAN: Self = Self {
+        distribution: Distribution::Debian,
+        init: Init::Systemd,
+    };
+}
+
+impl BaseSource {
+    /// What overlays have to know of it.
+    pub fn platform(&self) -> Platform {
+        match self {
+            Self::Archive { .. } => Platform::DEBIAN,
+            Self::Stage3 { flavor, .. } => Platform {
+                distribution: Distribution::Gentoo,
+                init: match flavor.split('-').any(|part| part == "openrc") {
+                    true => Init::OpenRc,
+                    false => Init::Systemd,
+                },
+            },
+        }
+    }
+}
+
 /// A Debian archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {

@@ -19,7 +19,7 @@ mod inputs;
 mod pack;
 mod state;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -28,8 +28,9 @@ use formats::tree::Tree;
 use formats::units::{Bytes, Time};
 use model::board::Board;
 use model::fleet::Node;
+use model::overlay::Overlay;
 use model::project::Project;
-use model::sources::SourceSet;
+use model::sources::{BaseSource, Distribution, Platform, SourceSet};
 
 use crate::basis::Form;
 use crate::emit::folder_of;
@@ -48,7 +49,7 @@ pub use state::{ImageFigures, ImageFiles};
 
 use card::CardMaker;
 use folder::ImageFolder;
-use inputs::{Inputs, check_base_source};
+use inputs::Inputs;
 
 /// Disk space that one image, or what images have in common, may take; more than any has been seen to.
 const IMAGE_SPACE: Bytes = Bytes::mib(320);
@@ -175,7 +176,7 @@ struct Workshop<'a> {
     request: &'a BuildRequest<'a>,
     /// The boot areas of the boards.
     firmware: BoardsFirmware,
-    inputs: Inputs,
+    inputs: Inputs<'a>,
     store: IdentityStore,
     operator: Operator,
     time: Time,
@@ -222,7 +223,8 @@ impl<'a> Workshop<'a> {
                 .push(*node);
         }
         let maker = |((role, board, layout), nodes): ((&'a String, &String, &String), _)| {
-            let overlays: Vec<_> = overlays_of(project, role).collect();
+            let platform = self.request.set.base.platform();
+            let overlays: Vec<_> = overlays_of(project, role, platform).collect();
             let board = &project.boards[board];
             let layout = &project.layouts[layout];
             let layers = role_layers(
@@ -230,18 +232,18 @@ impl<'a> Workshop<'a> {
                 &RoleInputs {
                     fleet: &project.fleet,
                     overlays: &overlays,
-                    template: &template_overlays(project, role).collect::<Vec<_>>(),
+                    template: &template_overlays(project, role, platform).collect::<Vec<_>>(),
                     board,
                     layout,
                     operator: &self.operator,
-                    base: &self.inputs.base,
+                    base: &*self.inputs.base,
                     modules: &self.inputs.modules,
                     time: self.time,
                 },
             )?;
             Ok(CardMaker {
                 project,
-                set: &self.request.set.name,
+                set: self.request.set,
                 role,
                 inputs: &self.inputs,
                 board,
@@ -259,10 +261,11 @@ impl<'a> Workshop<'a> {
 
 /// Everything that the machine lacks for this build, at once.
 fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
-    check_base_source(request.set)?;
     let mut preflight = Preflight::default();
     preflight.programs(kernel::programs(&request.project.kernel));
-    debian_requirements(&mut preflight);
+    if let BaseSource::Archive { .. } = request.set.base {
+        debian_requirements(&mut preflight);
+    }
     let space = match request.format {
         Format::Images(form, _) => {
             let is_missing = |node: &&&Node| {
@@ -300,22 +303,26 @@ fn epoch(locked: i64) -> Result<i64> {
 fn overlays_of<'a>(
     project: &'a Project,
     role: &str,
-) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
+    platform: Platform,
+) -> impl Iterator<Item = &'a Overlay> + use<'a> {
     project.fleet.roles[role]
         .overlays
         .iter()
         .map(|name| &project.overlays[name])
+        .filter(move |overlay| overlay.applies_to(platform))
 }
 
 /// The overlays of a role's template of containers, first to last.
 fn template_overlays<'a>(
     project: &'a Project,
     role: &str,
-) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
+    platform: Platform,
+) -> impl Iterator<Item = &'a Overlay> + use<'a> {
     project.fleet.roles[role]
         .template
         .iter()
         .map(|name| &project.overlays[&name.value])
+        .filter(move |overlay| overlay.applies_to(platform))
 }
 
 /// The boot areas of the boards that the nodes run on. U-Boot is compiled for a board that has all else.
@@ -344,11 +351,17 @@ fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Resu
     BoardsFirmware::find(engine, &firmware, boards)
 }
 
-/// Packages of the base, for the whole fleet: one base serves all roles.
-fn packages(project: &Project) -> std::collections::BTreeSet<String> {
+/// Packages of a base of `platform`, for the whole fleet: one base serves all roles.
+pub fn packages(project: &Project, platform: Platform) -> BTreeSet<String> {
     let roles = project.fleet.nodes.iter().map(|node| &node.role);
     roles
-        .flat_map(|role| overlays_of(project, role).chain(template_overlays(project, role)))
-        .flat_map(|overlay| overlay.packages.debian.iter().cloned())
+        .flat_map(|role| {
+            overlays_of(project, role, platform).chain(template_overlays(project, role, platform))
+        })
+        .flat_map(|overlay| match platform.distribution {
+            Distribution::Debian => &overlay.packages.debian,
+            Distribution::Gentoo => &overlay.packages.gentoo,
+        })
+        .cloned()
         .collect()
 }
