@@ -10,17 +10,33 @@
 //! | [`index`] | `Packages`, the index of a source |
 //! | [`installed`] | `/var/db/pkg`, the packages that a tree has |
 //! | [`resolve`] | which packages of which source a node needs |
+//! | [`binary`] | a package file, verified: metadata in memory, image as a stream |
+//! | `gpkg`, `xpak` | its two formats |
+//! | `metadata`, `image` | what is in it |
+//! | `expected` | what index and lock say of it |
+//! | `section` | a part of a file as a stream |
+//! | [`contents`] | `CONTENTS`: what an installed package has put where |
+//! | [`install`] | packages merged over a stage3, as one layer over it |
 
 mod atom;
+pub mod binary;
+pub mod contents;
 pub mod depend;
+mod expected;
+mod gpkg;
+mod image;
 pub mod index;
+pub mod install;
 pub mod installed;
+mod metadata;
 mod name;
 pub mod package;
 pub mod resolve;
+mod section;
 mod syntax;
 mod use_dependency;
 mod version;
+mod xpak;
 
 pub use atom::{Atom, Blocker, Operator, SlotDependency, SlotOperator};
 pub use name::{Cpv, PackageName};

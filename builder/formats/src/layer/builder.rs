@@ -209,7 +209,7 @@ impl<W: Write> LayerBuilder<W> {
     }
 
     /// Adds a file with data in `regions` (in order, disjoint, within `size`) that `read` delivers one after another.
-    pub(super) fn sparse_file<E: From<BuildError>>(
+    pub fn sparse_file<E: From<BuildError>>(
         &mut self,
         path: &[u8],
         attributes: Attributes,

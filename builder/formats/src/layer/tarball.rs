@@ -9,7 +9,7 @@ use super::archive::{Archive, ArchiveError, Kind, Member};
 use super::builder::{BuildError, LayerBuilder, Refusal};
 use super::index::Index;
 use super::packer::{PackError, Packing};
-use super::path::{MAX_PATH, PathFault, shown};
+use super::path::{self, MAX_PATH, PathFault, shown};
 use super::{Attributes, Device, Entry, Extent, MAX_INLINE};
 use crate::units::Bytes;
 
@@ -126,7 +126,7 @@ pub enum TarError {
     Pack(#[from] PackError),
 }
 
-/// Reads the tarball `tar` (plain, gzip, xz or zstd, told by its first bytes) and writes its extents to `blob` as they
+/// Reads the tarball `tar` (plain, gzip, bzip2, xz or zstd, told by its first bytes) and writes its extents to `blob` as they
 /// come. The result depends on the tar and on `options` without `jobs`, on nothing else; with the blob it makes a
 /// layer ([`Index::with_blob`]). After an error the blob is worth nothing.
 pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Result<Index, TarError> {
@@ -135,7 +135,7 @@ pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Resul
     let mut layer = LayerBuilder::new(options.packing, blob)?;
     let mut total: u64 = 0;
     let mut metadata: u64 = 0;
-    while let Some(mut member) = archive.next()? {
+    while let Some(mut member) = archive.next_member()? {
         let name = std::mem::take(&mut member.name);
         if layer.len() >= limits.entries {
             return Err(TarError::Entries {
@@ -210,7 +210,7 @@ fn add<W: Write>(
     options: &TarOptions,
 ) -> Result<(), AddError> {
     let limits = &options.limits;
-    let path = normal(name, member.kind, limits)?;
+    let path = member_path(name, member.kind, limits.path).map_err(Refusal::Path)?;
     let attributes = Attributes {
         mode: member.mode,
         uid: member.uid,
@@ -264,16 +264,17 @@ fn add<W: Write>(
     Ok(())
 }
 
-/// The path of an entry in the layer: without the `./` in front and, for a directory, the `/` behind.
-fn normal<'a>(name: &'a [u8], kind: Kind, limits: &Limits) -> Result<&'a [u8], Refusal> {
-    if name.len() > limits.path {
-        return Err(Refusal::Path(PathFault::Long {
+/// The path of an entry in a layer, of at most `limit` bytes: without the `./` in front and, for a directory, the `/`
+/// behind. The root is the empty path.
+pub fn member_path(name: &[u8], kind: Kind, limit: usize) -> Result<&[u8], PathFault> {
+    if name.len() > limit {
+        return Err(PathFault::Long {
             length: name.len(),
-            limit: limits.path,
-        }));
+            limit,
+        });
     }
     if name.is_empty() {
-        return Err(Refusal::Path(PathFault::EmptyComponent));
+        return Err(PathFault::EmptyComponent);
     }
     let mut path = name;
     if kind == Kind::Directory {
@@ -284,11 +285,12 @@ fn normal<'a>(name: &'a [u8], kind: Kind, limits: &Limits) -> Result<&'a [u8], R
     }
     path = path.strip_prefix(b"./").unwrap_or(path);
     if path.is_empty() {
-        return Err(Refusal::Path(if name.starts_with(b"/") {
+        return Err(if name.starts_with(b"/") {
             PathFault::Absolute
         } else {
             PathFault::EmptyComponent
-        }));
+        });
     }
+    path::check(path, limit)?;
     Ok(path)
 }

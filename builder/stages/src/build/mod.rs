@@ -30,7 +30,7 @@ use model::board::Board;
 use model::fleet::Node;
 use model::overlay::Overlay;
 use model::project::Project;
-use model::sources::{Distribution, Platform, SourceSet};
+use model::sources::{BaseSource, Distribution, Platform, SourceSet};
 
 use crate::basis::Form;
 use crate::emit::folder_of;
@@ -49,7 +49,7 @@ pub use state::{ImageFigures, ImageFiles};
 
 use card::CardMaker;
 use folder::ImageFolder;
-use inputs::{Inputs, check_base_source};
+use inputs::Inputs;
 
 /// Disk space that one image, or what images have in common, may take; more than any has been seen to.
 const IMAGE_SPACE: Bytes = Bytes::mib(320);
@@ -176,7 +176,7 @@ struct Workshop<'a> {
     request: &'a BuildRequest<'a>,
     /// The boot areas of the boards.
     firmware: BoardsFirmware,
-    inputs: Inputs,
+    inputs: Inputs<'a>,
     store: IdentityStore,
     operator: Operator,
     time: Time,
@@ -236,14 +236,14 @@ impl<'a> Workshop<'a> {
                     board,
                     layout,
                     operator: &self.operator,
-                    base: &self.inputs.base,
+                    base: &*self.inputs.base,
                     modules: &self.inputs.modules,
                     time: self.time,
                 },
             )?;
             Ok(CardMaker {
                 project,
-                set: &self.request.set.name,
+                set: self.request.set,
                 role,
                 inputs: &self.inputs,
                 board,
@@ -261,10 +261,11 @@ impl<'a> Workshop<'a> {
 
 /// Everything that the machine lacks for this build, at once.
 fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
-    check_base_source(request.set)?;
     let mut preflight = Preflight::default();
     preflight.programs(kernel::programs(&request.project.kernel));
-    debian_requirements(&mut preflight);
+    if let BaseSource::Archive { .. } = request.set.base {
+        debian_requirements(&mut preflight);
+    }
     let space = match request.format {
         Format::Images(form, _) => {
             let is_missing = |node: &&&Node| {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use anyhow::Result;
 use formats::layer::Layer;
+use formats::manifest::Installed;
 use model::sources::Platform;
 
 use super::tarball::{Tarball, layer_of};
@@ -25,6 +26,8 @@ pub struct BaseLayers {
     pub layers: Vec<Layer>,
     /// Stands for all of them.
     pub key: Key,
+    /// What became of packages that were installed over the lowest, where any were.
+    pub installed: Option<Installed>,
 }
 
 /// A tarball made of Debian packages.
@@ -34,6 +37,7 @@ impl Base for Tarball {
         Ok(BaseLayers {
             layers: vec![layer],
             key,
+            installed: None,
         })
     }
 

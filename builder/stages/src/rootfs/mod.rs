@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
+//! | `gentoo` | a base made of a stage3 and packages |
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
 //! | `template` | the layers of a role's template of containers |
@@ -22,6 +23,7 @@ mod base;
 mod check;
 mod context;
 mod debian;
+mod gentoo;
 pub mod identity;
 mod merge;
 mod overlaid;
@@ -37,6 +39,7 @@ pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_requirements};
+pub use gentoo::GentooBase;
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;

@@ -19,6 +19,7 @@ use std::num::NonZeroUsize;
 use anyhow::{Context as _, Result, bail};
 use formats::blob::Blob;
 use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerBuilder, Packing};
+use formats::manifest::Installed;
 use formats::tree::Share;
 use formats::units::Time;
 use model::board::Board;
@@ -76,6 +77,8 @@ pub struct RoleLayers<'a> {
     pub overlay: Layer,
     /// What containers are snapshots of, where the layout has a place for it.
     pub template: Option<TemplateLayers>,
+    /// What became of packages that were installed over the base.
+    pub installed: Option<Installed>,
     /// Stands for all of these.
     pub key: Key,
     shared: Shared<'a>,
@@ -107,6 +110,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let BaseLayers {
         layers: base,
         key: base_key,
+        installed,
     } = inputs.base.layers(engine, zstd)?;
     let (mut modules, modules_key) = layer_of(engine, inputs.modules, zstd)?;
     let template = match root.template {
@@ -163,6 +167,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         modules,
         overlay,
         template,
+        installed,
         key: key.finish(),
         shared,
         renderer,

@@ -127,6 +127,24 @@ impl Header {
         }
     }
 
+    /// Name of the owner; the oldest form has none.
+    pub(super) fn user(&self) -> &[u8] {
+        if self.dialect() == Dialect::V7 {
+            &[]
+        } else {
+            text(&self.uname)
+        }
+    }
+
+    /// Name of the group; the oldest form has none.
+    pub(super) fn group(&self) -> &[u8] {
+        if self.dialect() == Dialect::V7 {
+            &[]
+        } else {
+            text(&self.gname)
+        }
+    }
+
     pub(super) fn gnu_tail(&self) -> GnuTail {
         let mut bytes = [0; size_of::<GnuTail>()];
         bytes[..155].copy_from_slice(&self.prefix);

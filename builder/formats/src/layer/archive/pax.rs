@@ -14,6 +14,8 @@ pub(super) struct Pax {
     pub size: Option<u64>,
     pub uid: Option<u32>,
     pub gid: Option<u32>,
+    pub user: Option<Vec<u8>>,
+    pub group: Option<Vec<u8>>,
     pub mtime: Option<Time>,
     pub devmajor: Option<u32>,
     pub devminor: Option<u32>,
@@ -57,8 +59,10 @@ impl Pax {
             b"mtime" => self.mtime = given(value, "mtime", time)?,
             b"uid" => self.uid = given(value, "uid", decimal)?,
             b"gid" => self.gid = given(value, "gid", decimal)?,
-            // Names of owners mean nothing here, other times are not kept, and names are bytes in any charset.
-            b"uname" | b"gname" | b"atime" | b"ctime" | b"comment" | b"charset" | b"hdrcharset" => {}
+            b"uname" => self.user = Some(value.to_vec()).filter(|value| !value.is_empty()),
+            b"gname" => self.group = Some(value.to_vec()).filter(|value| !value.is_empty()),
+            // Other times are not kept, and names are bytes in any charset.
+            b"atime" | b"ctime" | b"comment" | b"charset" | b"hdrcharset" => {}
             _ if scope == Scope::Global => {
                 if matches!(key, b"path" | b"linkpath" | b"size") || is_about_content(key) {
                     return Err(Fault::PaxGlobal { key: shown(key) });

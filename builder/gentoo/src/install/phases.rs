@@ -1,0 +1,485 @@
+//! What a package would run while it is merged, and what of it is done here without running anything.
+//!
+//! | package | what its phases do | here |
+//! |---|---|---|
+//! | `acct-group/*`, `acct-user/*` | `groupadd`, `useradd`, owner and mode of the home | [`super::accounts`], [`Home`] |
+//! | of the eclass `fcaps` | `setcap`, `chmod` | [`file_capabilities`] |
+//! | `net-firewall/iptables` | `eselect iptables set` | [`links`] |
+//! | `net-firewall/nftables` | an empty `rules-save` | [`links`] |
+//!
+//! Phases whose body only prints messages are done by not being run. Every other `pkg_preinst` and `pkg_postinst` is
+//! reported.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use super::error::Fault;
+
+/// Most bytes of an unpacked `environment.bz2`.
+const MAX_ENVIRONMENT: u64 = 64 << 20;
+
+/// Commands that only tell the user something.
+const MESSAGES: [&str; 14] = [
+    "elog",
+    "einfo",
+    "ewarn",
+    "eqawarn",
+    "einfon",
+    "echo",
+    "optfeature",
+    "optfeature_header",
+    "true",
+    ":",
+    "readme.gentoo_print_elog",
+    "local",
+    "debug-print-function",
+    "xdg_environment_reset",
+];
+
+/// The shell's variables and functions as the package's build left them (`environment.bz2`).
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    text: String,
+}
+
+impl Environment {
+    /// Unpacks it; a package without one has an empty one.
+    pub fn read(metadata: &BTreeMap<String, Vec<u8>>) -> Result<Self, Fault> {
+        let Some(packed) = metadata.get("environment.bz2") else {
+            return Ok(Self::default());
+        };
+        let fault = |what: String| Fault::Metadata {
+            file: "environment.bz2".to_owned(),
+            what,
+        };
+        let mut bytes = Vec::new();
+        bzip2::read::MultiBzDecoder::new(&packed[..])
+            .take(MAX_ENVIRONMENT + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| fault(format!("cannot be unpacked: {error}")))?;
+        if bytes.len() as u64 > MAX_ENVIRONMENT {
+            return Err(fault(format!(
+                "unpacks to more than the limit of {MAX_ENVIRONMENT} bytes"
+            )));
+        }
+        Ok(Self {
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        })
+    }
+
+    /// The value of a variable: `declare -x NAME="VALUE"`.
+    fn variable(&self, name: &str) -> Option<String> {
+        Some(unquoted(self.declared(name)?.strip_prefix('"')?).0)
+    }
+
+    /// The items of an array: `declare -a NAME=([0]="a" [1]="b")`.
+    fn array(&self, name: &str) -> Vec<String> {
+        let mut items = Vec::new();
+        let Some(mut rest) = self.declared(name).and_then(|text| text.strip_prefix('(')) else {
+            return items;
+        };
+        while let Some((_, quoted)) = rest.strip_prefix('[').and_then(|rest| rest.split_once("]=\"")) {
+            let (item, behind) = unquoted(quoted);
+            items.push(item);
+            rest = behind.trim_start();
+        }
+        items
+    }
+
+    /// What follows the `=` of a declaration.
+    fn declared(&self, name: &str) -> Option<&str> {
+        let mut rest = &self.text[..];
+        let assignment = format!(" {name}=");
+        loop {
+            let at = rest.find(&assignment)?;
+            let line = rest[..at].rsplit('\n').next().unwrap_or_default();
+            rest = &rest[at + assignment.len()..];
+            if line
+                .strip_prefix("declare -")
+                .is_some_and(|flags| !flags.contains(' '))
+            {
+                return Some(rest);
+            }
+        }
+    }
+
+    /// The commands of a function, as bash prints them: one on a line.
+    fn body(&self, function: &str) -> Option<Vec<&str>> {
+        let mut lines = self
+            .text
+            .lines()
+            .skip_while(|line| line.trim_end() != format!("{function} ()"));
+        lines.next()?;
+        let body = lines.skip(1).take_while(|line| *line != "}");
+        Some(body.map(|line| line.trim().trim_end_matches(';')).collect())
+    }
+}
+
+/// A value up to its closing quote, and what follows.
+fn unquoted(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return (value, &text[at + 1..]),
+            '\\' => value.extend(chars.next().map(|(_, c)| c)),
+            c => value.push(c),
+        }
+    }
+    (value, "")
+}
+
+/// The phases among `preinst` and `postinst` that a package has and nothing here does for it.
+pub(super) fn unhandled(
+    key: &str,
+    metadata: &BTreeMap<String, Vec<u8>>,
+    environment: &Environment,
+) -> Vec<&'static str> {
+    if key.starts_with("acct-user/") || key.starts_with("acct-group/") || links(key).is_some() {
+        return Vec::new();
+    }
+    let phases = text(metadata, "DEFINED_PHASES");
+    let has = |phase: &str| phases.split_whitespace().any(|defined| defined == phase);
+    let is_open = |phase: &&'static str| {
+        let Some(body) = environment.body(&format!("pkg_{phase}")) else {
+            return true;
+        };
+        !body.iter().all(|command| {
+            let first = command.split_whitespace().next().unwrap_or("true");
+            let prints = MESSAGES.contains(&first) && !command.contains(['$', '`', '|', '>', '&', ';']);
+            prints || *command == "fcaps_pkg_postinst"
+        })
+    };
+    ["preinst", "postinst"]
+        .into_iter()
+        .filter(|phase| has(phase))
+        .filter(is_open)
+        .collect()
+}
+
+/// Owner and mode of a user's home, which `acct-user` packages give it before they are merged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Home {
+    /// The user.
+    pub user: String,
+    /// Components joined by `/`.
+    pub path: Vec<u8>,
+    /// `user:group`, if the package says.
+    pub owner: Option<(String, String)>,
+    pub mode: u32,
+}
+
+/// The home that an `acct-user` package brings.
+pub(super) fn home(environment: &Environment) -> Result<Option<Home>, Fault> {
+    let (Some(user), Some(path)) = (
+        environment.variable("ACCT_USER_NAME"),
+        environment
+            .variable("_ACCT_USER_HOME")
+            .or_else(|| environment.variable("ACCT_USER_HOME")),
+    ) else {
+        return Ok(None);
+    };
+    if path == "/dev/null" {
+        return Ok(None);
+    }
+    let given = |name: &str| {
+        let value = environment
+            .variable(&format!("_{name}"))
+            .or_else(|| environment.variable(name));
+        value.filter(|value| !value.is_empty())
+    };
+    let mode = given("ACCT_USER_HOME_PERMS").unwrap_or_else(|| "0755".to_owned());
+    let mode = u32::from_str_radix(&mode, 8)
+        .ok()
+        .filter(|bits| *bits <= 0o7777)
+        .ok_or_else(|| Fault::Metadata {
+            file: "environment.bz2".to_owned(),
+            what: format!("has ACCT_USER_HOME_PERMS={mode:?}, which is no mode"),
+        })?;
+    let owner = given("ACCT_USER_HOME_OWNER");
+    let owner = owner.as_deref().and_then(|owner| owner.split_once(':'));
+    Ok(Some(Home {
+        user,
+        path: path.trim_matches('/').as_bytes().to_vec(),
+        owner: owner.map(|(user, group)| (user.to_owned(), group.to_owned())),
+        mode,
+    }))
+}
+
+/// What stands for a phase of a package: files that are made unless they are there.
+#[derive(Debug)]
+pub(super) struct Links {
+    /// A file of the package, beside which links are made.
+    pub beside: &'static [u8],
+    /// The links to it.
+    pub names: &'static [&'static str],
+    /// An empty file that only root may read.
+    pub empty: Option<&'static [u8]>,
+}
+
+/// What the phases of some packages make.
+pub(super) fn links(key: &str) -> Option<&'static [Links]> {
+    const IPTABLES: [Links; 2] = [
+        Links {
+            beside: b"xtables-legacy-multi",
+            names: &[
+                "iptables",
+                "iptables-restore",
+                "iptables-save",
+                "ip6tables",
+                "ip6tables-restore",
+                "ip6tables-save",
+            ],
+            empty: None,
+        },
+        Links {
+            beside: b"xtables-nft-multi",
+            names: &[
+                "arptables",
+                "arptables-restore",
+                "arptables-save",
+                "ebtables",
+                "ebtables-restore",
+                "ebtables-save",
+            ],
+            empty: None,
+        },
+    ];
+    const NFTABLES: [Links; 1] = [Links {
+        beside: b"",
+        names: &[],
+        empty: Some(b"var/lib/nftables/rules-save"),
+    }];
+    match key {
+        "net-firewall/iptables" => Some(&IPTABLES),
+        "net-firewall/nftables" => Some(&NFTABLES),
+        _ => None,
+    }
+}
+
+/// What `fcaps` gives a file.
+#[derive(Debug, PartialEq, Eq, Default, Clone)]
+pub(super) struct Capabilities {
+    /// Value of `security.capability`; `None` where the package was built without.
+    pub value: Option<Vec<u8>>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    /// Mode bits to replace.
+    pub mode: Option<u32>,
+    /// Mode bits to add.
+    pub also: u32,
+}
+
+/// Capabilities by path, as the eclass `fcaps` sets them after the merge. Only packages of that eclass have them set.
+pub(super) fn file_capabilities(
+    metadata: &BTreeMap<String, Vec<u8>>,
+    environment: &Environment,
+) -> Result<BTreeMap<Vec<u8>, Capabilities>, Fault> {
+    let mut files = BTreeMap::new();
+    if !text(metadata, "INHERITED")
+        .split_whitespace()
+        .any(|eclass| eclass == "fcaps")
+    {
+        return Ok(files);
+    }
+    let has = |file: &str| {
+        text(metadata, file)
+            .split_whitespace()
+            .any(|flag| flag.trim_start_matches(['+', '-']) == "filecaps")
+    };
+    let with_capabilities = has("USE") || !has("IUSE");
+    let words = environment.array("FILECAPS");
+    for call in words.split(|word| word == "--") {
+        let fault = |what: String| Fault::Metadata {
+            file: "environment.bz2".to_owned(),
+            what: format!("has FILECAPS that are not understood: {what}"),
+        };
+        let mut given = Capabilities::default();
+        let (mut mode, mut caps_mode) = (None, None);
+        let mut words = call.iter();
+        let octal = |text: &String| u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777);
+        let capabilities = loop {
+            let Some(word) = words.next() else { break None };
+            let option = match &word[..] {
+                "-o" | "-g" | "-m" | "-M" => words
+                    .next()
+                    .ok_or_else(|| fault(format!("nothing follows {word}")))?,
+                _ => break Some(word),
+            };
+            match &word[..] {
+                "-o" => given.user = Some(option.clone()),
+                "-g" => given.group = Some(option.clone()),
+                "-m" => mode = Some(octal(option)),
+                _ => caps_mode = Some(octal(option)),
+            }
+        };
+        let Some(capabilities) = capabilities else {
+            continue;
+        };
+        if with_capabilities {
+            given.value = Some(value(capabilities).map_err(fault)?);
+            given.mode = caps_mode.flatten();
+        } else {
+            given.mode = mode.flatten();
+            // What cannot have capabilities runs as its owner.
+            given.also = if mode.is_none() { 0o4000 } else { 0 };
+        }
+        for file in words {
+            files.insert(file.trim_start_matches('/').as_bytes().to_vec(), given.clone());
+        }
+    }
+    Ok(files)
+}
+
+/// Capabilities in the order of their numbers (`linux/capability.h`).
+const NAMES: [&str; 41] = [
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
+    "checkpoint_restore",
+];
+
+/// `security.capability` for a text as `setcap` reads it: names, `=` or `+`, and which sets (`e`, `i`, `p`). Revision 2
+/// of `struct vfs_cap_data`: magic with the effective bit, then permitted and inheritable, low halves before high ones.
+fn value(text: &str) -> Result<Vec<u8>, String> {
+    let (names, sets) = text.split_once(['=', '+']).unwrap_or((text, "ep"));
+    if sets.is_empty() || !sets.bytes().all(|set| b"eip".contains(&set)) {
+        return Err(format!("{text:?} has other sets than e, i and p"));
+    }
+    let mut bits: u64 = 0;
+    for name in names.split(',') {
+        let short = name.trim().to_ascii_lowercase();
+        let short = short.strip_prefix("cap_").unwrap_or(&short);
+        let number = NAMES.iter().position(|known| *known == short);
+        bits |= 1 << number.ok_or_else(|| format!("{name:?} is no capability"))?;
+    }
+    let set = |letter: char| if sets.contains(letter) { bits } else { 0 };
+    let (permitted, inheritable) = (set('p'), set('i'));
+    let magic: u32 = 0x0200_0000 | u32::from(sets.contains('e'));
+    let words = [
+        magic,
+        permitted as u32,
+        inheritable as u32,
+        (permitted >> 32) as u32,
+        (inheritable >> 32) as u32,
+    ];
+    Ok(words.into_iter().flat_map(u32::to_le_bytes).collect())
+}
+
+/// A metadata file as text; empty where there is none.
+pub(super) fn text<'a>(metadata: &'a BTreeMap<String, Vec<u8>>, file: &str) -> &'a str {
+    let bytes = metadata.get(file).map_or(&[][..], |bytes| bytes);
+    str::from_utf8(bytes).unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(text: &str) -> Environment {
+        Environment {
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn variables_are_read_as_bash_prints_them() {
+        let environment = environment(
+            "declare -x A=\"b \\\"c\\\" \\$d\"\ndeclare -a FILECAPS=([0]=\"cap_net_raw\" [1]=\"bin/a b\")\n\
+             f () \n{ \n    echo \" A=no\"\n}\ndeclare -- E=\"\"\n",
+        );
+        assert_eq!(environment.variable("A").unwrap(), "b \"c\" $d");
+        assert_eq!(environment.variable("E").unwrap(), "");
+        assert_eq!(environment.variable("F"), None);
+        assert_eq!(environment.array("FILECAPS"), ["cap_net_raw", "bin/a b"]);
+    }
+
+    #[test]
+    fn phases_that_only_print_are_done() {
+        let metadata =
+            |phases: &str| BTreeMap::from([("DEFINED_PHASES".to_owned(), phases.as_bytes().to_vec())]);
+        let prints = environment("pkg_postinst () \n{ \n    elog \"hello\";\n    einfo \"x\"\n}\n");
+        let acts = environment("pkg_postinst () \n{ \n    elog \"hello\";\n    touch \"${EROOT}/x\"\n}\n");
+        let hides = environment("pkg_postinst () \n{ \n    elog \"$(touch /x)\"\n}\n");
+        assert!(unhandled("app/a", &metadata("compile postinst"), &prints).is_empty());
+        assert!(unhandled("app/a", &metadata("compile"), &acts).is_empty());
+        assert_eq!(
+            unhandled("app/a", &metadata("postinst preinst"), &acts),
+            ["preinst", "postinst"]
+        );
+        assert_eq!(unhandled("app/a", &metadata("postinst"), &hides), ["postinst"]);
+        assert!(unhandled("acct-user/a", &metadata("preinst"), &acts).is_empty());
+    }
+
+    #[test]
+    fn capabilities_are_those_of_the_eclass() {
+        let variables = environment(
+            "declare -a FILECAPS=([0]=\"-M\" [1]=\"711\" [2]=\"cap_net_raw\" [3]=\"bin/ping\" [4]=\"--\" [5]=\"cap_setuid,cap_bpf=p\" [6]=\"/bin/x\")\n",
+        );
+        let mut metadata = BTreeMap::from([
+            ("IUSE".to_owned(), b"+filecaps".to_vec()),
+            ("USE".to_owned(), b"arm64 filecaps".to_vec()),
+        ]);
+        assert!(file_capabilities(&metadata, &variables).unwrap().is_empty());
+        metadata.insert("INHERITED".to_owned(), b"fcaps toolchain-funcs".to_vec());
+        let files = file_capabilities(&metadata, &variables).unwrap();
+        let ping = &files[&b"bin/ping"[..]];
+        assert_eq!(ping.mode, Some(0o711));
+        assert_eq!(ping.value.as_ref().unwrap()[..8], [1, 0, 0, 2, 0, 0x20, 0, 0]);
+        let other = &files[&b"bin/x"[..]];
+        assert_eq!(
+            other.value.as_ref().unwrap()[..],
+            [0, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]
+        );
+        metadata.insert("USE".to_owned(), b"arm64".to_vec());
+        assert_eq!(
+            file_capabilities(&metadata, &variables).unwrap()[&b"bin/x"[..]].also,
+            0o4000
+        );
+        let wrong = environment("declare -a FILECAPS=([0]=\"cap_fly\" [1]=\"bin/ping\")\n");
+        metadata.insert("USE".to_owned(), b"filecaps".to_vec());
+        assert!(
+            file_capabilities(&metadata, &wrong)
+                .unwrap_err()
+                .to_string()
+                .contains("no capability")
+        );
+    }
+}
