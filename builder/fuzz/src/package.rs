@@ -55,7 +55,7 @@ pub fn read(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
         match entry.kind {
             Kind::Directory => {}
             Kind::Hardlink => assert!(linkable.contains(&entry.target)),
-            Kind::File | Kind::Symlink => assert!(!entry.name.is_empty()),
+            Kind::File | Kind::Symlink | Kind::Fifo => assert!(!entry.name.is_empty()),
             kind => panic!("an image with {}", kind.what()),
         }
         for region in &entry.regions {

@@ -15,8 +15,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Read, Write};
 
-use formats::layer::archive::{Archive, Kind as MemberKind, Member, Region};
-use formats::layer::{Attributes, BuildError, MAX_PATH, PathFault, Refusal, member_path};
+use formats::layer::archive::{Kind as MemberKind, Member, Region};
+use formats::layer::{Attributes, BuildError, Refusal};
 use formats::tree::{InodeId, InodeKind, Tree};
 use md5::{Digest as _, Md5};
 
@@ -29,10 +29,8 @@ use super::phases::Capabilities;
 use super::protect::{MEMORY, Offer, Protection, Verdict};
 use super::report::Size;
 use super::root::{MAX_READ, Place, Root, below, split, what};
+use crate::binary::{ImageEntries, Limits};
 use crate::contents::Kind;
-
-/// Most bytes of an image that is not compressed any more.
-const MAX_IMAGE: u64 = 64 << 30;
 
 /// Zeros that are summed at once.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
@@ -76,29 +74,24 @@ pub(super) struct Merged {
 impl<W: Write> Merge<'_, W> {
     /// Merges all entries of an image whose names start with `prefix`.
     pub fn image(&mut self, image: &mut dyn Read, prefix: &str) -> Result<(), Fault> {
-        let mut archive = Archive::plain(BufReader::with_capacity(1 << 17, image), MAX_IMAGE);
-        while let Some(member) = archive.next_member()? {
-            let path = path_of(&member, prefix)?;
-            if path.is_empty() {
+        let image = BufReader::with_capacity(1 << 17, image);
+        let mut entries = ImageEntries::new(image, prefix, Limits::default());
+        while let Some(member) = entries.next_entry()? {
+            if member.name.is_empty() {
                 continue;
             }
+            check_path(&member)?;
             let name = member.name.clone();
-            self.member(&mut archive, member, &path, prefix)
-                .map_err(|fault| match fault {
-                    Fault::Build(BuildError::Refused { reason, .. }) => Fault::Entry { name, reason },
-                    fault => fault,
-                })?;
+            self.member(&mut entries, member).map_err(|fault| match fault {
+                Fault::Build(BuildError::Refused { reason, .. }) => Fault::Entry { name, reason },
+                fault => fault,
+            })?;
         }
         Ok(())
     }
 
-    fn member(
-        &mut self,
-        archive: &mut Archive<'_>,
-        member: Member,
-        path: &[u8],
-        prefix: &str,
-    ) -> Result<(), Fault> {
+    fn member(&mut self, entries: &mut ImageEntries<'_>, member: Member) -> Result<(), Fault> {
+        let path = &member.name[..];
         let attributes = self.attributes(&member, path);
         if self.leaves_out(path) {
             if member.kind == MemberKind::Directory {
@@ -122,7 +115,7 @@ impl<W: Write> Merge<'_, W> {
             directory: self.above(above)?,
             name: name.to_vec(),
         };
-        let kind = self.kind(archive, &member, path, &place, attributes, prefix)?;
+        let kind = self.kind(entries, &member, path, &place, attributes)?;
         self.database.own(place, self.package);
         self.merged.items.insert(path.to_vec(), kind);
         Ok(())
@@ -131,12 +124,11 @@ impl<W: Write> Merge<'_, W> {
     /// Merges what is no directory; what CONTENTS says of it.
     fn kind(
         &mut self,
-        archive: &mut Archive<'_>,
+        entries: &mut ImageEntries<'_>,
         member: &Member,
         path: &[u8],
         place: &Place,
         attributes: Attributes,
-        prefix: &str,
     ) -> Result<Kind, Fault> {
         let is_protected = self.protection.covers(path);
         self.check(place, kind_name(member.kind), is_protected)?;
@@ -146,7 +138,7 @@ impl<W: Write> Merge<'_, W> {
         };
         match member.kind {
             MemberKind::File => {
-                let md5 = self.file(archive, member, path, place, attributes, is_protected)?;
+                let md5 = self.file(entries, member, path, place, attributes, is_protected)?;
                 Ok(Kind::File { md5, mtime })
             }
             MemberKind::Symlink => {
@@ -162,7 +154,7 @@ impl<W: Write> Merge<'_, W> {
                 let target = target.clone();
                 Ok(Kind::Symlink { target, mtime })
             }
-            MemberKind::Hardlink => self.hardlink(member, path, place, is_protected, prefix),
+            MemberKind::Hardlink => self.hardlink(member, path, place, is_protected),
             MemberKind::Fifo => {
                 self.root.put_other(place, attributes, InodeKind::Fifo)?;
                 self.merged.entries.insert(path.to_vec(), Some(place.clone()));
@@ -180,7 +172,7 @@ impl<W: Write> Merge<'_, W> {
     /// Merges a file; the MD5 of its bytes.
     fn file(
         &mut self,
-        archive: &mut Archive<'_>,
+        entries: &mut ImageEntries<'_>,
         member: &Member,
         path: &[u8],
         place: &Place,
@@ -202,7 +194,7 @@ impl<W: Write> Merge<'_, W> {
                 member.size,
                 &member.regions,
                 |buffer| {
-                    archive.read_data(buffer).map_err(Fault::from)?;
+                    entries.read_data(buffer).map_err(Fault::from)?;
                     sum.add(buffer);
                     Ok::<(), Fault>(())
                 },
@@ -215,7 +207,7 @@ impl<W: Write> Merge<'_, W> {
             self.merged.entries.insert(path.to_vec(), Some(place.clone()));
             return Ok(md5);
         }
-        let bytes = read(archive, member, path)?;
+        let bytes = read(entries, member, path)?;
         let md5 = Md5::digest(&bytes).into();
         let to = self.destination(path, place, md5, None, is_protected)?;
         if let Some(to) = &to {
@@ -238,19 +230,8 @@ impl<W: Write> Merge<'_, W> {
         path: &[u8],
         place: &Place,
         is_protected: bool,
-        prefix: &str,
     ) -> Result<Kind, Fault> {
-        let target = strip(&member.target, prefix).ok_or_else(|| Fault::Prefix {
-            name: member.target.clone(),
-            prefix: prefix.as_bytes().to_vec(),
-        })?;
-        let target = member_path(target, MemberKind::File, MAX_PATH).map_err(|fault| Fault::Entry {
-            name: member.name.clone(),
-            reason: Refusal::LinkPath {
-                target: member.target.clone(),
-                fault,
-            },
-        })?;
+        let target = &member.target[..];
         let (Some(kind), Some(first)) = (
             self.merged.items.get(target).cloned(),
             self.merged.entries.get(target).cloned(),
@@ -490,25 +471,9 @@ impl<W: Write> Merge<'_, W> {
     }
 }
 
-/// The path on the system of a member, relative to the root.
-fn path_of(member: &Member, prefix: &str) -> Result<Vec<u8>, Fault> {
-    let refused = |fault| Fault::Entry {
-        name: member.name.clone(),
-        reason: Refusal::Path(fault),
-    };
-    let name = &member.name[..];
-    let folder = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
-    if !folder.is_empty() && (name == folder || name.strip_suffix(b"/") == Some(folder)) {
-        return Ok(Vec::new());
-    }
-    let name = strip(name, prefix).ok_or_else(|| Fault::Prefix {
-        name: member.name.clone(),
-        prefix: prefix.as_bytes().to_vec(),
-    })?;
-    let path = member_path(name, member.kind, MAX_PATH).map_err(refused)?;
-    if path.is_empty() && member.kind != MemberKind::Directory {
-        return Err(refused(PathFault::EmptyComponent));
-    }
+/// Accepts the path of an entry that the database can hold and that is not the package manager's own.
+fn check_path(member: &Member) -> Result<(), Fault> {
+    let path = &member.name[..];
     check_text(path, path, "a name")?;
     if [VDB, b"var/lib/portage", b"var/cache/edb"].iter().any(|folder| {
         let below = path
@@ -518,16 +483,7 @@ fn path_of(member: &Member, prefix: &str) -> Result<Vec<u8>, Fault> {
     }) {
         return Err(Fault::Records { path: path.to_vec() });
     }
-    Ok(path.to_vec())
-}
-
-fn strip<'a>(name: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
-    let name = if prefix.is_empty() {
-        name
-    } else {
-        name.strip_prefix(b"./").unwrap_or(name)
-    };
-    name.strip_prefix(prefix.as_bytes())
+    Ok(())
 }
 
 /// Accepts what a line of CONTENTS can hold: portage reads it as UTF-8.
@@ -564,7 +520,7 @@ fn is_text(path: &[u8]) -> bool {
 }
 
 /// All bytes of a file.
-fn read(archive: &mut Archive<'_>, member: &Member, path: &[u8]) -> Result<Vec<u8>, Fault> {
+fn read(entries: &mut ImageEntries<'_>, member: &Member, path: &[u8]) -> Result<Vec<u8>, Fault> {
     let large = || Fault::Large {
         path: path.to_vec(),
         size: member.size,
@@ -578,7 +534,7 @@ fn read(archive: &mut Archive<'_>, member: &Member, path: &[u8]) -> Result<Vec<u
     for region in &member.regions {
         // Regions lie within the size, which fits.
         let start = region.offset as usize;
-        archive.read_data(&mut bytes[start..start + region.length as usize])?;
+        entries.read_data(&mut bytes[start..start + region.length as usize])?;
     }
     Ok(bytes)
 }

@@ -45,7 +45,7 @@ use crate::name::Cpv;
 use crate::package::{NeedsError, Package};
 
 /// Most choices that are tried. 300 packages take some 500.
-pub const MAX_STEPS: usize = 200_000;
+pub const MAX_STEPS: usize = 50_000;
 
 /// Packages to choose from. Of several sources the earlier one is preferred.
 #[derive(Debug, Clone, Copy)]

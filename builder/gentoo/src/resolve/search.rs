@@ -88,7 +88,7 @@ impl<'p, 'a, 'r> Search<'p, 'a, 'r> {
         let state = &self.state;
         let goal = state.goal(goal);
         match goal.aim {
-            Aim::Need(need) => state.is_met(need, goal.parent, View::Chosen),
+            Aim::Need(need) => state.is_settled(need),
             Aim::Library(library) => upkeep::is_brought(state, library),
             Aim::Rebuild(id, _) | Aim::Unblock(id, _) => {
                 state.in_slot(state.pool.slot(id), View::Now) != Some(id)

@@ -255,4 +255,13 @@ impl<'p, 'a, 'r> State<'p, 'a, 'r> {
             Need::Any(branches) => branches.iter().any(|need| self.is_met(need, owner, view)),
         }
     }
+
+    /// Whether what is chosen meets a need, whatever is chosen besides. A blocker is never settled.
+    pub fn is_settled(&self, need: &Need) -> bool {
+        match need {
+            Need::Atom(atom) => atom.blocker.is_none() && self.matching(atom, View::Chosen).next().is_some(),
+            Need::All(needs) => needs.iter().all(|need| self.is_settled(need)),
+            Need::Any(branches) => branches.iter().any(|need| self.is_settled(need)),
+        }
+    }
 }

@@ -13,15 +13,14 @@ use crate::world::{World, index};
 /// What emerge would install, a line for each package as [`World::resolved`] has it, in order; what it said, if it would
 /// not.
 pub fn decision(world: &World<'_>) -> Result<Vec<String>, String> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let work = folder.path();
     let system = system(work);
-    fs::write(make(&work.join("host")).join("Packages"), index(world.offered)).unwrap();
-    fs::write(
+    write(make(&work.join("host")).join("Packages"), index(world.offered));
+    write(
         work.join("etc/portage/package.mask"),
         world.masked.split_whitespace().collect::<Vec<_>>().join("\n"),
-    )
-    .unwrap();
+    );
     install(&work.join("root"), world.installed);
 
     let root = work.join("root");
@@ -57,7 +56,7 @@ pub fn decision(world: &World<'_>) -> Result<Vec<String>, String> {
     );
     emerge.env("HOME", work).env("PORTAGE_CONFIGROOT", work);
     emerge.env("ROOT", &root).env("SYSROOT", &root);
-    let output = emerge.output().unwrap();
+    let output = emerge.output().expect("python is there");
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(
         said.contains("Calculating dependencies"),
@@ -71,51 +70,53 @@ pub fn decision(world: &World<'_>) -> Result<Vec<String>, String> {
         .lines()
         .filter_map(|line| line.strip_prefix("[binary")?.split_once("] "));
     Ok(lines
-        .map(|(_, rest)| rest.split([' ', ':']).next().unwrap().to_owned())
+        .map(|(_, rest)| rest.split([' ', ':']).next().unwrap_or_default().to_owned())
         .collect())
 }
 
 /// Portage's environment with a configuration of its own: the interpreter takes the folder it is started in for its own.
 fn system(work: &Path) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ci/portage-venv");
-    let output = Command::new(script).output().unwrap();
+    let output = Command::new(script).output().expect("ci/portage-venv can be run");
     assert!(
         output.status.success(),
         "ci/portage-venv cannot install portage, which judges the resolver:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let venv = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim_end());
+    let venv = PathBuf::from(
+        String::from_utf8(output.stdout)
+            .expect("a path in UTF-8")
+            .trim_end(),
+    );
     let system = make(&work.join("system"));
     for name in ["bin", "lib", "share", "pyvenv.cfg"] {
-        symlink(venv.join(name), system.join(name)).unwrap();
+        link(&venv.join(name), &system.join(name));
     }
     for folder in ["tmp", "log", "db/pkg", "lib/portage", "cache/edb"] {
         make(&system.join("var").join(folder));
     }
-    symlink(make(&work.join("etc")), system.join("etc")).unwrap();
+    link(&make(&work.join("etc")), &system.join("etc"));
 
     let repository = make(&work.join("repository"));
     let profile = make(&repository.join("profiles/base"));
-    fs::write(
+    write(
         make(&repository.join("metadata")).join("layout.conf"),
         "masters =\n",
-    )
-    .unwrap();
-    fs::write(repository.join("profiles/repo_name"), "fx\n").unwrap();
-    fs::write(repository.join("profiles/arch.list"), "arm64\n").unwrap();
-    fs::write(repository.join("profiles/categories"), "app\nlib\nvirtual\n").unwrap();
-    fs::write(profile.join("eapi"), "8\n").unwrap();
-    fs::write(
+    );
+    write(repository.join("profiles/repo_name"), "fx\n");
+    write(repository.join("profiles/arch.list"), "arm64\n");
+    write(repository.join("profiles/categories"), "app\nlib\nvirtual\n");
+    write(profile.join("eapi"), "8\n");
+    write(
         profile.join("make.defaults"),
         "ARCH=arm64\nACCEPT_KEYWORDS=arm64\nCHOST=aarch64-unknown-linux-gnu\nELIBC=glibc\nKERNEL=linux\n\
          USE_EXPAND=\"ELIBC KERNEL\"\nUSE_EXPAND_IMPLICIT=\"ARCH ELIBC KERNEL\"\nUSE_EXPAND_UNPREFIXED=ARCH\n\
          USE_EXPAND_VALUES_ARCH=arm64\nUSE_EXPAND_VALUES_ELIBC=\"glibc musl\"\nUSE_EXPAND_VALUES_KERNEL=linux\n",
-    )
-    .unwrap();
+    );
     let configuration = make(&work.join("etc/portage"));
-    symlink(&profile, configuration.join("make.profile")).unwrap();
+    link(&profile, &configuration.join("make.profile"));
     let own = |name: &str| make(&work.join(name)).display().to_string();
-    fs::write(
+    write(
         configuration.join("make.conf"),
         format!(
             "ACCEPT_LICENSE=\"*\"\nPKGDIR=\"{}\"\nPORTAGE_TMPDIR=\"{}\"\n\
@@ -123,8 +124,7 @@ fn system(work: &Path) -> PathBuf {
             own("packages"),
             own("tmp")
         ),
-    )
-    .unwrap();
+    );
     system
 }
 
@@ -132,7 +132,10 @@ fn system(work: &Path) -> PathBuf {
 fn install(root: &Path, stanzas: &str) {
     let database = make(&root.join("var/db/pkg"));
     let mut world = String::new();
-    for package in Packages::parse(index(stanzas).as_bytes()).unwrap().packages {
+    for package in Packages::parse(index(stanzas).as_bytes())
+        .expect("a sound world")
+        .packages
+    {
         let folder = make(&database.join(package.cpv.to_string()));
         let slot = format!("{}/{}", package.slot, package.subslot);
         for (name, value) in [
@@ -148,14 +151,22 @@ fn install(root: &Path, stanzas: &str) {
             ("COUNTER", "1"),
             ("CONTENTS", ""),
         ] {
-            fs::write(folder.join(name), format!("{value}\n")).unwrap();
+            write(folder.join(name), format!("{value}\n"));
         }
         world += &format!("{}:{}\n", package.cpv.name, package.slot);
     }
-    fs::write(make(&root.join("var/lib/portage")).join("world"), world).unwrap();
+    write(make(&root.join("var/lib/portage")).join("world"), world);
 }
 
 fn make(folder: &Path) -> PathBuf {
-    fs::create_dir_all(folder).unwrap();
+    fs::create_dir_all(folder).expect("the folder can be made");
     folder.to_owned()
+}
+
+fn write(path: PathBuf, text: impl AsRef<[u8]>) {
+    fs::write(path, text).expect("the file can be written");
+}
+
+fn link(target: &Path, path: &Path) {
+    symlink(target, path).expect("the link can be made");
 }

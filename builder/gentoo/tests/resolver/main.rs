@@ -2,5 +2,6 @@
 
 mod emerge;
 mod explained;
+mod random;
 mod same_as_emerge;
 mod world;

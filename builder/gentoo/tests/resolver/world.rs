@@ -31,7 +31,10 @@ pub fn index(stanzas: &str) -> String {
                 .iter()
                 .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
         };
-        let (name, build) = (value("CPV").unwrap(), value("BUILD_ID").unwrap_or("1"));
+        let (name, build) = (
+            value("CPV").expect("each has its name"),
+            value("BUILD_ID").unwrap_or("1"),
+        );
         index.push('\n');
         for line in &lines {
             index += &format!("{line}\n");
@@ -55,12 +58,14 @@ pub fn index(stanzas: &str) -> String {
 }
 
 pub fn packages(stanzas: &str) -> Vec<Package> {
-    Packages::parse(index(stanzas).as_bytes()).unwrap().packages
+    Packages::parse(index(stanzas).as_bytes())
+        .expect("a sound world")
+        .packages
 }
 
 pub fn atoms(text: &str) -> Vec<Atom> {
     text.split_whitespace()
-        .map(|atom| atom.parse().unwrap())
+        .map(|atom| atom.parse().expect("an atom"))
         .collect()
 }
 
@@ -68,7 +73,7 @@ impl World<'_> {
     /// What we make of it: a line for each package to be installed, `CATEGORY/PACKAGE-VERSION-BUILD`, in order.
     pub fn resolved(&self) -> Result<Vec<String>, String> {
         self.resolution(|resolution| {
-            let id = |package: &Package| format!("{}-{}", package.cpv, package.build_id.unwrap());
+            let id = |package: &Package| format!("{}-{}", package.cpv, package.build_id.unwrap_or_default());
             resolution
                 .chosen
                 .iter()
