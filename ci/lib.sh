@@ -15,8 +15,8 @@ build_packages=(
 boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
-    attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent mount
-    mtools openssh-client pax-utils python3 python3-venv rsync systemd tar util-linux xz-utils zstd
+    attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
+    mount mtools openssh-client pax-utils python3 python3-venv rsync systemd tar util-linux xz-utils zstd
 )
 
 say() { printf '\n==> %s\n' "$*"; }

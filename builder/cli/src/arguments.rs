@@ -168,7 +168,7 @@ pub enum Command {
         #[command(subcommand)]
         command: FirmwareCommand,
     },
-    /// Make a btrfs volume from a root file system's tar (plain, gzip, xz or zstd)
+    /// Make a btrfs volume from a root file system's tar (plain, gzip, bzip2, xz or zstd)
     Volume(VolumeArguments),
     /// Print shell completions
     Completion {

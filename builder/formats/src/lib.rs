@@ -21,6 +21,7 @@
 //! | [`partition`], [`mbr`], [`gpt`] | partition tables |
 //! | [`fip`] | the boot area of Amlogic's S905: signed boot loaders, written and read |
 //! | [`tar`] | files as a tar |
+//! | [`unpack`] | compressed streams |
 //! | [`manifest`] | what an image is and what it was made of, as data |
 //! | [`pack`] | what is in a folder of bases and deltas |
 
@@ -47,3 +48,4 @@ pub mod sparse;
 pub mod tar;
 pub mod tree;
 pub mod units;
+pub mod unpack;

@@ -279,6 +279,7 @@ fn compressions_are_told_by_content() {
     let half = tar.len() / 2;
     for (program, arguments) in [
         ("gzip", ["-c", "-1"]),
+        ("bzip2", ["-c", "-1"]),
         ("xz", ["-c", "-1"]),
         ("zstd", ["-c", "-1"]),
     ] {

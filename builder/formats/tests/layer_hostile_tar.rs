@@ -141,8 +141,8 @@ refused! {
     empty: Vec::new() => "the archive is empty";
     not_a_tar: b"#!/bin/sh\n".repeat(100)
         => "the block at byte 0 is no tar header: its checksum is wrong";
-    bzip2: b"BZh91AY&SY".repeat(100)
-        => "the archive is compressed with bzip2, which is not supported: gzip, xz and zstd are";
+    lz4: b"\x04\x22\x4d\x18lz4".repeat(100)
+        => "the archive is compressed with lz4, which is not supported: gzip, bzip2, xz and zstd are";
     wrong_checksum: {
         let mut tar = tar().file("a", "x").file("b", "y").end();
         tar[1024 + 100] ^= 1;

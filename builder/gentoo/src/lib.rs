@@ -9,16 +9,28 @@
 //! | [`package`] | a package that is built, from keys and values |
 //! | [`index`] | `Packages`, the index of a source |
 //! | [`installed`] | `/var/db/pkg`, the packages that a tree has |
+//! | [`binary`] | a package file, verified: metadata in memory, image as a stream |
+//! | `gpkg`, `xpak` | its two formats |
+//! | `metadata`, `image` | what is in it |
+//! | `expected` | what index and lock say of it |
+//! | `section` | a part of a file as a stream |
 
 mod atom;
+pub mod binary;
 pub mod depend;
+mod expected;
+mod gpkg;
+mod image;
 pub mod index;
 pub mod installed;
+mod metadata;
 mod name;
 pub mod package;
+mod section;
 mod syntax;
 mod use_dependency;
 mod version;
+mod xpak;
 
 pub use atom::{Atom, Blocker, Operator, SlotDependency, SlotOperator};
 pub use name::{Cpv, PackageName};

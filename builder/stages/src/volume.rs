@@ -32,7 +32,7 @@ const FREE: Bytes = Bytes::mib(64);
 /// What `portadc volume` is to do.
 #[derive(Debug, Clone)]
 pub struct VolumeRequest {
-    /// Where the tarball comes from: plain, gzip, xz or zstd.
+    /// Where the tarball comes from: plain, gzip, bzip2, xz or zstd.
     pub tar: Input,
     /// The file to write.
     pub output: PathBuf,

@@ -12,13 +12,13 @@
 //! | `extents` | one piece of a file as it is stored: zstd or raw, checksums |
 //! | `packer` | files cut into pieces, compressed by threads, written to the blob in order, equals once |
 //! | `builder` | entries that can stand together; the front for rendered files |
-//! | `archive` | tar and its extensions as members, from any compression |
+//! | [`archive`] | tar and its extensions as members |
 //! | `tarball` | members as entries, within limits |
 //! | `index` | the entries as bytes, to be kept beside the blob |
 //! | `read` | the bytes of a file |
 //! | `path` | which paths are legal, and how they are shown |
 
-mod archive;
+pub mod archive;
 mod builder;
 mod extents;
 mod index;
@@ -32,7 +32,7 @@ pub use builder::{BuildError, LayerBuilder, MAX_FILE, MAX_XATTR, Refusal};
 pub use extents::{Compression, Inline, ZstdLevel};
 pub use index::{Index, IndexError};
 pub use packer::{PackError, Packing};
-pub use path::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, shown};
+pub use path::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, check as check_path, shown};
 pub use tarball::{Devices, Limits, TarError, TarOptions, from_tar};
 
 use std::collections::BTreeMap;

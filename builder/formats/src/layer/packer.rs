@@ -54,7 +54,7 @@ pub enum PackError {
 
 /// A run of a file that has data; what no region covers is a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Region {
+pub struct Region {
     /// First byte in the file.
     pub offset: u64,
     /// Number of bytes.

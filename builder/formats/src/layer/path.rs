@@ -53,7 +53,7 @@ pub enum PathFault {
 }
 
 /// Accepts components joined by single `/`, none of them `.` or `..`; the empty path is the root.
-pub(crate) fn check(path: &[u8], limit: usize) -> Result<(), PathFault> {
+pub fn check(path: &[u8], limit: usize) -> Result<(), PathFault> {
     if path.len() > limit {
         return Err(PathFault::Long {
             length: path.len(),

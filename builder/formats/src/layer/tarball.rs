@@ -126,7 +126,7 @@ pub enum TarError {
     Pack(#[from] PackError),
 }
 
-/// Reads the tarball `tar` (plain, gzip, xz or zstd, told by its first bytes) and writes its extents to `blob` as they
+/// Reads the tarball `tar` (plain, gzip, bzip2, xz or zstd, told by its first bytes) and writes its extents to `blob` as they
 /// come. The result depends on the tar and on `options` without `jobs`, on nothing else; with the blob it makes a
 /// layer ([`Index::with_blob`]). After an error the blob is worth nothing.
 pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Result<Index, TarError> {
@@ -135,7 +135,7 @@ pub fn from_tar(tar: impl Read, blob: impl Write, options: &TarOptions) -> Resul
     let mut layer = LayerBuilder::new(options.packing, blob)?;
     let mut total: u64 = 0;
     let mut metadata: u64 = 0;
-    while let Some(mut member) = archive.next()? {
+    while let Some(mut member) = archive.next_member()? {
         let name = std::mem::take(&mut member.name);
         if layer.len() >= limits.entries {
             return Err(TarError::Entries {

@@ -18,7 +18,7 @@ const REVISION: u32 = 1;
 /// The stage's name in the cache.
 const STAGE: &str = "rootfs";
 
-/// A tarball of a root file system, or of a part of one: plain or compressed with gzip, xz or zstd.
+/// A tarball of a root file system, or of a part of one: plain or compressed with gzip, bzip2, xz or zstd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tarball {
     /// Where it is.

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::MAX_EXTENSION;
 use crate::layer::path::shown;
+use crate::unpack::Unsupported;
 
 /// Why an archive cannot be read.
 #[derive(Debug, Error)]
@@ -14,8 +15,8 @@ pub enum ArchiveError {
     #[error("the archive is empty")]
     Empty,
     /// The file is compressed in a way that is not read.
-    #[error("the archive is compressed with {0}, which is not supported: gzip, xz and zstd are")]
-    Compression(&'static str),
+    #[error("the archive is {0}")]
+    Compression(#[from] Unsupported),
     /// Reading or decompressing failed.
     #[error("cannot read the archive behind byte {offset} of the unpacked tar")]
     Read {

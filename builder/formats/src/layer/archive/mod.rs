@@ -3,7 +3,6 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `unpack` | gzip, xz and zstd |
 //! | `header` | the 512-byte header |
 //! | `pax` | extended headers |
 //! | `sparse` | maps of sparse files |
@@ -13,7 +12,6 @@ mod error;
 mod header;
 mod pax;
 mod sparse;
-mod unpack;
 
 pub use error::{ArchiveError, Fault};
 
@@ -24,38 +22,54 @@ use self::pax::{Pax, Scope};
 use self::sparse::check_regions;
 use super::Xattrs;
 use super::builder::MAX_FILE;
-use super::packer::Region;
+pub use super::packer::Region;
 use crate::units::Time;
+use crate::unpack::{UnpackError, unpack};
 
 /// Most bytes of extended headers and long names of one member: they are in memory as a whole.
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A regular file.
     File,
+    /// Another name of an earlier member, its target.
     Hardlink,
+    /// A symbolic link.
     Symlink,
+    /// A character device.
     CharacterDevice,
+    /// A block device.
     BlockDevice,
+    /// A directory.
     Directory,
+    /// A named pipe.
     Fifo,
 }
 
 /// One member of an archive.
 #[derive(Debug)]
-pub(super) struct Member {
+pub struct Member {
+    /// Its name as the archive gives it, without a NUL byte; nothing else of it was checked.
     pub name: Vec<u8>,
+    /// What it is.
     pub kind: Kind,
     /// Permissions, 12 bits.
     pub mode: u32,
+    /// Numeric owner.
     pub uid: u32,
+    /// Numeric group.
     pub gid: u32,
+    /// Last change of the content.
     pub mtime: Time,
+    /// Extended attributes.
     pub xattrs: Xattrs,
-    /// Target of a link.
+    /// Target of a link, verbatim.
     pub target: Vec<u8>,
+    /// Driver of a device.
     pub devmajor: u32,
+    /// Instance of a device.
     pub devminor: u32,
     /// Bytes in the file, holes included.
     pub size: u64,
@@ -64,7 +78,7 @@ pub(super) struct Member {
 }
 
 /// Reads members one after the other.
-pub(super) struct Archive<'a> {
+pub struct Archive<'a> {
     input: Box<dyn BufRead + 'a>,
     /// Bytes read.
     offset: u64,
@@ -81,20 +95,30 @@ pub(super) struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     /// Opens an archive, compressed or not, that may have up to `limit` bytes when unpacked.
-    pub(super) fn open(input: impl Read + 'a, limit: u64) -> Result<Self, ArchiveError> {
-        Ok(Self {
-            input: unpack::unpack(input)?,
+    pub fn open(input: impl Read + 'a, limit: u64) -> Result<Self, ArchiveError> {
+        let (_, input) = unpack(input).map_err(|error| match error {
+            UnpackError::Empty => ArchiveError::Empty,
+            UnpackError::Unsupported(compression) => compression.into(),
+            UnpackError::Read(source) => ArchiveError::Read { offset: 0, source },
+        })?;
+        Ok(Self::plain(input, limit))
+    }
+
+    /// An archive that is not compressed and may have up to `limit` bytes.
+    pub fn plain(input: impl BufRead + 'a, limit: u64) -> Self {
+        Self {
+            input: Box::new(input),
             offset: 0,
             limit,
             data: 0,
             padding: 0,
             name: Vec::new(),
             global: Pax::default(),
-        })
+        }
     }
 
     /// The next member, or `None` when the archive ended as it should. Unread data is skipped.
-    pub(super) fn next(&mut self) -> Result<Option<Member>, ArchiveError> {
+    pub fn next_member(&mut self) -> Result<Option<Member>, ArchiveError> {
         self.skip(self.data + self.padding)?;
         (self.data, self.padding) = (0, 0);
         let mut extensions = Extensions {
@@ -130,12 +154,17 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// Fills `buffer` with the next data of the current member.
-    pub(super) fn read_data(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
-        debug_assert!(
-            buffer.len() as u64 <= self.data,
-            "regions have as many bytes as the member has data"
-        );
+    /// Bytes of the tar that were read: after [`Archive::next_member`] where the data of that member starts.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Fills `buffer` with the next data of the current member: what its regions hold, one after the other. It is an
+    /// error to ask for more.
+    pub fn read_data(&mut self, buffer: &mut [u8]) -> Result<(), ArchiveError> {
+        if buffer.len() as u64 > self.data {
+            return Err(self.truncated());
+        }
         self.read(buffer)?;
         self.data -= buffer.len() as u64;
         Ok(())
@@ -404,7 +433,8 @@ impl From<ArchiveError> for Failure {
 }
 
 impl Kind {
-    fn what(self) -> &'static str {
+    /// What it is, with its article, for messages.
+    pub fn what(self) -> &'static str {
         match self {
             Self::File => "a file",
             Self::Hardlink => "a hard link",
