@@ -14,6 +14,7 @@
 //! | `metadata`, `image` | what is in it |
 //! | `expected` | what index and lock say of it |
 //! | `section` | a part of a file as a stream |
+//! | [`resolve`] | which packages of which source a node needs |
 
 mod atom;
 pub mod binary;
@@ -26,6 +27,7 @@ pub mod installed;
 mod metadata;
 mod name;
 pub mod package;
+pub mod resolve;
 mod section;
 mod syntax;
 mod use_dependency;

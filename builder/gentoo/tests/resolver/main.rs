@@ -1,0 +1,6 @@
+//! The resolver: what it decides is what emerge decides, and what it says when it cannot.
+
+mod emerge;
+mod explained;
+mod same_as_emerge;
+mod world;
