@@ -34,7 +34,7 @@ pub enum Refusal {
     #[error("it does not lie in `{folder}`")]
     Outside {
         /// The folder.
-        folder: &'static str,
+        folder: String,
     },
     /// Its path is none.
     #[error(transparent)]
@@ -102,7 +102,7 @@ pub enum Refusal {
 /// The entries of an image, one after the other.
 pub struct ImageEntries<'a> {
     archive: Archive<'a>,
-    prefix: &'static str,
+    prefix: &'a str,
     limits: Limits,
     /// What is at each path so far.
     seen: BTreeMap<Vec<u8>, Kind>,
@@ -111,7 +111,8 @@ pub struct ImageEntries<'a> {
 }
 
 impl<'a> ImageEntries<'a> {
-    pub(crate) fn new(tar: impl BufRead + 'a, prefix: &'static str, limits: Limits) -> Self {
+    /// The entries of the plain tar `tar`, whose names begin with `prefix`: `image/`, or nothing.
+    pub fn new(tar: impl BufRead + 'a, prefix: &'a str, limits: Limits) -> Self {
         Self {
             archive: Archive::plain(tar, limits.image.0),
             prefix,
@@ -216,7 +217,9 @@ impl<'a> ImageEntries<'a> {
         match path.strip_prefix(folder.as_bytes()) {
             Some(path) if !path.is_empty() => Ok(path),
             Some(_) => Err(PathFault::EmptyComponent.into()),
-            None => Err(Refusal::Outside { folder }),
+            None => Err(Refusal::Outside {
+                folder: folder.to_owned(),
+            }),
         }
     }
 
