@@ -89,3 +89,84 @@ pub fn quoted(text: &str) -> String {
     }
     format!("`{}`", shown.replace("\\\"", "\"").replace("\\'", "'"))
 }
+
+/// Whether this looks like an atom of a Gentoo package (Package Manager Specification, 8.3): an operator and a version, or
+/// neither, category and name, slot, USE dependencies. Only who reads versions can say whether it is one.
+pub fn is_gentoo_atom(text: &str) -> bool {
+    let operators = [">=", "<=", "=", "~", ">", "<"];
+    let versioned = operators.iter().find_map(|operator| text.strip_prefix(operator));
+    let rest = versioned.unwrap_or(text);
+    let (rest, uses) = match rest.split_once('[') {
+        None => (rest, ""),
+        Some((rest, uses)) => match uses.strip_suffix(']') {
+            Some(uses) if !uses.is_empty() => (rest, uses),
+            _ => return false,
+        },
+    };
+    let (name, slot) = match rest.split_once(':') {
+        None => (rest, "0"),
+        Some(parts) => parts,
+    };
+    let name = match name.strip_suffix('*') {
+        Some(name) if versioned.is_some() => name,
+        _ => name,
+    };
+    let of = |part: &str, more: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    let has_version = |package: &str| {
+        package
+            .split('-')
+            .skip(1)
+            .any(|part| part.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let uses_plain = uses
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "+_@-,!?=()".contains(c));
+    uses_plain
+        && of(slot, "+_.-/=*")
+        && name.split_once('/').is_some_and(|(category, package)| {
+            let more = if versioned.is_some() { "+_-." } else { "+_-" };
+            of(category, "+_.-") && of(package, more) && (versioned.is_none() || has_version(package))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn atoms_are_told_from_other_text() {
+        for good in [
+            "sys-apps/openrc",
+            ">=net-vpn/i2pd-2.50",
+            "=app-misc/foo-1.2*",
+            "~app-misc/foo-bar-1.2_rc3",
+            "dev-lang/python:3.13",
+            "dev-lang/python:0/1=",
+            "dev-libs/openssl[-test,ssl(+)]",
+            "x11-libs/gtk+",
+        ] {
+            assert!(is_gentoo_atom(good), "{good}");
+        }
+        for bad in [
+            "",
+            "openrc",
+            "sys-apps/",
+            "/openrc",
+            "sys-apps/openrc/x",
+            ">=net-vpn/i2pd",
+            "app-misc/foo*",
+            "app-misc/foo bar",
+            "app-misc/foo[",
+            "app-misc/foo[]",
+            "app-misc/foo:",
+            "!app-misc/foo",
+        ] {
+            assert!(!is_gentoo_atom(bad), "{bad}");
+        }
+    }
+}

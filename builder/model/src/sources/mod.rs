@@ -14,12 +14,14 @@ use crate::finding::{Finding, Findings, SourceFile};
 
 mod blobs;
 mod check;
+mod stage3;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
 use check::unknown;
+pub use stage3::{Init, LeaveOut, PackageManager, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
 
 /// `sources.toml`, checked.
@@ -135,15 +137,8 @@ pub enum BaseSource {
         /// Debian's name of the architecture.
         architecture: String,
     },
-    /// A Gentoo stage3 tarball.
-    Stage3 {
-        /// `arm64-systemd`.
-        flavor: String,
-        /// Folders that hold `latest-stage3-<flavor>.txt`; each ends in `/`.
-        mirrors: Vec<String>,
-        /// Who signs it.
-        signer: Arc<Signer>,
-    },
+    /// A Gentoo stage3 tarball, and binary packages over it.
+    Stage3(Stage3),
 }
 
 /// A Debian archive.

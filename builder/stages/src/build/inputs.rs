@@ -200,7 +200,7 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
         sha256: file.sha256.to_string(),
     };
     let base = match &locked.base {
-        LockedBase::Stage3(file) => source("base", file),
+        LockedBase::Stage3(base) => source("base", &base.tarball),
         LockedBase::Archive(archive) => Input {
             name: format!("debian {}", archive.suite),
             version: archive.version.clone(),

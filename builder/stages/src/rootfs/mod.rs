@@ -35,4 +35,5 @@ pub use debian::{AptSource, DebianBase, debian_requirements};
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;
+pub(crate) use tarball::layer_of;
 pub use template::TemplateLayers;
