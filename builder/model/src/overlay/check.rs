@@ -11,7 +11,7 @@ use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Placed
 use crate::check::Check;
 use crate::document;
 use crate::finding::{Finding, Findings, Place, SourceFile};
-use crate::names::{name_fault, quoted, suggest};
+use crate::names::{is_gentoo_atom, name_fault, quoted, suggest};
 use crate::sources::{Distribution, Init};
 use crate::written::At;
 
@@ -175,8 +175,8 @@ impl Rules<'_> {
             ),
             gentoo: list(
                 &written.packages.gentoo,
-                is_gentoo_package,
-                "category and name: `sys-fs/btrfs-progs`",
+                is_gentoo_atom,
+                "category and name, or any atom with them: `sys-fs/btrfs-progs`",
             ),
         }
     }
@@ -404,16 +404,4 @@ fn is_debian_package(name: &str) -> bool {
     name.len() >= 2
         && name.starts_with(is_alphanumeric)
         && name.chars().all(|c| is_alphanumeric(c) || "+-.".contains(c))
-}
-
-/// Package Manager Specification 3.1: category and package name, without version.
-fn is_gentoo_package(name: &str) -> bool {
-    let is_part = |part: &str, more: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-    };
-    name.split_once('/')
-        .is_some_and(|(category, package)| is_part(category, "+_.-") && is_part(package, "+_-"))
 }

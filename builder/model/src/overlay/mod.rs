@@ -139,7 +139,7 @@ pub struct Units {
 pub struct Packages {
     /// Names of Debian packages.
     pub debian: BTreeSet<String>,
-    /// Gentoo packages as `category/name`.
+    /// Gentoo packages: `category/name` or any other atom.
     pub gentoo: BTreeSet<String>,
 }
 

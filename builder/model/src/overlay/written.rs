@@ -90,7 +90,7 @@ pub struct PackagesToml {
     /// Names of Debian packages.
     #[serde(default)]
     pub debian: Vec<At<String>>,
-    /// Gentoo packages as `category/name`.
+    /// Gentoo packages: `category/name` or any other atom.
     #[serde(default)]
     pub gentoo: Vec<At<String>>,
 }

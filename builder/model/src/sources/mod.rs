@@ -14,12 +14,14 @@ use crate::finding::{Finding, Findings, SourceFile};
 
 mod blobs;
 mod check;
+mod stage3;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
 use check::unknown;
+pub use stage3::{Init, LeaveOut, PackageManager, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
 
 /// `sources.toml`, checked.
@@ -135,15 +137,8 @@ pub enum BaseSource {
         /// Debian's name of the architecture.
         architecture: String,
     },
-    /// A Gentoo stage3 tarball.
-    Stage3 {
-        /// `arm64-systemd`.
-        flavor: String,
-        /// Folders that hold `latest-stage3-<flavor>.txt`; each ends in `/`.
-        mirrors: Vec<String>,
-        /// Who signs it.
-        signer: Arc<Signer>,
-    },
+    /// A Gentoo stage3 tarball, and binary packages over it.
+    Stage3(Stage3),
 }
 
 /// Whose packages a base is made of.
@@ -153,15 +148,6 @@ pub enum Distribution {
     Debian,
     /// Gentoo's.
     Gentoo,
-}
-
-/// What starts the services of a base.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Init {
-    /// systemd: units.
-    Systemd,
-    /// OpenRC: runlevels.
-    OpenRc,
 }
 
 /// What overlays have to know of the base that they are laid over.
@@ -186,12 +172,9 @@ impl BaseSource {
     pub fn platform(&self) -> Platform {
         match self {
             Self::Archive { .. } => Platform::DEBIAN,
-            Self::Stage3 { flavor, .. } => Platform {
+            Self::Stage3(stage3) => Platform {
                 distribution: Distribution::Gentoo,
-                init: match flavor.split('-').any(|part| part == "openrc") {
-                    true => Init::OpenRc,
-                    false => Init::Systemd,
-                },
+                init: stage3.init,
             },
         }
     }

@@ -190,6 +190,7 @@ impl<'a> Workshop<'a> {
             engine,
             &project.root,
             request.set,
+            &fetch::BaseNeeds::of(project),
             request.mirror,
             &request.network,
             request.locked,

@@ -43,4 +43,5 @@ pub use gentoo::GentooBase;
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;
+pub(crate) use tarball::layer_of;
 pub use template::TemplateLayers;
