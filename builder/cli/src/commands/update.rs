@@ -19,7 +19,7 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
     let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
     // Which packages go over a stage3 the overlays say; a base of another kind is locked whatever they ask.
     let needs = match &set.base {
-        BaseSource::Stage3(_) => BaseNeeds::of(&Project::load(&folder)?),
+        BaseSource::Stage3(_) => BaseNeeds::of(&Project::load(&folder)?, set),
         BaseSource::Archive { .. } => BaseNeeds::default(),
     };
     let engine = workplace::engine(common, &folder)?;

@@ -11,7 +11,7 @@ use formats::units::Time;
 use model::project::Project;
 use model::sources::BaseSource;
 
-use super::{BuildRequest, packages};
+use super::BuildRequest;
 use crate::engine::{Engine, Key};
 use crate::fetch::{
     LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Mode, Network,
@@ -84,7 +84,7 @@ fn kernel_and_debian(
         components: archive.components.clone(),
         in_release_sha256: archive.sha256.to_string(),
     };
-    let packages = packages(request.project, request.set.base.platform());
+    let packages = request.project.packages(request.set.base.platform());
     let base = DebianBase {
         source: &source,
         packages: &packages,

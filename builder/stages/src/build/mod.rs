@@ -19,7 +19,7 @@ mod inputs;
 mod pack;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -28,9 +28,8 @@ use formats::tree::Tree;
 use formats::units::{Bytes, Time};
 use model::board::Board;
 use model::fleet::Node;
-use model::overlay::Overlay;
 use model::project::Project;
-use model::sources::{BaseSource, Distribution, Platform, SourceSet};
+use model::sources::{BaseSource, SourceSet};
 
 use crate::basis::Form;
 use crate::emit::folder_of;
@@ -190,7 +189,7 @@ impl<'a> Workshop<'a> {
             engine,
             &project.root,
             request.set,
-            &fetch::BaseNeeds::of(project),
+            &fetch::BaseNeeds::of(project, request.set),
             request.mirror,
             &request.network,
             request.locked,
@@ -225,7 +224,7 @@ impl<'a> Workshop<'a> {
         }
         let maker = |((role, board, layout), nodes): ((&'a String, &String, &String), _)| {
             let platform = self.request.set.base.platform();
-            let overlays: Vec<_> = overlays_of(project, role, platform).collect();
+            let overlays: Vec<_> = project.overlays_of(role, platform).collect();
             let board = &project.boards[board];
             let layout = &project.layouts[layout];
             let layers = role_layers(
@@ -233,7 +232,7 @@ impl<'a> Workshop<'a> {
                 &RoleInputs {
                     fleet: &project.fleet,
                     overlays: &overlays,
-                    template: &template_overlays(project, role, platform).collect::<Vec<_>>(),
+                    template: &project.template_overlays(role, platform).collect::<Vec<_>>(),
                     board,
                     layout,
                     operator: &self.operator,
@@ -300,32 +299,6 @@ fn epoch(locked: i64) -> Result<i64> {
     }
 }
 
-/// The overlays of a role, first to last.
-fn overlays_of<'a>(
-    project: &'a Project,
-    role: &str,
-    platform: Platform,
-) -> impl Iterator<Item = &'a Overlay> + use<'a> {
-    project.fleet.roles[role]
-        .overlays
-        .iter()
-        .map(|name| &project.overlays[name])
-        .filter(move |overlay| overlay.applies_to(platform))
-}
-
-/// The overlays of a role's template of containers, first to last.
-fn template_overlays<'a>(
-    project: &'a Project,
-    role: &str,
-    platform: Platform,
-) -> impl Iterator<Item = &'a Overlay> + use<'a> {
-    project.fleet.roles[role]
-        .template
-        .iter()
-        .map(|name| &project.overlays[&name.value])
-        .filter(move |overlay| overlay.applies_to(platform))
-}
-
 /// The boot areas of the boards that the nodes run on. U-Boot is compiled for a board that has all else.
 fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Result<BoardsFirmware> {
     let project = request.project;
@@ -350,19 +323,4 @@ fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Resu
         network: &request.network,
     };
     BoardsFirmware::find(engine, &firmware, boards)
-}
-
-/// Packages of a base of `platform`, for the whole fleet: one base serves all roles.
-pub fn packages(project: &Project, platform: Platform) -> BTreeSet<String> {
-    let roles = project.fleet.nodes.iter().map(|node| &node.role);
-    roles
-        .flat_map(|role| {
-            overlays_of(project, role, platform).chain(template_overlays(project, role, platform))
-        })
-        .flat_map(|overlay| match platform.distribution {
-            Distribution::Debian => &overlay.packages.debian,
-            Distribution::Gentoo => &overlay.packages.gentoo,
-        })
-        .cloned()
-        .collect()
 }

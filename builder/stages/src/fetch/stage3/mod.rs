@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use model::project::Project;
-use model::sources::Stage3;
+use model::sources::{SourceSet, Stage3};
 
 pub use installed::installed;
 pub use locked::{LockedPackage, LockedPackageSource, LockedStage3};
@@ -47,27 +47,15 @@ pub struct BaseNeeds {
 }
 
 impl BaseNeeds {
-    /// What the overlays of all roles in use need, with those of their templates: one base serves the whole fleet.
-    pub fn of(project: &Project) -> Self {
+    /// What the overlays of all roles in use need of the base of `set`.
+    pub fn of(project: &Project, set: &SourceSet) -> Self {
         let fleet = &project.fleet;
-        let mut packages = BTreeSet::new();
-        for role in fleet.nodes.iter().filter_map(|node| fleet.roles.get(&node.role)) {
-            let template = role.template.iter().map(|name| &name.value);
-            for overlay in role.overlays.iter().chain(template) {
-                let overlay = project.overlays.get(overlay);
-                packages.extend(
-                    overlay
-                        .into_iter()
-                        .flat_map(|overlay| overlay.packages.gentoo.clone()),
-                );
-            }
-        }
         let layouts = fleet
             .nodes
             .iter()
             .filter_map(|node| project.layouts.get(&node.layout)?.root());
         Self {
-            packages,
+            packages: project.packages(set.base.platform()),
             zstd: layouts.map(|root| root.zstd).next().unwrap_or_default(),
         }
     }
