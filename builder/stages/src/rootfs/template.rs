@@ -8,7 +8,7 @@ use formats::tree::Tree;
 use formats::units::Time;
 use handlebars::Context;
 
-use super::merge::{merge, without};
+use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
 use super::role::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
@@ -94,7 +94,7 @@ fn without_identity(base: Layer, time: Time) -> Layer {
     };
     let own = base.entries.iter().filter(|entry| is_own(entry));
     let own: Vec<Vec<u8>> = own.map(|entry| entry.path.clone()).collect();
-    let mut layer = without(base, &own);
+    let mut layer = base.without(&own);
     let empty = Entry {
         path: MACHINE_ID.to_vec(),
         attributes: Attributes {
