@@ -185,6 +185,24 @@ pub enum Fault {
         /// What is wrong.
         what: String,
     },
+    /// A protected file has more updates beside it than their names can count.
+    #[error(
+        "{} has 10000 updates beside it, as many as there are names for: `dispatch-conf` merges them",
+        shown(path)
+    )]
+    Updates {
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// The filters would leave out the package manager's records.
+    #[error(
+        "the filters leave out {}: only the choice to drop the package manager takes its records away",
+        shown(path)
+    )]
+    FilteredRecords {
+        /// The folder of records.
+        path: Vec<u8>,
+    },
     /// The counter of installed packages cannot go on.
     #[error("{} is no counter that another package can follow: {value:?}", shown(path))]
     Counter {

@@ -289,3 +289,18 @@ fn other_names_of_what_is_left_out_are_refused() {
         "{error}"
     );
 }
+
+#[test]
+fn filters_cannot_take_the_records() {
+    for pattern in ["/var", "/var/db/*", "pkg", "/var/lib/portage"] {
+        let options = Options {
+            filters: gentoo::install::Filters::new(&[pattern], Default::default()).unwrap(),
+            ..options()
+        };
+        let error = chain(&install(system(), &[], options).err().unwrap());
+        assert!(
+            error.contains("only the choice to drop the package manager"),
+            "{error}"
+        );
+    }
+}
