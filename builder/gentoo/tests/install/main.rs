@@ -1,6 +1,8 @@
 //! Packages merged over a small system: the rules, and what is refused. `ci/check-gentoo` holds the same rules against
 //! portage.
 
+#![allow(clippy::unwrap_used)]
+
 mod hostile;
 mod rules;
 
