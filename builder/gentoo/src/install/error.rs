@@ -1,10 +1,9 @@
 //! What can stop packages from being installed.
 
-use formats::layer::{BuildError, PackError, Refusal, shown};
+use formats::layer::{ArchiveError, BuildError, PackError, Refusal, shown};
 use formats::tree::StackError;
 use thiserror::Error;
 
-use crate::binary::ImageError;
 use crate::contents::ContentsError;
 use crate::{Cpv, SyntaxError};
 
@@ -37,9 +36,9 @@ pub enum Fault {
     /// The entries of the base do not stand together.
     #[error(transparent)]
     Stack(#[from] StackError),
-    /// The image cannot be read, or has an entry that no package may have.
+    /// The image cannot be read.
     #[error(transparent)]
-    Image(#[from] ImageError),
+    Archive(#[from] ArchiveError),
     /// An entry of the image is not accepted.
     #[error("entry {} is refused: {reason}", shown(name))]
     Entry {
@@ -47,6 +46,14 @@ pub enum Fault {
         name: Vec<u8>,
         /// Why.
         reason: Refusal,
+    },
+    /// An entry of the image lies outside the folder of files.
+    #[error("entry {} does not lie in {}", shown(name), shown(prefix))]
+    Prefix {
+        /// The name as the image gives it.
+        name: Vec<u8>,
+        /// The folder that all entries have to be in.
+        prefix: Vec<u8>,
     },
     /// A path that the database cannot hold.
     #[error("{} has {what}, which CONTENTS cannot hold", shown(path))]
@@ -177,6 +184,24 @@ pub enum Fault {
         line: usize,
         /// What is wrong.
         what: String,
+    },
+    /// A protected file has more updates beside it than their names can count.
+    #[error(
+        "{} has 10000 updates beside it, as many as there are names for: `dispatch-conf` merges them",
+        shown(path)
+    )]
+    Updates {
+        /// The file.
+        path: Vec<u8>,
+    },
+    /// The filters would leave out the package manager's records.
+    #[error(
+        "the filters leave out {}: only the choice to drop the package manager takes its records away",
+        shown(path)
+    )]
+    FilteredRecords {
+        /// The folder of records.
+        path: Vec<u8>,
     },
     /// The counter of installed packages cannot go on.
     #[error("{} is no counter that another package can follow: {value:?}", shown(path))]

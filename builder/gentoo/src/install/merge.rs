@@ -15,25 +15,25 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Read, Write};
 
-use formats::layer::archive::{Kind as MemberKind, Member, Region};
-use formats::layer::{Attributes, BuildError, Refusal};
-use formats::tree::{InodeId, InodeKind, Tree};
+use formats::layer::archive::{Archive, Kind as MemberKind, Member};
+use formats::layer::{Attributes, BuildError, MAX_PATH, Refusal, member_path};
+use formats::tree::{InodeId, InodeKind};
 use md5::{Digest as _, Md5};
 
-use super::accounts::{self, Accounts};
-use super::database::{Database, PackageId, VDB};
+use super::accounts::Accounts;
+use super::capabilities::Capabilities;
+use super::database::{Database, PackageId};
 use super::environment;
 use super::error::Fault;
 use super::filters::Filters;
-use super::phases::Capabilities;
-use super::protect::{MEMORY, Offer, Protection, Verdict};
+use super::member::{Sum, check_text, is_text, kind_name, path_of, read, strip, unrecordable};
+use super::protect::{Offer, Protection, Verdict};
 use super::report::Size;
-use super::root::{MAX_READ, Place, Root, below, split, what};
-use crate::binary::{ImageEntries, Limits};
+use super::root::{Place, Root, split};
 use crate::contents::Kind;
 
-/// Zeros that are summed at once.
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+/// Most bytes of an image that is not compressed any more.
+const MAX_IMAGE: u64 = 64 << 30;
 
 /// A package on its way into the system.
 pub(super) struct Merge<'a, W> {
@@ -64,9 +64,9 @@ pub(super) struct Merged {
     /// Whether files of `/etc/env.d` changed.
     pub environment_changed: bool,
     /// Directories that packages have and filters leave out, unless something in them stays.
-    deferred: HashMap<Vec<u8>, Attributes>,
+    pub deferred: HashMap<Vec<u8>, Attributes>,
     /// Where each directory of the package is.
-    directories: HashMap<Vec<u8>, InodeId>,
+    pub directories: HashMap<Vec<u8>, InodeId>,
     /// Where each entry went that is no directory; `None` for what went nowhere.
     entries: HashMap<Vec<u8>, Option<Place>>,
 }
@@ -74,24 +74,29 @@ pub(super) struct Merged {
 impl<W: Write> Merge<'_, W> {
     /// Merges all entries of an image whose names start with `prefix`.
     pub fn image(&mut self, image: &mut dyn Read, prefix: &str) -> Result<(), Fault> {
-        let image = BufReader::with_capacity(1 << 17, image);
-        let mut entries = ImageEntries::new(image, prefix, Limits::default());
-        while let Some(member) = entries.next_entry()? {
-            if member.name.is_empty() {
+        let mut archive = Archive::plain(BufReader::with_capacity(1 << 17, image), MAX_IMAGE);
+        while let Some(member) = archive.next_member()? {
+            let path = path_of(&member, prefix)?;
+            if path.is_empty() {
                 continue;
             }
-            check_path(&member)?;
             let name = member.name.clone();
-            self.member(&mut entries, member).map_err(|fault| match fault {
-                Fault::Build(BuildError::Refused { reason, .. }) => Fault::Entry { name, reason },
-                fault => fault,
-            })?;
+            self.member(&mut archive, member, &path, prefix)
+                .map_err(|fault| match fault {
+                    Fault::Build(BuildError::Refused { reason, .. }) => Fault::Entry { name, reason },
+                    fault => fault,
+                })?;
         }
         Ok(())
     }
 
-    fn member(&mut self, entries: &mut ImageEntries<'_>, member: Member) -> Result<(), Fault> {
-        let path = &member.name[..];
+    fn member(
+        &mut self,
+        archive: &mut Archive<'_>,
+        member: Member,
+        path: &[u8],
+        prefix: &str,
+    ) -> Result<(), Fault> {
         let attributes = self.attributes(&member, path);
         if self.leaves_out(path) {
             if member.kind == MemberKind::Directory {
@@ -115,7 +120,7 @@ impl<W: Write> Merge<'_, W> {
             directory: self.above(above)?,
             name: name.to_vec(),
         };
-        let kind = self.kind(entries, &member, path, &place, attributes)?;
+        let kind = self.kind(archive, &member, path, &place, attributes, prefix)?;
         self.database.own(place, self.package);
         self.merged.items.insert(path.to_vec(), kind);
         Ok(())
@@ -124,11 +129,12 @@ impl<W: Write> Merge<'_, W> {
     /// Merges what is no directory; what CONTENTS says of it.
     fn kind(
         &mut self,
-        entries: &mut ImageEntries<'_>,
+        archive: &mut Archive<'_>,
         member: &Member,
         path: &[u8],
         place: &Place,
         attributes: Attributes,
+        prefix: &str,
     ) -> Result<Kind, Fault> {
         let is_protected = self.protection.covers(path);
         self.check(place, kind_name(member.kind), is_protected)?;
@@ -138,7 +144,7 @@ impl<W: Write> Merge<'_, W> {
         };
         match member.kind {
             MemberKind::File => {
-                let md5 = self.file(entries, member, path, place, attributes, is_protected)?;
+                let md5 = self.file(archive, member, path, place, attributes, is_protected)?;
                 Ok(Kind::File { md5, mtime })
             }
             MemberKind::Symlink => {
@@ -154,7 +160,7 @@ impl<W: Write> Merge<'_, W> {
                 let target = target.clone();
                 Ok(Kind::Symlink { target, mtime })
             }
-            MemberKind::Hardlink => self.hardlink(member, path, place, is_protected),
+            MemberKind::Hardlink => self.hardlink(member, path, place, is_protected, prefix),
             MemberKind::Fifo => {
                 self.root.put_other(place, attributes, InodeKind::Fifo)?;
                 self.merged.entries.insert(path.to_vec(), Some(place.clone()));
@@ -172,7 +178,7 @@ impl<W: Write> Merge<'_, W> {
     /// Merges a file; the MD5 of its bytes.
     fn file(
         &mut self,
-        entries: &mut ImageEntries<'_>,
+        archive: &mut Archive<'_>,
         member: &Member,
         path: &[u8],
         place: &Place,
@@ -194,7 +200,7 @@ impl<W: Write> Merge<'_, W> {
                 member.size,
                 &member.regions,
                 |buffer| {
-                    entries.read_data(buffer).map_err(Fault::from)?;
+                    archive.read_data(buffer).map_err(Fault::from)?;
                     sum.add(buffer);
                     Ok::<(), Fault>(())
                 },
@@ -207,7 +213,7 @@ impl<W: Write> Merge<'_, W> {
             self.merged.entries.insert(path.to_vec(), Some(place.clone()));
             return Ok(md5);
         }
-        let bytes = read(entries, member, path)?;
+        let bytes = read(archive, member, path)?;
         let md5 = Md5::digest(&bytes).into();
         let to = self.destination(path, place, md5, None, is_protected)?;
         if let Some(to) = &to {
@@ -230,8 +236,19 @@ impl<W: Write> Merge<'_, W> {
         path: &[u8],
         place: &Place,
         is_protected: bool,
+        prefix: &str,
     ) -> Result<Kind, Fault> {
-        let target = &member.target[..];
+        let target = strip(&member.target, prefix).ok_or_else(|| Fault::Prefix {
+            name: member.target.clone(),
+            prefix: prefix.as_bytes().to_vec(),
+        })?;
+        let target = member_path(target, MemberKind::File, MAX_PATH).map_err(|fault| Fault::Entry {
+            name: member.name.clone(),
+            reason: Refusal::LinkPath {
+                target: member.target.clone(),
+                fault,
+            },
+        })?;
         let (Some(kind), Some(first)) = (
             self.merged.items.get(target).cloned(),
             self.merged.entries.get(target).cloned(),
@@ -261,112 +278,6 @@ impl<W: Write> Merge<'_, W> {
         }
         self.merged.entries.insert(path.to_vec(), to);
         Ok(kind)
-    }
-
-    /// Merges a directory.
-    fn directory(&mut self, path: &[u8], attributes: Attributes) -> Result<(), Fault> {
-        if let Some(id) = self.existing_directory(path)? {
-            self.merged.directories.insert(path.to_vec(), id);
-        } else {
-            let (above, name) = split(path);
-            let place = Place {
-                directory: self.above(above)?,
-                name: name.to_vec(),
-            };
-            self.make_directory(path, place, attributes)?;
-        }
-        self.merged.items.insert(path.to_vec(), Kind::Directory);
-        let (above, name) = split(path);
-        if let Some(directory) = self.existing_directory(above)? {
-            let name = name.to_vec();
-            self.database.own(Place { directory, name }, self.package);
-        }
-        Ok(())
-    }
-
-    fn make_directory(
-        &mut self,
-        path: &[u8],
-        place: Place,
-        attributes: Attributes,
-    ) -> Result<InodeId, Fault> {
-        if let Some(id) = self.root.at(&place) {
-            // What goes with the version that is replaced makes room now.
-            let of_replaced = self
-                .replaced
-                .is_some_and(|(replaced, _)| self.database.owners(&place).eq([replaced]));
-            if !of_replaced {
-                return Err(Fault::NotDirectory {
-                    path: path.to_vec(),
-                    what: what(&self.root.inode(id).kind),
-                });
-            }
-            self.root.remove(&place);
-        }
-        let id = self.root.make_directory(place, attributes);
-        self.merged.directories.insert(path.to_vec(), id);
-        Ok(id)
-    }
-
-    /// The directory at a path of the package, made where it is missing.
-    fn above(&mut self, path: &[u8]) -> Result<InodeId, Fault> {
-        if let Some(id) = self.existing_directory(path)? {
-            self.merged.directories.insert(path.to_vec(), id);
-            return Ok(id);
-        }
-        // Left out, but something in it stays; or the image just does not list it.
-        let given = self.merged.deferred.get(path).cloned();
-        let attributes = given.unwrap_or_else(|| Attributes {
-            mode: 0o755,
-            mtime: self.root.time(),
-            ..Attributes::default()
-        });
-        let (above, name) = split(path);
-        let place = Place {
-            directory: self.above(above)?,
-            name: name.to_vec(),
-        };
-        self.merged.items.insert(path.to_vec(), Kind::Directory);
-        self.database.own(place.clone(), self.package);
-        self.make_directory(path, place, attributes)
-    }
-
-    /// The directory that a path of the package means on the system, if there is one.
-    fn existing_directory(&self, path: &[u8]) -> Result<Option<InodeId>, Fault> {
-        if path.is_empty() {
-            return Ok(Some(Tree::ROOT));
-        }
-        if let Some(id) = self.merged.directories.get(path) {
-            return Ok(Some(*id));
-        }
-        let (above, name) = split(path);
-        let Some(directory) = self.existing_directory(above)? else {
-            return Ok(None);
-        };
-        let place = Place {
-            directory,
-            name: name.to_vec(),
-        };
-        let Some(id) = self.root.at(&place) else {
-            return Ok(None);
-        };
-        let through = |what| Fault::Through {
-            path: path.to_vec(),
-            ancestor: self.root.path_of(&place),
-            what,
-        };
-        match &self.root.inode(id).kind {
-            InodeKind::Directory(_) => Ok(Some(id)),
-            InodeKind::Symlink(_) if id.0 >= self.first => {
-                Err(through("a symbolic link of the package itself"))
-            }
-            InodeKind::Symlink(_) => match self.root.tree.directory(&self.root.path_of(&place)) {
-                Some(id) => Ok(Some(id)),
-                None => Err(through("a symbolic link that leads to no directory")),
-            },
-            _ if id.0 >= self.first => Err(through("no directory in the package itself")),
-            _ => Ok(None),
-        }
     }
 
     /// Refuses a place that something else holds: a directory, a file of another package, of the package itself.
@@ -426,27 +337,6 @@ impl<W: Write> Merge<'_, W> {
         self.replaced.and_then(|(_, items)| items.get(path))
     }
 
-    /// Whether a path is left out, as the package or as the system has it.
-    fn leaves_out(&self, path: &[u8]) -> bool {
-        if self.filters.is_empty() {
-            return false;
-        }
-        let (mut above, mut rest) = (path, Vec::new());
-        // The deepest directory that is there, and what lies below it.
-        let real = loop {
-            let (folder, name) = split(above);
-            rest = below(name, &rest);
-            match self.existing_directory(folder) {
-                Ok(Some(id)) => break below(&self.root.path(id), &rest),
-                // What is wrong with it is said where it is merged.
-                Ok(None) | Err(_) if !folder.is_empty() => above = folder,
-                _ => break rest,
-            }
-        };
-        let real = real.strip_suffix(b"/").unwrap_or(&real);
-        self.filters.leaves_out(path) || self.filters.leaves_out(real)
-    }
-
     /// Owner by name as the system has it, else by number; capabilities as the package's phases would set them.
     fn attributes(&self, member: &Member, path: &[u8]) -> Attributes {
         let mut attributes = Attributes {
@@ -468,127 +358,5 @@ impl<W: Write> Merge<'_, W> {
             attributes.mode = given.mode.unwrap_or(attributes.mode) | given.also;
         }
         attributes
-    }
-}
-
-/// Accepts the path of an entry that the database can hold and that is not the package manager's own.
-fn check_path(member: &Member) -> Result<(), Fault> {
-    let path = &member.name[..];
-    check_text(path, path, "a name")?;
-    if [VDB, b"var/lib/portage", b"var/cache/edb"].iter().any(|folder| {
-        let below = path
-            .strip_prefix(*folder)
-            .filter(|rest| rest.first() == Some(&b'/'));
-        below.is_some_and(|rest| member.kind != MemberKind::Directory && !rest.starts_with(b"/.keep"))
-    }) {
-        return Err(Fault::Records { path: path.to_vec() });
-    }
-    Ok(())
-}
-
-/// Accepts what a line of CONTENTS can hold: portage reads it as UTF-8.
-fn check_text(path: &[u8], text: &[u8], what: &'static str) -> Result<(), Fault> {
-    let fault = if str::from_utf8(text).is_err() {
-        match what {
-            "a name" => "a name that is no UTF-8",
-            _ => "a target that is no UTF-8",
-        }
-    } else if text.contains(&b'\n') || text.contains(&b'\r') {
-        "a line break"
-    } else {
-        return Ok(());
-    };
-    Err(unrecordable(path, fault))
-}
-
-fn unrecordable(path: &[u8], what: &'static str) -> Fault {
-    Fault::Unrecordable {
-        path: path.to_vec(),
-        what,
-    }
-}
-
-/// Whether a file is kept in memory, because what is installed later reads or changes it.
-fn is_text(path: &[u8]) -> bool {
-    let (folder, name) = split(path);
-    let is_one_of = |files: &[&str]| files.iter().any(|file| file.as_bytes() == path);
-    folder == environment::FOLDER
-        || folder == b"usr/lib/sysusers.d" && name.starts_with(b"acct-")
-        || is_one_of(&accounts::FILES)
-        || is_one_of(&environment::FILES)
-        || path == MEMORY
-}
-
-/// All bytes of a file.
-fn read(entries: &mut ImageEntries<'_>, member: &Member, path: &[u8]) -> Result<Vec<u8>, Fault> {
-    let large = || Fault::Large {
-        path: path.to_vec(),
-        size: member.size,
-        limit: MAX_READ,
-    };
-    let size = usize::try_from(member.size).map_err(|_| large())?;
-    if member.size > MAX_READ {
-        return Err(large());
-    }
-    let mut bytes = vec![0; size];
-    for region in &member.regions {
-        // Regions lie within the size, which fits.
-        let start = region.offset as usize;
-        entries.read_data(&mut bytes[start..start + region.length as usize])?;
-    }
-    Ok(bytes)
-}
-
-fn kind_name(kind: MemberKind) -> &'static str {
-    match kind {
-        MemberKind::Symlink => "a symbolic link",
-        MemberKind::Fifo => "a named pipe",
-        _ => "a file",
-    }
-}
-
-/// The MD5 of a file whose data comes without its holes.
-struct Sum<'a> {
-    md5: Md5,
-    regions: &'a [Region],
-    /// Bytes of the file that were summed.
-    position: u64,
-}
-
-impl<'a> Sum<'a> {
-    fn new(regions: &'a [Region]) -> Self {
-        Self {
-            md5: Md5::new(),
-            regions,
-            position: 0,
-        }
-    }
-
-    /// Adds the next data, which lies within one region.
-    fn add(&mut self, data: &[u8]) {
-        while let [first, rest @ ..] = self.regions
-            && self.position >= first.offset + first.length
-        {
-            self.regions = rest;
-        }
-        if let Some(first) = self.regions.first() {
-            self.zeros(first.offset);
-        }
-        self.md5.update(data);
-        self.position += data.len() as u64;
-    }
-
-    fn finish(mut self, size: u64) -> [u8; 16] {
-        self.zeros(size);
-        self.md5.finalize().into()
-    }
-
-    /// Adds zeros up to a position.
-    fn zeros(&mut self, end: u64) {
-        while self.position < end {
-            let step = (end - self.position).min(ZEROS.len() as u64);
-            self.md5.update(&ZEROS[..step as usize]);
-            self.position += step;
-        }
     }
 }

@@ -10,13 +10,13 @@
 //! | module | owns |
 //! |---|---|
 //! | `root` | the system in the making |
-//! | `merge` | one image into it: what goes where |
+//! | `merge`, `directories`, `member` | one image into it: what goes where |
 //! | `protect` | CONFIG_PROTECT |
 //! | `remove` | what goes: older versions, what filters leave out, the package manager |
 //! | `database` | `/var/db/pkg`, the counter, the world |
 //! | `accounts` | users and groups |
 //! | `environment` | `env-update` |
-//! | `phases` | what packages would run, and what is done instead |
+//! | `phases`, `capabilities` | what packages would run, and what is done instead |
 //! | `filters` | what a node need not carry |
 //! | `report` | what it came to |
 //! | `error` | what can stop it |
@@ -27,10 +27,13 @@
 //! instead of being renamed; info pages get no `dir`.
 
 mod accounts;
+mod capabilities;
 mod database;
+mod directories;
 mod environment;
 mod error;
 mod filters;
+mod member;
 mod merge;
 mod phases;
 mod protect;
@@ -195,7 +198,7 @@ impl<W: Write> Installer<W> {
         let slot = database::main_slot(phases::text(input.metadata, "SLOT")).to_owned();
         let replaced = self.replaced(cpv, &slot)?;
         let variables = phases::Environment::read(input.metadata)?;
-        let capabilities = phases::file_capabilities(input.metadata, &variables)?;
+        let capabilities = capabilities::file_capabilities(input.metadata, &variables)?;
         let first = self.root.inodes();
         let package = self.database.add(database::Installed {
             cpv: cpv.clone(),

@@ -178,10 +178,8 @@ impl Protection {
         }
         let next = highest.map_or(0, |highest| highest + 1);
         if next > 9999 {
-            return Err(Fault::Line {
+            return Err(Fault::Updates {
                 path: root.path_of(place),
-                line: 0,
-                what: "it has 10000 updates beside it already: run `dispatch-conf`".to_owned(),
             });
         }
         let place = Place {

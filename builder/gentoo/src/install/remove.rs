@@ -13,14 +13,11 @@ use super::report::Size;
 use super::root::{Place, Root};
 use crate::contents::Kind;
 
-/// What goes with the package manager, beside its own files.
-const OF_PACKAGE_MANAGER: [&str; 5] = [
-    "etc/portage",
-    "var/cache/edb",
-    "var/db/pkg",
-    "var/db/repos",
-    "var/lib/portage",
-];
+/// The package manager's records.
+const RECORDS: [&str; 3] = ["var/cache/edb", "var/db/pkg", "var/lib/portage"];
+
+/// What goes with the package manager, beside its own files and records.
+const OF_PACKAGE_MANAGER: [&str; 2] = ["etc/portage", "var/db/repos"];
 
 /// Takes away what a package of the base has and no other one, and then its records. As portage does it
 /// (`dblink._unmerge_pkgfiles`): protected files that were changed stay, and so do directories that are not empty.
@@ -94,6 +91,11 @@ pub(super) fn apply_filters<W: Write>(
     if filters.is_empty() {
         return Ok(size);
     }
+    for records in RECORDS {
+        if filters.leaves_out(records.as_bytes()) {
+            return Err(Fault::FilteredRecords { path: records.into() });
+        }
+    }
     let mut found = Found::default();
     found.directory(&root.tree, filters, Tree::ROOT, &mut Vec::new());
     database.filter(root, filters, &found.directories)?;
@@ -161,7 +163,7 @@ pub(super) fn remove_package_manager<W: Write>(
         // Packages are fewer than inodes.
         remove_package(root, database, protection, id as PackageId, &items)?;
     }
-    for path in OF_PACKAGE_MANAGER {
+    for path in OF_PACKAGE_MANAGER.iter().chain(&RECORDS) {
         if let Some(place) = root.place(path.as_bytes()) {
             root.remove(&place);
         }

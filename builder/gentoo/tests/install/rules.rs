@@ -1,0 +1,287 @@
+//! What goes where.
+
+use formats::layer::Body;
+use gentoo::install::{Filters, Options, PackageManager};
+
+use super::*;
+
+fn image() -> RawTar {
+    RawTar::default().directory("image/")
+}
+
+#[test]
+fn a_package_lies_over_the_system_and_in_its_records() {
+    let package = Package::new(
+        "app/new-1",
+        image()
+            .directory("image/bin/")
+            .file("image/bin/new", "new")
+            .hardlink("image/bin/again", "image/bin/new")
+            .directory("image/usr/share/a b/")
+            .symlink("image/usr/share/a b/link", "../old"),
+    );
+    let system = install(system(), &[package], options()).unwrap();
+    assert_eq!(system.text("usr/bin/new").unwrap(), "new");
+    assert_eq!(
+        system.tree.lookup(b"usr/bin/again"),
+        system.tree.lookup(b"usr/bin/new")
+    );
+    // Through the system's link, which stays one.
+    assert!(matches!(system.inode("bin").unwrap().kind, InodeKind::Symlink(_)));
+    assert_eq!(
+        system.text("var/db/pkg/app/new-1/CONTENTS").unwrap(),
+        "dir /bin\n\
+         obj /bin/again 22af645d1859cb5ca6da0c484f1f37ea 1\n\
+         obj /bin/new 22af645d1859cb5ca6da0c484f1f37ea 1\n\
+         dir /usr/share/a b\n\
+         sym /usr/share/a b/link -> ../old 1\n"
+    );
+    assert_eq!(system.text("var/db/pkg/app/new-1/COUNTER").unwrap(), "41");
+    assert_eq!(
+        system.text("var/db/pkg/app/new-1/BINPKGMD5").unwrap(),
+        "abababababababababababababababab\n"
+    );
+    assert_eq!(system.text("var/cache/edb/counter").unwrap(), "41");
+    assert_eq!(
+        system.text("var/lib/portage/world").unwrap(),
+        "app/new\napp/other\n"
+    );
+    assert!(system.removed.is_empty());
+}
+
+#[test]
+fn directories_of_the_system_are_not_in_the_layer() {
+    let tar = image()
+        .directory("image/usr/")
+        .directory("image/usr/bin/")
+        .file("image/usr/bin/new", "");
+    let system = install(system(), &[Package::new("app/new-1", tar)], options()).unwrap();
+    let index = formats::layer::Index::from_bytes(&system.index).unwrap();
+    let directories = index.entries.iter().filter(|entry| entry.body == Body::Directory);
+    let paths: Vec<_> = directories
+        .map(|entry| String::from_utf8_lossy(&entry.path))
+        .collect();
+    assert_eq!(paths, ["etc/environment.d", "var/db/pkg/app/new-1"]);
+}
+
+#[test]
+fn an_older_version_goes_with_what_only_it_has() {
+    let tar = image()
+        .directory("image/usr/share/new/")
+        .file("image/usr/share/new/file", "2")
+        .file("image/etc/old.conf", "new")
+        .file("image/etc/old.changed", "new");
+    let package = Package::new("app/old-2", tar).with("SLOT", "0/2\n");
+    let system = install(system(), &[package], options()).unwrap();
+    assert_eq!(system.removed, ["usr/share/old", "var/db/pkg/app/old-1"]);
+    // Unchanged by the user: replaced. Changed: the new one comes beside it.
+    assert_eq!(system.text("etc/old.conf").unwrap(), "new");
+    assert_eq!(system.text("etc/old.changed").unwrap(), "the user's");
+    assert_eq!(system.text("etc/._cfg0000_old.changed").unwrap(), "new");
+    assert_eq!(system.report.protected.len(), 1);
+    assert_eq!(system.report.packages[0].replaced.as_deref(), Some("app/old-1"));
+    let remembered = system.text("var/lib/portage/config").unwrap();
+    assert_eq!(remembered, "/etc/old.changed 22af645d1859cb5ca6da0c484f1f37ea\n");
+}
+
+#[test]
+fn a_file_that_the_user_refused_is_not_offered_again() {
+    let tar = image().file("image/etc/old.changed", "new");
+    let before = system().file(
+        "./var/lib/portage/config",
+        "/etc/old.changed 22af645d1859cb5ca6da0c484f1f37ea\n",
+    );
+    let system = install(before, &[Package::new("app/old-2", tar)], options()).unwrap();
+    assert_eq!(system.text("etc/old.changed").unwrap(), "the user's");
+    assert!(system.inode("etc/._cfg0000_old.changed").is_none());
+}
+
+#[test]
+fn owners_are_the_systems() {
+    let named = |name: &str| {
+        let mut member = testkit::tars::RawMember::new(b'0', name).header();
+        member[265..268].copy_from_slice(b"svc");
+        member[297..300].copy_from_slice(b"svc");
+        RawTar {
+            bytes: testkit::tars::with_checksum(member).to_vec(),
+        }
+    };
+    let system = install(
+        system(),
+        &[Package::new("app/new-1", named("image/x"))],
+        options(),
+    )
+    .unwrap();
+    let attributes = &system.inode("x").unwrap().attributes;
+    assert_eq!((attributes.uid, attributes.gid), (42, 43));
+}
+
+#[test]
+fn accounts_come_with_their_packages() {
+    let group = Package::new(
+        "acct-group/ntp-0",
+        image().file("image/usr/lib/sysusers.d/acct-group-ntp.conf", "g ntp 123\n"),
+    )
+    .with("DEFINED_PHASES", "preinst install");
+    let user = Package::new(
+        "acct-user/ntp-0",
+        image().directory("image/var/lib/ntp/").file(
+            "image/usr/lib/sysusers.d/acct-user-ntp.conf",
+            "u ntp 0:ntp \"Time\" /var/lib/ntp -\nm ntp svc\n",
+        ),
+    )
+    .with(
+        "environment.bz2",
+        bzip2(
+            b"declare -x ACCT_USER_NAME=\"ntp\"\ndeclare -- _ACCT_USER_HOME=\"/var/lib/ntp\"\n\
+              declare -- _ACCT_USER_HOME_PERMS=\"0750\"\n",
+        ),
+    );
+    let system = install(system(), &[group, user], options()).unwrap();
+    let last = |path: &str| system.text(path).unwrap().lines().last().unwrap().to_owned();
+    // Number 0 is root's: another one is taken, the highest that is free.
+    assert_eq!(
+        last("etc/passwd"),
+        "ntp:x:999:123:Time:/var/lib/ntp:/sbin/nologin"
+    );
+    assert_eq!(last("etc/shadow"), "ntp:!:19675::::::");
+    assert_eq!(
+        system.text("etc/group").unwrap(),
+        "root:x:0:\nsvc:x:43:ntp\nntp:x:123:\n"
+    );
+    let home = &system.inode("var/lib/ntp").unwrap().attributes;
+    assert_eq!((home.uid, home.gid, home.mode), (999, 123, 0o750));
+    assert!(
+        system
+            .report
+            .packages
+            .iter()
+            .all(|package| package.unhandled.is_empty())
+    );
+}
+
+fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    testkit::tars::filter("bzip2", &["-c"], bytes)
+}
+
+#[test]
+fn phases_that_nothing_does_are_reported() {
+    let package = Package::new("app/new-1", image()).with("DEFINED_PHASES", "compile postinst");
+    let system = install(system(), &[package], options()).unwrap();
+    assert_eq!(system.report.packages[0].unhandled, ["postinst"]);
+}
+
+#[test]
+fn phases_of_firewalls_are_done() {
+    let iptables = Package::new(
+        "net-firewall/iptables-1.8.11",
+        image()
+            .file("image/bin/xtables-legacy-multi", "x")
+            .file("image/bin/xtables-nft-multi", "x"),
+    );
+    let nftables = Package::new("net-firewall/nftables-1.1.1", image());
+    let system = install(system(), &[iptables, nftables], options()).unwrap();
+    for (link, target) in [
+        ("iptables-save", "xtables-legacy-multi"),
+        ("arptables", "xtables-nft-multi"),
+    ] {
+        let InodeKind::Symlink(to) = &system.inode(&format!("usr/bin/{link}")).unwrap().kind else {
+            panic!("{link}")
+        };
+        assert_eq!(to, target.as_bytes());
+    }
+    let saved = system.inode("var/lib/nftables/rules-save").unwrap();
+    assert_eq!(saved.attributes.mode, 0o600);
+}
+
+#[test]
+fn the_environment_follows_env_d() {
+    let package = Package::new(
+        "app/new-1",
+        image().file(
+            "image/etc/env.d/50new",
+            "LDPATH=\"/usr/lib/new\"\nEDITOR='vi'\nCONFIG_PROTECT=/usr/bin/other\n",
+        ),
+    );
+    let second = Package::new("app/second-1", image().file("image/usr/bin/other", "second"));
+    let system = install(system(), &[package, second], options()).unwrap();
+    let text = |path| system.text(path).unwrap();
+    assert!(text("etc/ld.so.conf").ends_with("\n/usr/lib/new\n"));
+    assert!(
+        text("etc/profile.env").ends_with("\nexport CONFIG_PROTECT='/usr/bin/other'\nexport EDITOR='vi'\n")
+    );
+    assert!(text("etc/csh.env").ends_with("\nsetenv EDITOR 'vi'\n"));
+    assert!(text("etc/environment.d/10-gentoo-env.conf").ends_with("\nEDITOR=vi\n"));
+    // Protected by what the first package brought.
+    assert_eq!(text("usr/bin/other"), "other");
+    assert_eq!(text("usr/bin/._cfg0000_other"), "second");
+}
+
+fn filtered(patterns: &[&str], package_manager: PackageManager) -> Options {
+    Options {
+        filters: Filters::new(patterns, package_manager).unwrap(),
+        ..options()
+    }
+}
+
+#[test]
+fn filters_keep_the_records_true() {
+    let package = Package::new(
+        "app/new-1",
+        image()
+            .directory("image/usr/share/locale/")
+            .directory("image/usr/share/locale/de/")
+            .file("image/usr/share/locale/de/x.mo", "de")
+            .directory("image/usr/share/locale/fr/")
+            .file("image/usr/share/locale/fr/x.mo", "french"),
+    );
+    let patterns = ["/usr/share/old", "/usr/share/locale", "!/usr/share/locale/de"];
+    let options = filtered(&patterns, PackageManager::Keep);
+    let system = install(system(), &[package], options).unwrap();
+    assert!(system.inode("usr/share/locale/de/x.mo").is_some());
+    assert!(system.inode("usr/share/locale/fr").is_none());
+    assert_eq!(system.removed, ["usr/share/old", "var/db/pkg/app/old-1/metadata"]);
+    let contents = system.text("var/db/pkg/app/old-1/CONTENTS").unwrap();
+    assert!(
+        !contents.contains("/usr/share/old") && contents.contains("/etc/old.conf"),
+        "{contents}"
+    );
+    let contents = system.text("var/db/pkg/app/new-1/CONTENTS").unwrap();
+    assert!(
+        !contents.contains("fr") && contents.contains("dir /usr/share/locale\n"),
+        "{contents}"
+    );
+    let (before, after) = (system.report.before, system.report.after);
+    // The link, the file of one byte behind it, the French file.
+    assert_eq!(before.files - after.files, 3);
+    assert_eq!(before.bytes - after.bytes, 1 + 6);
+}
+
+#[test]
+fn the_package_manager_can_go() {
+    let before = system()
+        .directory("./var/db/pkg/sys-apps/portage-3/")
+        .file("./var/db/pkg/sys-apps/portage-3/SLOT", "0")
+        .file(
+            "./var/db/pkg/sys-apps/portage-3/CONTENTS",
+            "obj /usr/bin/emerge 00000000000000000000000000000000 1\n",
+        )
+        .file("./usr/bin/emerge", "x");
+    let package = Package::new("app/new-1", image().file("image/usr/bin/new", "new"));
+    let system = install(before, &[package], filtered(&[], PackageManager::Drop)).unwrap();
+    for path in ["usr/bin/emerge", "var/db/pkg", "var/lib/portage", "var/cache/edb"] {
+        assert!(system.inode(path).is_none(), "{path}");
+    }
+    assert_eq!(system.text("usr/bin/new").unwrap(), "new");
+}
+
+#[test]
+fn the_same_packages_give_the_same_bytes() {
+    let package = Package::new("app/new-1", image().file("image/usr/bin/new", [7; 300_000]));
+    let index = || {
+        install(system(), std::slice::from_ref(&package), options())
+            .unwrap()
+            .index
+    };
+    assert_eq!(index(), index());
+}
