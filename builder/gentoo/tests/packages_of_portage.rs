@@ -11,48 +11,23 @@ use std::path::{Path, PathBuf};
 
 use formats::layer::archive::Kind;
 use formats::units::Bytes;
+use gentoo::Package;
 use gentoo::binary::{BinaryPackage, Expected, Limits, Signatures};
+use gentoo::index::Packages;
 use package_common::{Anybody, Signer, entries, shown};
 use testkit::packages::made_by_portage;
 
 /// What the indexes of portage say of each package.
 fn packages(folder: &Path) -> BTreeMap<PathBuf, Expected> {
-    let index = fs::read_to_string(folder.join("Packages")).expect("portage wrote an index");
-    let stanzas = index.split("\n\n").skip(1);
-    let fields = |stanza: &str| -> BTreeMap<String, String> {
-        let field = |line: &str| {
-            line.split_once(": ")
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        };
-        stanza.lines().filter_map(field).collect()
+    let index = fs::read(folder.join("Packages")).expect("portage wrote an index");
+    let index = Packages::parse(&index).expect("portage wrote it");
+    let package = |package: &Package| {
+        let expected = Expected::from(package);
+        let Expected { size, md5, sha1, .. } = expected;
+        assert!(size.is_some() && md5.is_some() && sha1.is_some());
+        (folder.join(package.path.as_ref().expect("a path")), expected)
     };
-    let package = |stanza: &str| {
-        let fields = fields(stanza);
-        let field = |name: &str| fields.get(name).cloned();
-        let expected = Expected {
-            size: Some(Bytes(fields["SIZE"].parse().expect("a number"))),
-            md5: digest(&fields["MD5"]).try_into().ok(),
-            sha1: digest(&fields["SHA1"]).try_into().ok(),
-            sha256: None,
-            cpv: field("CPV"),
-            build_id: field("BUILD_ID").and_then(|id| id.parse().ok()),
-            slot: Some(field("SLOT").unwrap_or_else(|| "0".to_owned())),
-            use_flags: field("USE"),
-            rdepend: Some(field("RDEPEND").unwrap_or_default()),
-        };
-        assert!(expected.md5.is_some() && expected.sha1.is_some());
-        (folder.join(&fields["PATH"]), expected)
-    };
-    stanzas
-        .filter(|stanza| !stanza.trim().is_empty())
-        .map(package)
-        .collect()
-}
-
-fn digest(text: &str) -> Vec<u8> {
-    let pairs = text.as_bytes().chunks(2);
-    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).expect("text"), 16).expect("a digit");
-    pairs.map(byte).collect()
+    index.packages.iter().map(package).collect()
 }
 
 fn open(path: &Path, expected: &Expected, signatures: &dyn Signatures) -> Result<BinaryPackage, String> {

@@ -16,6 +16,7 @@
 //! | `tarball` | members as entries, within limits |
 //! | `index` | the entries as bytes, to be kept beside the blob |
 //! | `read` | the bytes of a file |
+//! | `without` | a layer less some of its paths |
 //! | `path` | which paths are legal, and how they are shown |
 
 pub mod archive;
@@ -26,6 +27,7 @@ mod packer;
 mod path;
 mod read;
 mod tarball;
+mod without;
 
 pub use archive::{ArchiveError, Fault};
 pub use builder::{BuildError, LayerBuilder, MAX_FILE, MAX_XATTR, Refusal};

@@ -112,7 +112,8 @@ impl Protection {
         } else {
             self.beside(root, place, offer)?
         };
-        if self.memory.insert(key, new.clone()).as_ref() != Some(&new) {
+        // Only what the user has in another form is worth remembering.
+        if there.is_some() && !unchanged && self.memory.insert(key, new.clone()).as_ref() != Some(&new) {
             self.remembered = true;
         }
         if let Verdict::InPlace = verdict {

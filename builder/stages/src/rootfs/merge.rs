@@ -1,9 +1,9 @@
 //! Overlays over each other, and what they take away from the layers below.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use formats::layer::{Body, Entry, Layer};
+use formats::layer::Layer;
 use formats::tree::{InodeId, Tree};
 use model::finding::{Finding, Findings, SourceFile};
 use model::overlay::{Overlay, OverlayEntry, Source, TargetPath};
@@ -91,79 +91,5 @@ pub(super) fn real_paths(tree: &Tree, removals: &[&TargetPath]) -> Vec<Vec<u8>> 
 
 /// Each layer without `removed` and what lies below.
 pub(super) fn without_each(layers: Vec<Layer>, removed: &[Vec<u8>]) -> Vec<Layer> {
-    layers.into_iter().map(|layer| without(layer, removed)).collect()
-}
-
-/// `layer` without `removed` and what lies below. What has other names lives on under the next when its first goes.
-pub(super) fn without(layer: Layer, removed: &[Vec<u8>]) -> Layer {
-    if removed.is_empty() {
-        return layer;
-    }
-    let removed: HashSet<&[u8]> = removed.iter().map(Vec::as_slice).collect();
-    let is_gone = |path: &[u8]| {
-        let ends = (0..path.len())
-            .filter(|end| path[*end] == b'/')
-            .chain([path.len()]);
-        ends.into_iter().any(|end| removed.contains(&path[..end]))
-    };
-    let (gone, mut kept): (Vec<Entry>, Vec<Entry>) =
-        layer.entries.into_iter().partition(|entry| is_gone(&entry.path));
-    let bodies: HashMap<&[u8], &Body> = gone.iter().map(|entry| (&entry.path[..], &entry.body)).collect();
-    let mut moved: HashMap<&[u8], Vec<u8>> = HashMap::new();
-    for entry in &mut kept {
-        let Body::Hardlink(target) = &entry.body else {
-            continue;
-        };
-        let Some((first, body)) = bodies.get_key_value(&target[..]) else {
-            continue;
-        };
-        entry.body = match moved.get(first) {
-            Some(new) => Body::Hardlink(new.clone()),
-            None => {
-                moved.insert(first, entry.path.clone());
-                (*body).clone()
-            }
-        };
-    }
-    Layer {
-        entries: kept,
-        blob: layer.blob,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::num::NonZeroUsize;
-
-    use formats::layer::{Attributes, Compression, Inline, LayerBuilder, Packing};
-
-    use super::*;
-
-    #[test]
-    fn what_loses_its_first_name_keeps_the_others() {
-        let packing = Packing {
-            compression: Compression::None,
-            inline: Inline::Smallest,
-            jobs: NonZeroUsize::MIN,
-        };
-        let mut layer = LayerBuilder::in_memory(packing).unwrap();
-        layer
-            .symlink(b"gone/link", Attributes::default(), b"target")
-            .unwrap();
-        layer.fifo(b"gone/pipe", Attributes::default()).unwrap();
-        for (name, first) in [("a", "link"), ("b", "link"), ("c", "pipe")] {
-            let first = format!("gone/{first}");
-            layer.hardlink(name.as_bytes(), first.as_bytes()).unwrap();
-        }
-        let left = without(layer.finish_layer().unwrap(), &[b"gone".to_vec()]);
-        let bodies: Vec<Body> = left.entries.into_iter().map(|entry| entry.body).collect();
-        assert_eq!(
-            bodies,
-            [
-                Body::Symlink(b"target".to_vec()),
-                Body::Hardlink(b"a".to_vec()),
-                Body::Fifo
-            ]
-        );
-    }
+    layers.into_iter().map(|layer| layer.without(removed)).collect()
 }

@@ -11,7 +11,7 @@ use model::overlay::{Overlay, Source, TargetPath};
 use model::sources::{Init, Platform};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
-use super::merge::{Merged, real_paths, without, without_each};
+use super::merge::{Merged, real_paths, without_each};
 use super::runlevels::runlevel_links;
 use super::tarball::packing;
 use super::units::{UnitError, UnitLinks};
@@ -159,7 +159,7 @@ fn with_services(
         Init::OpenRc => (runlevel_links(overlays.overlays, &tree)?, Vec::new()),
     };
     let removed: Vec<Vec<u8>> = removed.into_iter().map(String::into_bytes).collect();
-    let mut layer = without(files, &removed);
+    let mut layer = files.without(&removed);
     for (path, target) in added {
         let entry = Entry {
             path: path.into_bytes(),
