@@ -31,9 +31,11 @@ const TIME: Time = Time::from_seconds(1_700_000_000);
 fn main() -> Result<()> {
     let folder = std::env::args_os().nth(1).ok_or("usage: seeds FOLDER")?;
     let seeds = [
+        ("atom", atoms()),
         ("bmap", block_maps()?),
         ("btrfs", volumes()?),
         ("delta", deltas()?),
+        ("depend", dependencies()),
         ("fat", fat_volumes()?),
         ("gpkg", gpkgs()),
         (
@@ -42,6 +44,7 @@ fn main() -> Result<()> {
         ),
         ("manifest", vec![manifest()?]),
         ("pack_index", vec![pack_index()?]),
+        ("packages", package_indexes()?),
         ("partition", tables()?),
         ("seekable", compressed_images()?),
         ("tar", tarballs()?),
@@ -323,6 +326,42 @@ fn tarballs() -> Result<Vec<Vec<u8>>> {
 
 /// Metadata that every package has.
 const METADATA: [(&str, &str); 3] = [("CATEGORY", "app\n"), ("PF", "bar-1\n"), ("SLOT", "0\n")];
+
+fn atoms() -> Vec<Vec<u8>> {
+    let texts = [
+        "dev-libs/openssl",
+        "!!<app-arch/xz-5.2_beta3_p1-r4",
+        "=sys-libs/a-1.02b*:0/1.1=::gentoo[ssl(+),-gui,x?,!y?,z=,!w=]",
+        "virtual/libc:*",
+        "cat/pkg-1-2_rc1-r0",
+    ];
+    texts.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+fn dependencies() -> Vec<Vec<u8>> {
+    let texts = [
+        ">=lib/foo-1:0/1=[ssl(+)] !<app/bar-1 || ( lib/a ( lib/b lib/c ) )",
+        "gui? ( lib/x !qt? ( || ( lib/y[gui?] qt? ( lib/z ) ) ) )",
+    ];
+    let both = |text: &str| [b'\0', b'\xff'].map(|kind| [&[kind], text.as_bytes()].concat());
+    texts.into_iter().flat_map(both).collect()
+}
+
+/// Two installed packages, one of which has to be built again for what is requested.
+fn package_indexes() -> Result<Vec<Vec<u8>>> {
+    let index = "ARCH: arm64\nVERSION: 0\nREPO: gentoo\n\n\
+        CPV: lib/foo-1\nSLOT: 0/1\nPROVIDES: arm_64: libfoo.so.1\n\n\
+        CPV: app/old-1\nRDEPEND: lib/foo:0/1=\n\n\
+        CPV: app/old-1\nBUILD_ID: 2\nEAPI: 8\nRDEPEND: lib/foo:0/2=\n\n\
+        CPV: lib/foo-2\nSLOT: 0/2\nPROVIDES: arm_64: libfoo.so.2\nIUSE: +ssl\nUSE: ssl\n\n\
+        CPV: lib/bar-2\nSLOT: 2\nPDEPEND: app/new\nPATH: lib/bar/bar-2-1.gpkg.tar\nSIZE: 7\n\n\
+        CPV: app/new-1\nRDEPEND: lib/foo[ssl] || ( lib/gone lib/bar:2 ) !lib/old\nREQUIRES: arm_64: libfoo.so.2\n";
+    gentoo::index::Packages::parse(index.as_bytes())?;
+    Ok(vec![
+        [&[2], index.as_bytes()].concat(),
+        [&[0], index.as_bytes()].concat(),
+    ])
+}
 
 /// Whole packages, and what the target makes packages of.
 fn gpkgs() -> Vec<Vec<u8>> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::pool::{Id, Pool};
-use super::state::{Aim, Level, State, View};
+use super::state::{Aim, Breach, Level, State, View};
 use crate::atom::Atom;
 use crate::depend::Need;
 
@@ -57,6 +57,12 @@ pub(super) fn choices<'p>(state: &State<'p, '_, '_>, aim: &Aim<'p>) -> Choices<'
         }
         choices.against.extend(obstacles.iter().map(Obstacle::level));
     }
+    // An installed package may also stay, if another branch of what it needs can be reached.
+    if let Aim::Rebuild(_, Breach::Need(need @ (Need::All(_) | Need::Any(_)))) = aim
+        && distance(state, need) != Distance::Missing
+    {
+        choices.ways.push(Choice::Branch(need));
+    }
     choices
 }
 
@@ -74,11 +80,17 @@ pub(super) fn candidates(pool: &Pool<'_, '_>, aim: &Aim<'_>) -> Vec<Id> {
         }
         Aim::Need(Need::All(_) | Need::Any(_)) => Vec::new(),
         Aim::Library(library) => pool.bringing(*library).iter().copied().filter(admitted).collect(),
-        // Never by an older one: what is installed was good enough for somebody.
-        Aim::Rebuild(id, _) => replacements(pool, *id)
-            .filter(|other| pool.package(*other).cpv.version >= pool.package(*id).cpv.version)
-            .filter(admitted)
-            .collect(),
+        // Never by an older one: what is installed was good enough for somebody. Behind them what would let it stay.
+        Aim::Rebuild(id, breach) => {
+            let replacements = replacements(pool, *id)
+                .filter(|other| pool.package(*other).cpv.version >= pool.package(*id).cpv.version);
+            let helpers: Vec<Id> = match breach {
+                Breach::Need(Need::Atom(atom)) if atom.blocker.is_none() => pool.offered(atom).collect(),
+                Breach::Need(_) => Vec::new(),
+                Breach::Library(library) => pool.bringing(*library).to_vec(),
+            };
+            replacements.chain(helpers).filter(admitted).collect()
+        }
         Aim::Unblock(id, atom) => replacements(pool, *id)
             .filter(|other| !atom.matches(pool.package(*other)))
             .filter(admitted)

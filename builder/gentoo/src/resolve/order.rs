@@ -15,7 +15,10 @@ pub(super) fn resolution<'a>(state: &State<'_, 'a, '_>, wanted: &[Atom]) -> Reso
     let pool = state.pool;
     let requested: Vec<Id> = wanted
         .iter()
-        .flat_map(|atom| state.matching(atom, View::Chosen).take(1).collect::<Vec<_>>())
+        .filter_map(|atom| {
+            let matching = state.matching(atom, View::Chosen);
+            matching.max_by_key(|id| &pool.package(*id).cpv.version)
+        })
         .collect();
     let mut order = Order {
         state,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::choices::{Choice, choices};
 use super::explain::Failure;
 use super::pool::Pool;
-use super::state::{Aim, Goal, Level, Mark, State, View};
+use super::state::{Aim, Breach, Goal, Level, Mark, State, View};
 use super::{MAX_STEPS, ResolveError, upkeep};
 use crate::depend::Need;
 
@@ -87,12 +87,13 @@ impl<'p, 'a, 'r> Search<'p, 'a, 'r> {
     fn is_reached(&self, goal: usize) -> bool {
         let state = &self.state;
         let goal = state.goal(goal);
+        let is_gone = |id| state.in_slot(state.pool.slot(id), View::Now) != Some(id);
         match goal.aim {
             Aim::Need(need) => state.is_settled(need),
             Aim::Library(library) => upkeep::is_brought(state, library),
-            Aim::Rebuild(id, _) | Aim::Unblock(id, _) => {
-                state.in_slot(state.pool.slot(id), View::Now) != Some(id)
-            }
+            Aim::Rebuild(id, Breach::Need(need)) => is_gone(id) || state.is_met(need, Some(id), View::Now),
+            Aim::Rebuild(id, Breach::Library(library)) => is_gone(id) || upkeep::is_brought(state, library),
+            Aim::Unblock(id, _) => is_gone(id),
         }
     }
 
@@ -113,8 +114,12 @@ impl<'p, 'a, 'r> Search<'p, 'a, 'r> {
                 let taken = match way {
                     Choice::Take(id) => self.state.take(id, level, goal),
                     Choice::Branch(need) => {
-                        let parent = self.state.goal(goal).parent;
-                        self.state.push_need(need, parent, level)
+                        let Goal { aim, parent, .. } = self.state.goal(goal);
+                        let owner = match aim {
+                            Aim::Rebuild(installed, _) => Some(*installed),
+                            _ => *parent,
+                        };
+                        self.state.push_need(need, owner, level)
                     }
                 };
                 match taken {

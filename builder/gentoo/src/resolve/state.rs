@@ -14,7 +14,7 @@ pub(super) enum Aim<'p> {
     Need(&'p Need),
     /// A library that a chosen package is linked with.
     Library(Library<'p>),
-    /// Another build of an installed package, which does not go together with what is chosen.
+    /// Another build of an installed package that does not go together with what is chosen, or what else it misses.
     Rebuild(Id, Breach<'p>),
     /// Another version of an installed package, because a chosen one blocks it.
     Unblock(Id, &'p Atom),

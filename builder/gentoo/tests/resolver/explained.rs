@@ -291,3 +291,29 @@ fn a_dead_end_goes_back_to_what_is_to_blame() {
     assert_eq!(found.len(), 62);
     assert!(found.contains(&"app/p0-1-1".to_owned()) && found.contains(&"app/p59-3-1".to_owned()));
 }
+
+/// Nine packages want one of eight slots each for themselves: nothing but trying shows that it cannot be.
+#[test]
+fn a_search_that_leads_nowhere_ends() {
+    let mut offered = String::new();
+    let mut wanted = String::new();
+    for pigeon in 0..9 {
+        let holes: String = (0..8).map(|hole| format!("lib/h{hole}[p{pigeon}] ")).collect();
+        offered += &format!("CPV: app/p{pigeon}-1\nRDEPEND: || ( {holes})\n\n");
+        wanted += &format!("app/p{pigeon} ");
+        for hole in 0..8 {
+            offered +=
+                &format!("CPV: lib/h{hole}-1\nBUILD_ID: {pigeon}\nIUSE: p{pigeon}\nUSE: p{pigeon}\n\n");
+        }
+    }
+    let world = World {
+        offered: &offered,
+        wanted: &wanted,
+        ..World::default()
+    };
+    let said = world.resolved().unwrap_err();
+    assert!(
+        said.starts_with("no solution after 50000 choices; the first obstacle: app/p"),
+        "{said}"
+    );
+}
