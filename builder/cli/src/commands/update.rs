@@ -5,6 +5,7 @@ use model::finding::Findings;
 use model::project::Project;
 use model::sources::{BaseSource, Sources};
 use serde_json::json;
+use stages::build::base_needs;
 use stages::fetch::{BaseNeeds, Extent, update};
 
 use super::network;
@@ -19,7 +20,7 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
     let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
     // Which packages go over a stage3 the overlays say; a base of another kind is locked whatever they ask.
     let needs = match &set.base {
-        BaseSource::Stage3(_) => BaseNeeds::of(&Project::load(&folder)?),
+        BaseSource::Stage3(_) => base_needs(&Project::load(&folder)?, set),
         BaseSource::Archive { .. } => BaseNeeds::default(),
     };
     let engine = workplace::engine(common, &folder)?;

@@ -47,7 +47,7 @@ impl Inputs {
             components: archive.components.clone(),
             in_release_sha256: archive.sha256.to_string(),
         };
-        let packages = packages(request.project);
+        let packages = packages(request.project, request.set.base.platform());
         let base = DebianBase {
             source: &source,
             packages: &packages,

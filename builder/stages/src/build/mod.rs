@@ -19,7 +19,7 @@ mod inputs;
 mod pack;
 mod state;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -28,13 +28,14 @@ use formats::tree::Tree;
 use formats::units::{Bytes, Time};
 use model::board::Board;
 use model::fleet::Node;
+use model::overlay::Overlay;
 use model::project::Project;
-use model::sources::SourceSet;
+use model::sources::{Distribution, Platform, SourceSet};
 
 use crate::basis::Form;
 use crate::emit::folder_of;
 use crate::engine::{Engine, Preflight};
-use crate::fetch::{self, LockedSet, Mirrors, Network};
+use crate::fetch::{self, BaseNeeds, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::PackFolder;
@@ -189,7 +190,7 @@ impl<'a> Workshop<'a> {
             engine,
             &project.root,
             request.set,
-            &fetch::BaseNeeds::of(project),
+            &base_needs(project, request.set),
             request.mirror,
             &request.network,
             request.locked,
@@ -223,7 +224,8 @@ impl<'a> Workshop<'a> {
                 .push(*node);
         }
         let maker = |((role, board, layout), nodes): ((&'a String, &String, &String), _)| {
-            let overlays: Vec<_> = overlays_of(project, role).collect();
+            let platform = self.request.set.base.platform();
+            let overlays: Vec<_> = overlays_of(project, role, platform).collect();
             let board = &project.boards[board];
             let layout = &project.layouts[layout];
             let layers = role_layers(
@@ -231,7 +233,7 @@ impl<'a> Workshop<'a> {
                 &RoleInputs {
                     fleet: &project.fleet,
                     overlays: &overlays,
-                    template: &template_overlays(project, role).collect::<Vec<_>>(),
+                    template: &template_overlays(project, role, platform).collect::<Vec<_>>(),
                     board,
                     layout,
                     operator: &self.operator,
@@ -301,22 +303,26 @@ fn epoch(locked: i64) -> Result<i64> {
 fn overlays_of<'a>(
     project: &'a Project,
     role: &str,
-) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
+    platform: Platform,
+) -> impl Iterator<Item = &'a Overlay> + use<'a> {
     project.fleet.roles[role]
         .overlays
         .iter()
         .map(|name| &project.overlays[name])
+        .filter(move |overlay| overlay.applies_to(platform))
 }
 
 /// The overlays of a role's template of containers, first to last.
 fn template_overlays<'a>(
     project: &'a Project,
     role: &str,
-) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
+    platform: Platform,
+) -> impl Iterator<Item = &'a Overlay> + use<'a> {
     project.fleet.roles[role]
         .template
         .iter()
         .map(|name| &project.overlays[&name.value])
+        .filter(move |overlay| overlay.applies_to(platform))
 }
 
 /// The boot areas of the boards that the nodes run on. U-Boot is compiled for a board that has all else.
@@ -345,11 +351,37 @@ fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Resu
     BoardsFirmware::find(engine, &firmware, boards)
 }
 
-/// Packages of the base, for the whole fleet: one base serves all roles.
-fn packages(project: &Project) -> std::collections::BTreeSet<String> {
+/// What the project asks of the base of `set` when it is locked.
+pub fn base_needs(project: &Project, set: &SourceSet) -> BaseNeeds {
+    let platform = set.base.platform();
+    let mut layouts = project
+        .fleet
+        .nodes
+        .iter()
+        .map(|node| &project.layouts[&node.layout]);
+    BaseNeeds {
+        // Which packages a Debian base has is decided when it is made: the lock has their archive.
+        packages: match platform.distribution {
+            Distribution::Debian => BTreeSet::new(),
+            Distribution::Gentoo => packages(project, platform),
+        },
+        zstd: layouts
+            .find_map(|layout| layout.root())
+            .map_or(0, |root| root.zstd),
+    }
+}
+
+/// Packages of a base of `platform`, for the whole fleet: one base serves all roles.
+pub fn packages(project: &Project, platform: Platform) -> BTreeSet<String> {
     let roles = project.fleet.nodes.iter().map(|node| &node.role);
     roles
-        .flat_map(|role| overlays_of(project, role).chain(template_overlays(project, role)))
-        .flat_map(|overlay| overlay.packages.debian.iter().cloned())
+        .flat_map(|role| {
+            overlays_of(project, role, platform).chain(template_overlays(project, role, platform))
+        })
+        .flat_map(|overlay| match platform.distribution {
+            Distribution::Debian => &overlay.packages.debian,
+            Distribution::Gentoo => &overlay.packages.gentoo,
+        })
+        .cloned()
         .collect()
 }

@@ -295,8 +295,9 @@ impl Download<'_> {
                 Err(Stop::Here(error)) => return Err(error),
                 Err(Stop::Mirror(trouble)) => trouble,
             };
-            // A try that got further than all before it counts as the first again.
-            tried = if self.part.length > farthest { 1 } else { tried + 1 };
+            // A try that got further than all before it counts as the first again, unless all it got is a trickle.
+            let trickle = farthest.saturating_add(self.http.limits.trickle);
+            tried = if self.part.length > trickle { 1 } else { tried + 1 };
             farthest = farthest.max(self.part.length);
             if matches!(trouble, Trouble::NoRange(_)) {
                 self.part.cut(0)?;

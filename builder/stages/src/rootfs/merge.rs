@@ -1,6 +1,6 @@
 //! Overlays over each other, and what they take away from the layers below.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use formats::layer::{Body, Entry, Layer};
@@ -89,16 +89,22 @@ pub(super) fn real_paths(tree: &Tree, removals: &[&TargetPath]) -> Vec<Vec<u8>> 
         .collect()
 }
 
+/// Each layer without `removed` and what lies below.
+pub(super) fn without_each(layers: Vec<Layer>, removed: &[Vec<u8>]) -> Vec<Layer> {
+    layers.into_iter().map(|layer| without(layer, removed)).collect()
+}
+
 /// `layer` without `removed` and what lies below. What has other names lives on under the next when its first goes.
 pub(super) fn without(layer: Layer, removed: &[Vec<u8>]) -> Layer {
     if removed.is_empty() {
         return layer;
     }
+    let removed: HashSet<&[u8]> = removed.iter().map(Vec::as_slice).collect();
     let is_gone = |path: &[u8]| {
-        removed.iter().any(|gone| {
-            path.strip_prefix(&gone[..])
-                .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-        })
+        let ends = (0..path.len())
+            .filter(|end| path[*end] == b'/')
+            .chain([path.len()]);
+        ends.into_iter().any(|end| removed.contains(&path[..end]))
     };
     let (gone, mut kept): (Vec<Entry>, Vec<Entry>) =
         layer.entries.into_iter().partition(|entry| is_gone(&entry.path));

@@ -3,6 +3,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
@@ -11,11 +12,13 @@
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
 //! | `accounts` | owners by name, locked passwords |
+//! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
 //! | `context`, `render` | what templates can use, and their rendering |
 //! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
+mod base;
 mod check;
 mod context;
 mod debian;
@@ -24,11 +27,13 @@ mod merge;
 mod overlaid;
 mod render;
 mod role;
+mod runlevels;
 mod scope;
 mod tarball;
 mod template;
 pub mod units;
 
+pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_requirements};

@@ -23,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use model::project::Project;
 use model::sources::Stage3;
 
 pub use installed::installed;
@@ -44,33 +43,6 @@ pub struct BaseNeeds {
     pub packages: BTreeSet<String>,
     /// The zstd level at which cards store the base. A layer that is read at it is the one that a build needs.
     pub zstd: u8,
-}
-
-impl BaseNeeds {
-    /// What the overlays of all roles in use need, with those of their templates: one base serves the whole fleet.
-    pub fn of(project: &Project) -> Self {
-        let fleet = &project.fleet;
-        let mut packages = BTreeSet::new();
-        for role in fleet.nodes.iter().filter_map(|node| fleet.roles.get(&node.role)) {
-            let template = role.template.iter().map(|name| &name.value);
-            for overlay in role.overlays.iter().chain(template) {
-                let overlay = project.overlays.get(overlay);
-                packages.extend(
-                    overlay
-                        .into_iter()
-                        .flat_map(|overlay| overlay.packages.gentoo.clone()),
-                );
-            }
-        }
-        let layouts = fleet
-            .nodes
-            .iter()
-            .filter_map(|node| project.layouts.get(&node.layout)?.root());
-        Self {
-            packages,
-            zstd: layouts.map(|root| root.zstd).next().unwrap_or_default(),
-        }
-    }
 }
 
 /// The files of a Gentoo base, all verified.

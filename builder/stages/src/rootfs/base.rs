@@ -1,0 +1,43 @@
+//! The lowest layers of every role: a root file system that the overlays are laid over.
+
+use std::fmt::Debug;
+
+use anyhow::Result;
+use formats::layer::Layer;
+use model::sources::Platform;
+
+use super::tarball::{Tarball, layer_of};
+use crate::engine::{Engine, Key};
+
+/// A base root file system.
+pub trait Base: Debug + Sync {
+    /// Its layers with their files stored at zstd level `zstd`; made now if the cache does not have them.
+    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers>;
+
+    /// What overlays have to know of it.
+    fn platform(&self) -> Platform;
+}
+
+/// The layers of a base.
+#[derive(Debug, Clone)]
+pub struct BaseLayers {
+    /// First to last, to be stacked in this order. At least one.
+    pub layers: Vec<Layer>,
+    /// Stands for all of them.
+    pub key: Key,
+}
+
+/// A tarball made of Debian packages.
+impl Base for Tarball {
+    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
+        let (layer, key) = layer_of(engine, self, zstd)?;
+        Ok(BaseLayers {
+            layers: vec![layer],
+            key,
+        })
+    }
+
+    fn platform(&self) -> Platform {
+        Platform::DEBIAN
+    }
+}
