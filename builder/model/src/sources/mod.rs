@@ -21,7 +21,7 @@ mod written;
 mod tests;
 
 use check::unknown;
-pub use stage3::{Init, LeaveOut, PackageManager, PackagePlace, PackageSource, Stage3};
+pub use stage3::{LeaveOut, PackageManager, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
 
 /// `sources.toml`, checked.
@@ -148,6 +148,15 @@ pub enum Distribution {
     Debian,
     /// Gentoo's.
     Gentoo,
+}
+
+/// What starts the services of a base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Init {
+    /// systemd: units.
+    Systemd,
+    /// OpenRC: runlevels.
+    OpenRc,
 }
 
 /// What overlays have to know of the base that they are laid over.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use toml::Spanned;
 
-use super::Signer;
 use super::check::Check;
 use super::written::{LeaveOutToml, PackageManagerToml, PackageSourceToml, Stage3Toml};
+use super::{Init, Signer};
 use crate::names::is_gentoo_atom;
 
 /// A Gentoo stage3 and binary packages over it.
@@ -28,15 +28,6 @@ pub struct Stage3 {
     pub mask: Vec<String>,
     /// What a node need not carry.
     pub leave_out: LeaveOut,
-}
-
-/// What starts the services of a base.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Init {
-    /// systemd: units.
-    Systemd,
-    /// OpenRC: runlevels.
-    OpenRc,
 }
 
 /// A source of binary packages: a folder with an index `Packages`.

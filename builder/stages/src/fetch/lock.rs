@@ -137,9 +137,10 @@ impl Lock {
     fn to_text(&self) -> Result<String> {
         let mut document: DocumentMut = toml::to_string(self)?.parse()?;
         for name in self.sets.keys() {
-            let packages = document
-                .get_mut(name)
-                .and_then(|set| set.get_mut("base")?.get_mut("stage3")?.get_mut("packages"));
+            let mut packages = document.get_mut(name);
+            for key in ["base", "stage3", "packages"] {
+                packages = packages.and_then(|item| item.as_table_like_mut()?.get_mut(key));
+            }
             if let Some(packages) = packages {
                 let tables = std::mem::take(packages).into_array_of_tables();
                 let lines = tables.unwrap_or_default().into_iter().map(|table| {

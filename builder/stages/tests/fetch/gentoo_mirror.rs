@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Read;
+use std::sync::Mutex;
 
 use blake2::Blake2b512;
 use formats::digest::hex;
@@ -12,7 +13,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha512};
 use stages::fetch::Sha256Sum;
 
-use crate::keys::{Made, clearsign, key, sign_detached};
+use crate::keys::{Made, clearsign, fingerprint, key, sign_detached};
 use crate::miniature::{Files, xz};
 use crate::workbench::content;
 
@@ -83,8 +84,16 @@ impl Binary {
         files
     }
 
-    /// The package as a file (GLEP 78).
+    /// The package as a file (GLEP 78), the same each time: it is signed once.
     pub fn gpkg(&self) -> Vec<u8> {
+        static MADE: Mutex<BTreeMap<String, Vec<u8>>> = Mutex::new(BTreeMap::new());
+        let signer = self.signer.as_ref().map(fingerprint);
+        let name = format!("{}-{} {:?} {signer:?}", self.cpv, self.build, self.values);
+        let mut made = MADE.lock().unwrap();
+        made.entry(name).or_insert_with(|| self.make()).clone()
+    }
+
+    fn make(&self) -> Vec<u8> {
         let metadata: Vec<_> = self
             .entry()
             .into_iter()

@@ -138,7 +138,8 @@ fn every_digest_and_signature_that_is_there_has_to_be_right() {
         // Of the one kind the digest of another file, correctly signed.
         let start = signed.find(&format!("# {kind} HASH\n")).unwrap();
         let at = start + kind.len() + 8;
-        let body = &signed[signed.find("\n\n").unwrap() + 2..signed.find("-----BEGIN PGP SIG").unwrap()];
+        let body =
+            &signed[signed.find("\n\n").unwrap() + 2..signed.find("-----BEGIN PGP SIGNATURE").unwrap()];
         let wrong = body.replacen(&signed[at..at + 128], &"ab".repeat(64), 1);
         put(
             digests.clone(),

@@ -77,7 +77,7 @@ pub(super) fn read<'a>(errand: &Errand, source: &'a PackageSource) -> Result<Off
         (true, Some(uri)) => {
             let Some(uri) = normal_mirror(uri) else {
                 bail!(
-                    "the index of `{}` at {found} has its packages at `{}`, which is no http:// or https:// URL of a folder",
+                    "the index of `{}` at {found} has its packages at {}, which is no http:// or https:// URL of a folder",
                     source.name,
                     formats::layer::shown(uri.as_bytes())
                 );

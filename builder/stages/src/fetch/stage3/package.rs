@@ -47,7 +47,7 @@ impl<'a> Listed<'a> {
         let path = package.path.as_deref().unwrap_or_default();
         if !path.split('/').all(is_plain_name) {
             bail!(
-                "its path `{}` has other characters than letters, digits and - _ + . ~ : @ = ,",
+                "its path {} has other characters than letters, digits and - _ + . ~ : @ = ,",
                 formats::layer::shown(path.as_bytes())
             );
         }
