@@ -13,6 +13,8 @@ build_packages=(
 )
 # What `portadc boot` needs.
 boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
+# What `ci/mirror` needs.
+mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv tar xz-utils zstd)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
     attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4

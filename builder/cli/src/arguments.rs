@@ -52,7 +52,8 @@ pub struct SourceOptions {
     /// Source set of sources.toml [default: the one that sources.toml names]
     #[arg(long, value_name = "SET")]
     pub sources: Option<String>,
-    /// Debian mirror [default: the one that this machine's apt uses]
+    /// Your own mirror: instead of the Debian mirror that this machine's apt uses; before the servers of sources.toml, by the
+    /// same paths below its URL
     #[arg(long, value_name = "URL")]
     pub mirror: Option<String>,
     /// Use what the cache has; never the network

@@ -6,7 +6,7 @@
 //! | [`units`] | sizes, sectors and times as types |
 //! | [`calendar`] | dates and days |
 //! | [`ids`] | identifiers derived from names instead of drawn at random |
-//! | [`digest`] | SHA-256 as text |
+//! | [`digest`] | digests as text |
 //! | [`blob`] | bytes that stay where they are until an image is written |
 //! | [`sparse`] | an image as a list of pieces; holes are what no piece covers |
 //! | [`delta`] | what an image has other than its base |

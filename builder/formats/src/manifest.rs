@@ -2,6 +2,8 @@
 //! hashes to. Written by the build, read by whoever flashes or audits a card. Everything in it follows from the inputs
 //! of the build; there is no time and no place of making.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::units::{Bytes, Lba};
@@ -27,6 +29,9 @@ pub struct Manifest {
     pub sources: String,
     /// What the image was made of, sorted by name.
     pub inputs: Vec<Input>,
+    /// What became of packages that were installed over the base, where any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<Installed>,
     /// Whether the board's firmware is on the image.
     pub firmware: Firmware,
     /// Where it is: SHA-256 in hexadecimal of the image from sector 1 to the end of the boot area.
@@ -54,6 +59,30 @@ pub struct Input {
     pub version: Option<String>,
     /// SHA-256 in hexadecimal of what was read.
     pub sha256: String,
+}
+
+/// What became of packages that were installed over the base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Installed {
+    /// What packages would do when they are installed, and nobody did: phases by package.
+    pub unhandled_phases: BTreeMap<String, Vec<String>>,
+    /// Protected files that packages brought anew beside the old ones.
+    pub protected: Vec<String>,
+    /// What base and packages have with everything that is left out.
+    pub before: FileTotal,
+    /// What they have without it.
+    pub after: FileTotal,
+}
+
+/// Files, and bytes in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileTotal {
+    /// How many.
+    pub files: u64,
+    /// Bytes in all of them.
+    pub bytes: Bytes,
 }
 
 /// Whether the board's firmware is on the image.

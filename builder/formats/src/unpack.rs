@@ -100,7 +100,7 @@ pub fn unpack<'a>(mut input: impl Read + 'a) -> Result<(Format, Box<dyn BufRead 
     if magic.is_empty() {
         return Err(UnpackError::Empty);
     }
-    let format = Format::of(&magic)?;
+    let format = Format::of(&magic).map_err(UnpackError::Unsupported)?;
     let file = BufReader::with_capacity(BUFFER, io::Cursor::new(magic).chain(input));
     Ok((format, format.decoder(file)?))
 }
@@ -113,7 +113,7 @@ pub enum UnpackError {
     Empty,
     /// It is compressed in a way that is not read.
     #[error("it is {0}")]
-    Unsupported(#[from] Unsupported),
+    Unsupported(Unsupported),
     /// Reading failed.
     #[error(transparent)]
     Read(#[from] io::Error),

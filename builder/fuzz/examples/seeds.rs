@@ -21,6 +21,7 @@ use formats::units::{Bytes, Lba, Sectors, Time};
 use formats::{btrfs, fat, gpt, ids, mbr};
 use fuzz::image;
 use serde_json::json;
+use testkit::packages;
 use testkit::tars::{self, RawMember, RawTar};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -34,6 +35,7 @@ fn main() -> Result<()> {
         ("btrfs", volumes()?),
         ("delta", deltas()?),
         ("fat", fat_volumes()?),
+        ("gpkg", gpkgs()),
         (
             "layer_index",
             vec![unsealed(entries(Inline::Smallest)?.0.to_bytes())],
@@ -43,6 +45,7 @@ fn main() -> Result<()> {
         ("partition", tables()?),
         ("seekable", compressed_images()?),
         ("tar", tarballs()?),
+        ("xpak", xpaks()),
     ];
     for (target, seeds) in seeds {
         let folder = Path::new(&folder).join(target);
@@ -316,6 +319,62 @@ fn tarballs() -> Result<Vec<Vec<u8>>> {
     ];
     let plain_ones = vec![plain.clone(), pax, map, long, sparse_tar()?];
     Ok([plain_ones, compressed.to_vec()].concat())
+}
+
+/// Metadata that every package has.
+const METADATA: [(&str, &str); 3] = [("CATEGORY", "app\n"), ("PF", "bar-1\n"), ("SLOT", "0\n")];
+
+/// Whole packages, and what the target makes packages of.
+fn gpkgs() -> Vec<Vec<u8>> {
+    let metadata = packages::metadata(&METADATA);
+    let image = RawTar::default()
+        .directory("image")
+        .directory("image/etc/")
+        .file("image/etc/bar", tars::text(600))
+        .symlink("image/etc/link", "../etc/bar")
+        .hardlink("image/etc/other", "image/etc/bar")
+        .end();
+    let filters = [
+        ("", "cat", ""),
+        (".gz", "gzip", "-nc"),
+        (".bz2", "bzip2", "-c"),
+        (".xz", "xz", "-c"),
+        (".zst", "zstd", "-c"),
+    ];
+    let seeds = filters
+        .iter()
+        .zip(0..)
+        .map(|((suffix, program, argument), kind)| {
+            let arguments: &[&str] = if argument.is_empty() { &[] } else { &[argument] };
+            let image = tars::filter(program, arguments, &image);
+            let blocks = (metadata.len() / 512) as u8;
+            let parts = [&[kind, blocks][..], &metadata, &image].concat();
+            let members = [
+                ("metadata.tar", &metadata[..]),
+                (&format!("image.tar{suffix}"), &image),
+            ];
+            let signed = [("image.tar.sig", &b"-----BEGIN PGP SIGNATURE-----"[..])];
+            let whole = packages::gpkg(&[&members[..], &signed[..]].concat());
+            [parts, [&[u8::MAX][..], &whole].concat()]
+        });
+    seeds.flatten().collect()
+}
+
+/// Whole packages, and what the target makes packages of.
+fn xpaks() -> Vec<Vec<u8>> {
+    let files = METADATA.map(|(name, content)| (name, content.as_bytes()));
+    let trailer = packages::xpak_trailer(&files);
+    let tar = RawTar::default()
+        .directory("./")
+        .file("./bar", tars::text(600))
+        .end();
+    let wholes = [tar.clone(), tars::filter("bzip2", &["-c"], &tar)];
+    let wholes = wholes.map(|tar| [&[u8::MAX][..], &packages::xpak(&tar, &trailer)].concat());
+    // The index is between two lengths and the data.
+    let data: usize = files.iter().map(|(_, content)| content.len()).sum();
+    let parts = &trailer[16..trailer.len() - 8];
+    let index = (parts.len() - data) as u8;
+    [&wholes[..], &[[&[index][..], parts].concat()]].concat()
 }
 
 /// What GNU tar writes of a file with more holes than a header lists.

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`image`] | images of any size in few bytes |
 //! | [`btrfs`], [`gpt`] | checksums made right, so that readers look behind them |
+//! | [`package`] | binary packages, read to their ends |
 //! | [`seal`] | digests of whole files made right |
 
 pub mod btrfs;
 pub mod gpt;
 pub mod image;
+pub mod package;
 pub mod seal;

@@ -96,7 +96,7 @@ impl Atom {
                 .all(|dependency| dependency.accepts(package))
     }
 
-    fn matches_version(&self, version: &Version) -> bool {
+    pub(crate) fn matches_version(&self, version: &Version) -> bool {
         let Some((operator, wanted)) = &self.version else {
             return true;
         };
@@ -114,7 +114,7 @@ impl Atom {
 }
 
 impl SlotDependency {
-    fn matches(&self, slot: &str, subslot: &str) -> bool {
+    pub(crate) fn matches(&self, slot: &str, subslot: &str) -> bool {
         let is =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         is(&self.slot, slot) && is(&self.subslot, subslot)

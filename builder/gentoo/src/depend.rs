@@ -4,6 +4,8 @@
 //! >=lib/foo-1:=  gui? ( lib/x )  || ( lib/a ( lib/b lib/c ) )  !app/old
 //! ```
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::atom::Atom;
@@ -41,6 +43,21 @@ pub enum Need {
     All(Vec<Need>),
     /// One of them. None can be met where there are none, which EAPI 7 and later have.
     Any(Vec<Need>),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (start, needs) = match self {
+            Self::Atom(atom) => return atom.fmt(f),
+            Self::All(needs) => ("(", needs),
+            Self::Any(needs) => ("|| (", needs),
+        };
+        f.write_str(start)?;
+        for need in needs {
+            write!(f, " {need}")?;
+        }
+        f.write_str(" )")
+    }
 }
 
 /// Why a text is no dependency string.

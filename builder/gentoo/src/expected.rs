@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 
-use formats::digest::hex;
+use formats::digest::{hex, parse_hex};
 use formats::layer::shown;
 use formats::units::Bytes;
 use md5::{Digest, Md5};
@@ -13,6 +13,7 @@ use sha1::Sha1;
 use sha2::Sha256;
 use thiserror::Error;
 
+use crate::Package;
 use crate::section::Section;
 
 /// What is known of a package before it is opened; `None` where nothing is.
@@ -30,12 +31,29 @@ pub struct Expected {
     pub cpv: Option<String>,
     /// Which build of that version it is (`BUILD_ID`).
     pub build_id: Option<u64>,
-    /// Slot and subslot, `0/1` (`SLOT`). Indexes leave out `0`, which is to be given here.
+    /// Slot and subslot, `0/1` (`SLOT`); a subslot that is the slot may be left out.
     pub slot: Option<String>,
     /// USE flags that were set, in any order (`USE`).
     pub use_flags: Option<String>,
     /// Dependencies as they were when it was built (`RDEPEND`). White space does not matter.
     pub rdepend: Option<String>,
+}
+
+/// All that an index says and that the package says itself.
+impl From<&Package> for Expected {
+    fn from(package: &Package) -> Self {
+        Self {
+            size: package.size.map(Bytes),
+            md5: package.md5.as_deref().and_then(parse_hex),
+            sha1: package.sha1.as_deref().and_then(parse_hex),
+            sha256: None,
+            cpv: Some(package.cpv.to_string()),
+            build_id: package.build_id.map(u64::from),
+            slot: Some(format!("{}/{}", package.slot, package.subslot)),
+            use_flags: Some(package.use_flags.clone()),
+            rdepend: Some(package.rdepend.clone()),
+        }
+    }
 }
 
 /// How a package differs from what was expected.
@@ -184,7 +202,7 @@ pub(crate) fn check_metadata(
     }
     if let Some(expected) = &expected.slot {
         let found = given("SLOT")?;
-        if *expected != found {
+        if with_subslot(expected) != with_subslot(found) {
             return differs("SLOT", expected, found);
         }
     }
@@ -205,4 +223,9 @@ pub(crate) fn check_metadata(
         }
     }
     Ok(())
+}
+
+/// Slot and subslot.
+fn with_subslot(slot: &str) -> (&str, &str) {
+    slot.split_once('/').unwrap_or((slot, slot))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use formats::layer::archive::{Archive, ArchiveError, Kind, Member};
-use formats::layer::{MAX_PATH, PathFault, check_path, shown};
+use formats::layer::{MAX_PATH, PathFault, member_path, shown};
 use formats::units::Bytes;
 use thiserror::Error;
 
@@ -34,7 +34,7 @@ pub enum Refusal {
     #[error("it does not lie in `{folder}`")]
     Outside {
         /// The folder.
-        folder: &'static str,
+        folder: String,
     },
     /// Its path is none.
     #[error(transparent)]
@@ -53,9 +53,9 @@ pub enum Refusal {
     /// It is not a directory, and earlier entries lie in it.
     #[error("earlier entries lie in it, so it can only be a directory")]
     Over,
-    /// It is a device or a pipe.
+    /// It is a device.
     #[error("it is {0}, which packages do not have")]
-    Special(&'static str),
+    Device(&'static str),
     /// The target of a hard link is no earlier file.
     #[error(
         "it is a hard link to {}, which is no earlier file of the image",
@@ -102,7 +102,7 @@ pub enum Refusal {
 /// The entries of an image, one after the other.
 pub struct ImageEntries<'a> {
     archive: Archive<'a>,
-    prefix: &'static str,
+    prefix: &'a str,
     limits: Limits,
     /// What is at each path so far.
     seen: BTreeMap<Vec<u8>, Kind>,
@@ -111,7 +111,8 @@ pub struct ImageEntries<'a> {
 }
 
 impl<'a> ImageEntries<'a> {
-    pub(crate) fn new(tar: impl BufRead + 'a, prefix: &'static str, limits: Limits) -> Self {
+    /// The entries of the plain tar `tar`, whose names begin with `prefix`: `image/`, or nothing.
+    pub fn new(tar: impl BufRead + 'a, prefix: &'a str, limits: Limits) -> Self {
         Self {
             archive: Archive::plain(tar, limits.image.0),
             prefix,
@@ -175,7 +176,7 @@ impl<'a> ImageEntries<'a> {
         }
         let mut target = member.target.clone();
         match member.kind {
-            Kind::Directory => {}
+            Kind::Directory | Kind::Fifo => {}
             Kind::File => self.total = self.add(member.size)?,
             Kind::Symlink => check_target(path, &target)?,
             Kind::Hardlink => {
@@ -192,31 +193,26 @@ impl<'a> ImageEntries<'a> {
                     });
                 }
             }
-            Kind::CharacterDevice | Kind::BlockDevice | Kind::Fifo => {
-                return Err(Refusal::Special(member.kind.what()));
-            }
+            Kind::CharacterDevice | Kind::BlockDevice => return Err(Refusal::Device(member.kind.what())),
         }
         Ok((path.to_vec(), target))
     }
 
     /// The path in the root file system of what the tar calls `name`.
     fn path<'n>(&self, name: &'n [u8], kind: Kind) -> Result<&'n [u8], Refusal> {
-        let mut path = name.strip_prefix(b"./").unwrap_or(name);
-        if kind == Kind::Directory {
-            path = path.strip_suffix(b"/").unwrap_or(path);
-        }
+        // The name as a whole has to be a path, too, so that `image/../..` is told what it is.
+        let path = member_path(name, kind, MAX_PATH)?;
         let folder = self.prefix;
-        let root = folder.strip_suffix('/').unwrap_or(".").as_bytes();
-        let is_root = path == root || folder.is_empty() && name == b"./";
-        if is_root && kind == Kind::Directory {
-            return Ok(b"");
+        let is_root = folder.strip_suffix('/').map(str::as_bytes) == Some(path);
+        if is_root && kind == Kind::Directory || folder.is_empty() {
+            return Ok(if is_root { b"" } else { path });
         }
-        // The tar's own names have to be paths, too, so that `image/../..` is told what it is.
-        check_path(path, MAX_PATH)?;
         match path.strip_prefix(folder.as_bytes()) {
             Some(path) if !path.is_empty() => Ok(path),
             Some(_) => Err(PathFault::EmptyComponent.into()),
-            None => Err(Refusal::Outside { folder }),
+            None => Err(Refusal::Outside {
+                folder: folder.to_owned(),
+            }),
         }
     }
 

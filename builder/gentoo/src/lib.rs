@@ -9,6 +9,7 @@
 //! | [`package`] | a package that is built, from keys and values |
 //! | [`index`] | `Packages`, the index of a source |
 //! | [`installed`] | `/var/db/pkg`, the packages that a tree has |
+//! | [`resolve`] | which packages of which source a node needs |
 //! | [`binary`] | a package file, verified: metadata in memory, image as a stream |
 //! | `gpkg`, `xpak` | its two formats |
 //! | `metadata`, `image` | what is in it |
@@ -30,6 +31,7 @@ pub mod installed;
 mod metadata;
 mod name;
 pub mod package;
+pub mod resolve;
 mod section;
 mod syntax;
 mod use_dependency;

@@ -68,18 +68,24 @@ pub enum XpakError {
         /// Where that entry starts.
         offset: usize,
     },
-    /// Files do not follow each other without gaps, from the start of the data to its end.
-    #[error("the files of the metadata overlap, leave gaps, or lie behind the end of the data: {at}")]
+    /// A file overlaps with the one before it, leaves a gap to it, or is not in the data.
+    #[error("metadata `{name}` does not lie right behind the one before it, within the data")]
     Place {
-        /// The file; the end for what follows the last one.
-        at: String,
+        /// Its name.
+        name: String,
+    },
+    /// The data goes on behind the last file.
+    #[error("{bytes} bytes follow the last file of the metadata")]
+    Rest {
+        /// Bytes of them.
+        bytes: usize,
     },
     /// The metadata is refused.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
     /// The tar is compressed in a way that is not read.
     #[error("the image is {0}")]
-    Compression(#[from] Unsupported),
+    Compression(Unsupported),
 }
 
 /// A package of this format.
@@ -126,7 +132,7 @@ pub(crate) fn read(file: &File, size: u64, limits: &Limits) -> Result<Xpak, Xpak
     Ok(Xpak {
         metadata,
         tar,
-        format: Format::of(&magic)?,
+        format: Format::of(&magic).map_err(XpakError::Compression)?,
     })
 }
 
@@ -159,15 +165,13 @@ fn metadata(trailer: &[u8], limits: &Limits) -> Result<Metadata, XpakError> {
                 position += content.len();
                 collector.add(key, content.to_vec());
             }
-            _ => return Err(XpakError::Place { at: key }),
+            _ => return Err(XpakError::Place { name: key }),
         }
     }
-    if position != data.len() {
-        return Err(XpakError::Place {
-            at: "the end".to_owned(),
-        });
+    match data.len() - position {
+        0 => Ok(collector.finish()),
+        bytes => Err(XpakError::Rest { bytes }),
     }
-    Ok(collector.finish())
 }
 
 /// Bytes that the fields of a trailer are taken from, one after the other.

@@ -89,3 +89,29 @@ pub fn quoted(text: &str) -> String {
     }
     format!("`{}`", shown.replace("\\\"", "\"").replace("\\'", "'"))
 }
+
+/// Whether this is an atom that takes Gentoo packages (Package Manager Specification, 8.3), and none that blocks them.
+pub fn is_gentoo_atom(text: &str) -> bool {
+    text.parse()
+        .is_ok_and(|atom: gentoo::Atom| atom.blocker.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn atoms_are_told_from_other_text() {
+        for good in [
+            "sys-apps/openrc",
+            ">=net-vpn/i2pd-2.50",
+            "=app-misc/foo-1.2*",
+            "dev-libs/openssl:0/3[-test,ssl(+)]",
+        ] {
+            assert!(is_gentoo_atom(good), "{good}");
+        }
+        for bad in ["", "openrc", ">=net-vpn/i2pd", "!app-misc/foo"] {
+            assert!(!is_gentoo_atom(bad), "{bad}");
+        }
+    }
+}

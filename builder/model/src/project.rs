@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 use crate::layout::{Card, Layout, LayoutToml, check_layout};
 use crate::names::{name_fault, quoted, suggest};
 use crate::overlay::Overlay;
-use crate::sources::Sources;
+use crate::sources::{Distribution, Platform, Sources};
 use crate::template::check_templates;
 
 /// Everything that a project describes, checked.
@@ -151,6 +151,41 @@ impl Project {
                 let names = self.fleet.nodes.iter().map(|node| node.name.as_str());
                 Finding::new(format!("there is no node {}", quoted(name))).hint(suggest(name, names))
             })
+    }
+
+    /// The overlays of a role that are laid over a base of `platform`, first to last.
+    pub fn overlays_of(&self, role: &str, platform: Platform) -> impl Iterator<Item = &Overlay> {
+        let role = self.fleet.roles.get(role);
+        let names = role.into_iter().flat_map(|role| &role.overlays);
+        names
+            .filter_map(|name| self.overlays.get(name))
+            .filter(move |overlay| overlay.applies_to(platform))
+    }
+
+    /// The overlays of a role's template of containers, first to last.
+    pub fn template_overlays(&self, role: &str, platform: Platform) -> impl Iterator<Item = &Overlay> {
+        let role = self.fleet.roles.get(role);
+        let names = role.into_iter().flat_map(|role| &role.template);
+        names
+            .filter_map(|name| self.overlays.get(&name.value))
+            .filter(move |overlay| overlay.applies_to(platform))
+    }
+
+    /// The packages that overlays ask of a base of `platform`, for the whole fleet: one base serves all roles.
+    pub fn packages(&self, platform: Platform) -> BTreeSet<String> {
+        let roles: BTreeSet<&String> = self.fleet.nodes.iter().map(|node| &node.role).collect();
+        roles
+            .into_iter()
+            .flat_map(|role| {
+                self.overlays_of(role, platform)
+                    .chain(self.template_overlays(role, platform))
+            })
+            .flat_map(|overlay| match platform.distribution {
+                Distribution::Debian => &overlay.packages.debian,
+                Distribution::Gentoo => &overlay.packages.gentoo,
+            })
+            .cloned()
+            .collect()
     }
 
     /// The board called `name` and its U-Boot; without a name, the one board of the fleet that has a U-Boot.

@@ -92,3 +92,8 @@ fn boards() {
 fn layouts() {
     check("layout", "images/layouts/card.toml", 24);
 }
+
+#[test]
+fn sources() {
+    check("sources", "sources.toml", 6);
+}

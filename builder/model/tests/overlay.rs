@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use model::overlay::{Account, Overlay, Source, TargetPath, parse_target_path};
+use model::sources::{Distribution, Init, Platform};
 
 /// A project with the overlay `test` of these files, relative to its folder.
 fn project(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -51,6 +52,13 @@ fn files_templates_links_and_directories_get_owner_and_mode() {
                 [units]
                 enable = ["ssh.service", "serial-getty@ttyS0.service"]
                 mask = ["apt-daily.timer"]
+                disable = ["getty@tty1.service"]
+                [when]
+                init = "openrc"
+                [runlevels]
+                default = ["sshd"]
+                [units.debian]
+                disable = ["dpkg-db-backup.timer"]
                 [links]
                 "/etc/localtime" = "/usr/share/zoneinfo/UTC"
                 [paths]
@@ -94,6 +102,25 @@ fn files_templates_links_and_directories_get_owner_and_mode() {
     assert_eq!(overlay.removals[0].value, target("/etc/motd"));
     assert_eq!(overlay.units.enable[1].value, "serial-getty@ttyS0.service");
     assert_eq!(overlay.units.enable[1].place.line_column().0, 11);
+    assert_eq!(overlay.runlevels["default"][0].value, "sshd");
+    let openrc = Platform {
+        distribution: Distribution::Gentoo,
+        init: Init::OpenRc,
+    };
+    assert!(overlay.applies_to(openrc));
+    assert!(!overlay.applies_to(Platform::DEBIAN));
+    let disabled = |distribution| -> Vec<_> {
+        let units = overlay.units_on(distribution);
+        units
+            .flat_map(|units| &units.disable)
+            .map(|unit| unit.value.clone())
+            .collect()
+    };
+    assert_eq!(
+        disabled(Distribution::Debian),
+        ["getty@tty1.service", "dpkg-db-backup.timer"]
+    );
+    assert_eq!(disabled(Distribution::Gentoo), ["getty@tty1.service"]);
     assert_eq!(
         overlay.packages.debian.iter().collect::<Vec<_>>(),
         ["btrfs-progs", "zsh"]
@@ -104,6 +131,18 @@ fn files_templates_links_and_directories_get_owner_and_mode() {
 const SLIPS: &[(&str, &str)] = &[
     ("colour = 1", "unknown key `colour`"),
     ("[units]\nenabel = []", "did you mean `enable`?"),
+    ("[units.debain]", "did you mean `debian`?"),
+    (
+        "[units]\nenable = [\"a.service\"]\n[units.gentoo]\nmask = [\"a.service\"]",
+        "unit `a.service` is given twice",
+    ),
+    ("[units.gentoo]\nmask = [\"sshd\"]", "`sshd` cannot name a unit"),
+    (
+        "[runlevels]\ndefault = [\"a/b\"]",
+        "`a/b` cannot name a runlevel or a service",
+    ),
+    ("[runlevels]\nboot = [\"a\", \"a\"]", "service `a` is given twice"),
+    ("[when]\ninit = \"runit\"", "`when.init` cannot be `runit`"),
     ("[paths]\n\"/etc/foo\" = { mode = 600 }", "must be a string"),
     (
         "[paths]\n\"/etc/foo\" = { mode = \"0800\" }",

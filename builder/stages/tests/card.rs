@@ -143,6 +143,7 @@ fn manifest_of(card: &Card, board: &Board, path: &Path) -> Manifest {
             input("overlay common", None),
             input("kernel source", Some("6.12.107")),
         ],
+        installed: None,
         file: "red-07.img",
         mapped: card.image.mapped(),
         map_sha256,

@@ -9,6 +9,7 @@
 //! | [`image`] | an image as a file |
 //! | [`server`] | an HTTP server that goes wrong as a test scripts it |
 //! | [`tars`] | tars, right and wrong |
+//! | [`packages`] | binary packages of Gentoo, made by portage or by hand |
 //! | [`fip`] | made-up boot loaders, and the boot area that they make |
 
 pub mod compare;
@@ -16,6 +17,7 @@ pub mod fip;
 pub mod image;
 pub mod listing;
 pub mod oracle;
+pub mod packages;
 pub mod server;
 pub mod tars;
 pub mod volume;

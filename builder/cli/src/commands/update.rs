@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use model::finding::Findings;
-use model::sources::Sources;
+use model::project::Project;
+use model::sources::{BaseSource, Sources};
 use serde_json::json;
-use stages::fetch::{Extent, update};
+use stages::fetch::{BaseNeeds, Extent, update};
 
 use super::network;
 use crate::arguments::{Common, SourceOptions};
@@ -16,12 +17,18 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
     let folder = workplace::project_folder(common)?;
     let sources = Sources::load(&folder)?;
     let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
+    // Which packages go over a stage3 the overlays say; a base of another kind is locked whatever they ask.
+    let needs = match &set.base {
+        BaseSource::Stage3(_) => BaseNeeds::of(&Project::load(&folder)?, set),
+        BaseSource::Archive { .. } => BaseNeeds::default(),
+    };
     let engine = workplace::engine(common, &folder)?;
     let extent = if if_gone { Extent::IfGone } else { Extent::All };
     let update = update(
         &engine,
         &folder,
         set,
+        &needs,
         options.mirror.as_deref(),
         &network(options),
         extent,
@@ -32,10 +39,28 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
             .iter()
             .map(|part| json!({ "part": part.part, "old": part.old, "new": part.new }))
             .collect();
-        return print_json(&json!({ "set": update.set, "parts": parts, "warnings": update.warnings }));
+        let packages: Vec<_> = update
+            .packages
+            .iter()
+            .map(|change| json!({ "name": change.name, "old": change.old, "new": change.new }))
+            .collect();
+        return print_json(&json!({
+            "set": update.set,
+            "parts": parts,
+            "packages": packages,
+            "warnings": update.warnings,
+        }));
     }
     if !common.quiet {
         print(&format!("{update}\n"))?;
+    }
+    if common.verbose {
+        let lines: String = update
+            .packages
+            .iter()
+            .map(|change| format!("    {change}\n"))
+            .collect();
+        print(&lines)?;
     }
     for warning in &update.warnings {
         warn(warning);

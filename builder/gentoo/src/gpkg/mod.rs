@@ -84,10 +84,13 @@ pub enum GpkgError {
         limit: usize,
     },
     /// The first member is another one.
-    #[error("the first member is `{name}`, not `{FORMAT}`: this is no package, or of a later format")]
+    #[error(
+        "the first member is {}, not `{FORMAT}`: this is no package, or one of a later format",
+        shown(name)
+    )]
     First {
         /// Its name.
-        name: String,
+        name: Vec<u8>,
     },
     /// A member that every package has is missing.
     #[error("member `{name}` is missing")]
@@ -115,7 +118,7 @@ pub enum GpkgError {
         what: String,
     },
     /// A member is not compressed with what its name says.
-    #[error("member `{name}` is not compressed as its name says but with {found}")]
+    #[error("member `{name}` is stored with {found}, not with what its name says")]
     Suffix {
         /// Its name.
         name: String,
@@ -123,10 +126,10 @@ pub enum GpkgError {
         found: &'static str,
     },
     /// The Manifest is too long.
-    #[error("the Manifest of {size} is above the limit of {limit}")]
+    #[error("the Manifest of {size} bytes is above the limit of {limit}")]
     ManifestSize {
         /// Its length.
-        size: Bytes,
+        size: u64,
         /// Longest Manifest allowed.
         limit: Bytes,
     },
@@ -140,7 +143,7 @@ pub enum GpkgError {
         reason: String,
     },
     /// The Manifest cannot be read.
-    #[error("the Manifest is malformed: {0}")]
+    #[error("the Manifest is malformed")]
     Manifest(#[from] ManifestError),
     /// A member is not in the Manifest.
     #[error("member `{name}` is not in the Manifest")]
@@ -234,22 +237,20 @@ struct Container {
 /// Reads the tar around the members and sums up each.
 fn members(file: &File, size: u64, limits: &Limits) -> Result<Container, GpkgError> {
     let input = BufReader::with_capacity(BUFFER, Section::new(file, 0, size));
-    let mut archive = Archive::plain(input, size);
+    let mut archive = Archive::plain(input, u64::MAX);
     let mut container = Container::default();
     let mut folder = None;
     while let Some(member) = archive.next_member()? {
+        let is_first = container.members.is_empty() && container.manifest.is_none();
+        if is_first && member.name.rsplit(|byte| *byte == b'/').next() != Some(FORMAT.as_bytes()) {
+            return Err(GpkgError::First { name: member.name });
+        }
         let (its_folder, name) = split(&member)?;
         let folder: &Vec<u8> = folder.get_or_insert_with(|| its_folder.to_vec());
         if *folder != its_folder {
             return Err(GpkgError::Folder {
                 name: member.name,
                 folder: folder.clone(),
-            });
-        }
-        let is_first = container.members.is_empty() && container.manifest.is_none();
-        if is_first && name != FORMAT {
-            return Err(GpkgError::First {
-                name: name.to_owned(),
             });
         }
         let is_manifest = name == "Manifest";
@@ -266,7 +267,7 @@ fn members(file: &File, size: u64, limits: &Limits) -> Result<Container, GpkgErr
         if is_manifest {
             if member.size > limits.manifest.0 {
                 return Err(GpkgError::ManifestSize {
-                    size: Bytes(member.size),
+                    size: member.size,
                     limit: limits.manifest,
                 });
             }

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use formats::tree::{InodeKind, Tree};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What was installed, and what of it a person should know.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The packages in the order in which they were installed.
     pub packages: Vec<PackageReport>,
@@ -19,20 +19,20 @@ pub struct Report {
 }
 
 /// An installed package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageReport {
     /// Category, name and version.
     pub package: String,
     /// The version of the base that it replaced.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<String>,
     /// Those of its phases `preinst` and `postinst` that would do what nothing here does.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unhandled: Vec<String>,
 }
 
 /// A protected file that a package has other than the system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProtectedFile {
     /// The package.
     pub package: String,
@@ -43,7 +43,7 @@ pub struct ProtectedFile {
 }
 
 /// How much there is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Size {
     /// Names that are no directories.
     pub files: u64,

@@ -6,29 +6,14 @@ use std::path::Path;
 
 use super::folder::{self, FolderKind};
 use super::path::{self, TargetPath, parse_target_path};
-use super::written::{OverlayToml, PathToml};
-use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Placed, Source, Units};
+use super::written::{DistributionToml, InitToml, OverlayToml, PathToml, WhenToml};
+use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Placed, Source, When};
 use crate::check::Check;
 use crate::document;
 use crate::finding::{Finding, Findings, Place, SourceFile};
-use crate::names::{name_fault, quoted, suggest};
+use crate::names::{is_gentoo_atom, name_fault, quoted, suggest};
+use crate::sources::{Distribution, Init};
 use crate::written::At;
-
-/// Suffixes of the units that can be enabled, disabled or masked.
-const UNIT_SUFFIXES: [&str; 9] = [
-    "service",
-    "socket",
-    "target",
-    "timer",
-    "mount",
-    "automount",
-    "path",
-    "swap",
-    "slice",
-];
-
-/// Longest name of a unit, in bytes (systemd: `UNIT_NAME_MAX`).
-const MAX_UNIT: usize = 255;
 
 /// What an overlay's folder may hold beside `overlay.toml`.
 const CONTENTS: [&str; 4] = ["overlay.toml", "files", "templates", "README.md"];
@@ -76,25 +61,45 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Overlay, Findings> {
             .found(&written.description.span, "the overlay has no description")
             .hint("say in a sentence what it is for");
     }
-    let units = rules.units(&written);
+    let units = rules.units(&written.units);
+    let when = when(&written.when);
+    let runlevels = rules.runlevels(&written.runlevels);
+    let own_units = rules.own_units(&written.units);
     let packages = rules.packages(&written);
     let removals = rules.removals(&written);
     let entries = rules.entries(&folder, &written);
     findings.sort();
+    findings.0.dedup();
     findings.or_value(Overlay {
         name: name.to_owned(),
         description: written.description.value,
         entries,
+        when,
         units,
+        own_units,
+        runlevels,
         packages,
         removals,
     })
 }
 
+fn when(written: &WhenToml) -> When {
+    When {
+        distribution: written.distribution.map(|distribution| match distribution {
+            DistributionToml::Debian => Distribution::Debian,
+            DistributionToml::Gentoo => Distribution::Gentoo,
+        }),
+        init: written.init.map(|init| match init {
+            InitToml::Systemd => Init::Systemd,
+            InitToml::OpenRc => Init::OpenRc,
+        }),
+    }
+}
+
 /// The check of one overlay under way.
-struct Rules<'a> {
+pub(super) struct Rules<'a> {
     root: &'a Path,
-    check: Check<'a>,
+    pub(super) check: Check<'a>,
 }
 
 impl Rules<'_> {
@@ -145,34 +150,7 @@ impl Rules<'_> {
         owner
     }
 
-    fn units(&mut self, written: &OverlayToml) -> Units {
-        let units = &written.units;
-        let all = units.enable.iter().chain(&units.disable).chain(&units.mask);
-        self.check.distinct(all.clone(), "unit");
-        for unit in all {
-            if let Some(fault) = unit_fault(unit) {
-                self.check
-                    .found(
-                        &unit.span,
-                        format!("{} cannot name a unit: it {fault}", quoted(unit)),
-                    )
-                    .hint("a unit is named with its suffix: `ssh.service`, `serial-getty@ttyS0.service`");
-            }
-        }
-        let list = |units: &[At<String>]| {
-            units
-                .iter()
-                .map(|unit| self.placed(unit, unit.value.clone()))
-                .collect()
-        };
-        Units {
-            enable: list(&units.enable),
-            disable: list(&units.disable),
-            mask: list(&units.mask),
-        }
-    }
-
-    fn placed<T>(&self, written: &At<String>, value: T) -> Placed<T> {
+    pub(super) fn placed<T>(&self, written: &At<String>, value: T) -> Placed<T> {
         Placed {
             value,
             place: self.place(written),
@@ -197,8 +175,8 @@ impl Rules<'_> {
             ),
             gentoo: list(
                 &written.packages.gentoo,
-                is_gentoo_package,
-                "category and name: `sys-fs/btrfs-progs`",
+                is_gentoo_atom,
+                "category and name, or any atom with them: `sys-fs/btrfs-progs`",
             ),
         }
     }
@@ -420,45 +398,10 @@ fn parse_account(text: &str) -> Option<Account> {
     is_name.then(|| Account::Name(text.to_owned()))
 }
 
-/// Why `name` cannot name a unit (systemd.unit(5)); `None` where it can.
-fn unit_fault(name: &str) -> Option<String> {
-    let Some((stem, suffix)) = name.rsplit_once('.') else {
-        return Some("has no suffix".to_owned());
-    };
-    if !UNIT_SUFFIXES.contains(&suffix) {
-        return Some(format!(
-            "ends in `.{}`, which is no kind of unit",
-            suffix.escape_debug()
-        ));
-    }
-    if stem.is_empty() || stem.starts_with('@') {
-        return Some("has no name before its suffix".to_owned());
-    }
-    if name.len() > MAX_UNIT {
-        return Some(format!("is {} bytes long, the limit is {MAX_UNIT}", name.len()));
-    }
-    let bad = stem
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || ":-_.\\@".contains(*c)))?;
-    Some(format!("has the character `{}`", bad.escape_debug()))
-}
-
 /// Debian Policy 5.6.7: lower-case letters, digits, `+`, `-`, `.`; at least two, the first a letter or digit.
 fn is_debian_package(name: &str) -> bool {
     let is_alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() >= 2
         && name.starts_with(is_alphanumeric)
         && name.chars().all(|c| is_alphanumeric(c) || "+-.".contains(c))
-}
-
-/// Package Manager Specification 3.1: category and package name, without version.
-fn is_gentoo_package(name: &str) -> bool {
-    let is_part = |part: &str, more: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || more.contains(c))
-    };
-    name.split_once('/')
-        .is_some_and(|(category, package)| is_part(category, "+_.-") && is_part(package, "+_-"))
 }

@@ -14,14 +14,19 @@
 //! | `path` | paths of the target and patterns over them |
 //! | `folder` | the files below `files/` and `templates/` |
 //! | `check` | the rules |
+//! | `services` | the rules of what it starts |
 
 mod check;
 mod folder;
 mod path;
+mod services;
 mod written;
 
 pub use path::{TargetPath, parse_target_path};
-pub use written::{DefaultsToml, OverlayToml, PackagesToml, PathToml, UnitsToml};
+pub use written::{
+    DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, UnitsToml,
+    WhenToml,
+};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,6 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::finding::{Findings, Place, SourceFile};
+use crate::sources::{Distribution, Init, Platform};
 
 /// An overlay: `overlays/<name>/`, checked and read into memory, so that what was checked is what is laid down.
 #[derive(Debug, Clone)]
@@ -39,8 +45,14 @@ pub struct Overlay {
     pub description: String,
     /// What it puts at which path.
     pub entries: BTreeMap<TargetPath, OverlayEntry>,
-    /// What it does to units of systemd.
+    /// The bases that it is laid over.
+    pub when: When,
+    /// What it does to units of systemd, whatever the base.
     pub units: Units,
+    /// What it does beside that on a base of each distribution.
+    pub own_units: BTreeMap<Distribution, Units>,
+    /// Services of OpenRC that start in each runlevel.
+    pub runlevels: BTreeMap<String, Vec<Placed<String>>>,
     /// What it needs installed.
     pub packages: Packages,
     /// Paths of the base, or of overlays before it, that go away with everything below them.
@@ -102,7 +114,16 @@ pub enum Account {
     Name(String),
 }
 
-/// What an overlay does to units of systemd. Each name is valid, and no unit is in two lists.
+/// The bases that an overlay is laid over: those that have all that is said here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct When {
+    /// Whose packages the base is made of.
+    pub distribution: Option<Distribution>,
+    /// What starts its services.
+    pub init: Option<Init>,
+}
+
+/// What an overlay does to units of systemd. Each name is valid, and no unit is in two lists of one base.
 #[derive(Debug, Clone, Default)]
 pub struct Units {
     /// Units that get the symbolic links which `systemctl enable` would make.
@@ -118,7 +139,7 @@ pub struct Units {
 pub struct Packages {
     /// Names of Debian packages.
     pub debian: BTreeSet<String>,
-    /// Gentoo packages as `category/name`.
+    /// Gentoo packages: `category/name` or any other atom.
     pub gentoo: BTreeSet<String>,
 }
 
@@ -135,6 +156,18 @@ impl Overlay {
     /// Reads and checks `overlays/<name>/` below the project's `root`; all findings at once.
     pub fn load(root: &Path, name: &str) -> Result<Self, Findings> {
         check::load(root, name)
+    }
+
+    /// Whether it is laid over a base of `platform`; else it is passed over.
+    pub fn applies_to(&self, platform: Platform) -> bool {
+        let When { distribution, init } = self.when;
+        distribution.is_none_or(|asked| asked == platform.distribution)
+            && init.is_none_or(|asked| asked == platform.init)
+    }
+
+    /// What it does to units of systemd on a base of `distribution`.
+    pub fn units_on(&self, distribution: Distribution) -> impl Iterator<Item = &Units> + Clone {
+        [&self.units].into_iter().chain(self.own_units.get(&distribution))
     }
 }
 

@@ -11,6 +11,9 @@ use crate::written::{At, Table};
 pub struct OverlayToml {
     /// What the overlay is for, in a sentence.
     pub description: At<String>,
+    /// The bases that the overlay is laid over; over others it is passed over. All bases, unless given.
+    #[serde(default)]
+    pub when: WhenToml,
     /// Empty directories to make (absolute paths); those that files lie in are made anyway.
     #[serde(default)]
     pub directories: Vec<At<String>>,
@@ -26,6 +29,9 @@ pub struct OverlayToml {
     /// What happens to units of systemd.
     #[serde(default)]
     pub units: UnitsToml,
+    /// Services of OpenRC that start in each runlevel (`default`, `boot`, ...), where OpenRC is what starts services.
+    #[serde(default)]
+    pub runlevels: Table<Vec<At<String>>>,
     /// Symbolic links: absolute path = target.
     #[serde(default)]
     pub links: Table<At<String>>,
@@ -33,6 +39,36 @@ pub struct OverlayToml {
     /// path wins over a pattern, a later pattern over an earlier one.
     #[serde(default)]
     pub paths: Table<PathToml>,
+}
+
+/// The bases that an overlay is laid over: those that have all that is said here.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WhenToml {
+    /// Whose packages the base is made of.
+    pub distribution: Option<DistributionToml>,
+    /// What starts the services of the base.
+    pub init: Option<InitToml>,
+}
+
+/// Whose packages a base is made of.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DistributionToml {
+    /// Debian's.
+    Debian,
+    /// Gentoo's.
+    Gentoo,
+}
+
+/// What starts the services of a base.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum InitToml {
+    /// systemd.
+    Systemd,
+    /// OpenRC.
+    OpenRc,
 }
 
 /// Owner and modes of what `paths` does not name.
@@ -54,7 +90,7 @@ pub struct PackagesToml {
     /// Names of Debian packages.
     #[serde(default)]
     pub debian: Vec<At<String>>,
-    /// Gentoo packages as `category/name`.
+    /// Gentoo packages: `category/name` or any other atom.
     #[serde(default)]
     pub gentoo: Vec<At<String>>,
 }
@@ -63,6 +99,27 @@ pub struct PackagesToml {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnitsToml {
+    /// Units that get the symbolic links which `systemctl enable` would make.
+    #[serde(default)]
+    pub enable: Vec<At<String>>,
+    /// Units that lose those links; one that nothing brings is left alone.
+    #[serde(default)]
+    pub disable: Vec<At<String>>,
+    /// Units that nothing can start, whether they exist or not.
+    #[serde(default)]
+    pub mask: Vec<At<String>>,
+    /// What a Debian base needs beside these: `ssh.service`.
+    #[serde(default)]
+    pub debian: OwnUnitsToml,
+    /// What a Gentoo base needs beside these: `sshd.service`.
+    #[serde(default)]
+    pub gentoo: OwnUnitsToml,
+}
+
+/// What happens to the units of one distribution.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnUnitsToml {
     /// Units that get the symbolic links which `systemctl enable` would make.
     #[serde(default)]
     pub enable: Vec<At<String>>,

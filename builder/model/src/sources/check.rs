@@ -164,18 +164,7 @@ impl Check<'_> {
                     })
                 })()
             }
-            BaseToml::Stage3(source) => {
-                let flavor = self.word(&source.flavor, "stage3 flavor");
-                let mirrors = self.mirrors(source.mirrors);
-                let signer = self.signed_by(&source.signer);
-                (|| {
-                    Some(BaseSource::Stage3 {
-                        flavor: flavor?,
-                        mirrors: mirrors?,
-                        signer: signer?,
-                    })
-                })()
-            }
+            BaseToml::Stage3(source) => self.stage3(source).map(BaseSource::Stage3),
         };
         Some(SourceSet {
             name: name.to_owned(),
@@ -245,7 +234,7 @@ impl Check<'_> {
         }
     }
 
-    fn signed_by(&mut self, name: &Spanned<String>) -> Option<Arc<Signer>> {
+    pub(super) fn signed_by(&mut self, name: &Spanned<String>) -> Option<Arc<Signer>> {
         if let Some(signer) = self.signers.get(name.get_ref()) {
             return Some(signer.clone());
         }

@@ -14,12 +14,14 @@ use crate::finding::{Finding, Findings, SourceFile};
 
 mod blobs;
 mod check;
+mod stage3;
 mod written;
 
 #[cfg(test)]
 mod tests;
 
 use check::unknown;
+pub use stage3::{Init, LeaveOut, PackageManager, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
 
 /// `sources.toml`, checked.
@@ -135,15 +137,47 @@ pub enum BaseSource {
         /// Debian's name of the architecture.
         architecture: String,
     },
-    /// A Gentoo stage3 tarball.
-    Stage3 {
-        /// `arm64-systemd`.
-        flavor: String,
-        /// Folders that hold `latest-stage3-<flavor>.txt`; each ends in `/`.
-        mirrors: Vec<String>,
-        /// Who signs it.
-        signer: Arc<Signer>,
-    },
+    /// A Gentoo stage3 tarball, and binary packages over it.
+    Stage3(Stage3),
+}
+
+/// Whose packages a base is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Distribution {
+    /// Debian's.
+    Debian,
+    /// Gentoo's.
+    Gentoo,
+}
+
+/// What overlays have to know of the base that they are laid over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Platform {
+    /// Whose packages it is made of.
+    pub distribution: Distribution,
+    /// What starts its services.
+    pub init: Init,
+}
+
+impl Platform {
+    /// What `debian` bases are.
+    pub const DEBIAN: Self = Self {
+        distribution: Distribution::Debian,
+        init: Init::Systemd,
+    };
+}
+
+impl BaseSource {
+    /// What overlays have to know of it.
+    pub fn platform(&self) -> Platform {
+        match self {
+            Self::Archive { .. } => Platform::DEBIAN,
+            Self::Stage3(stage3) => Platform {
+                distribution: Distribution::Gentoo,
+                init: stage3.init,
+            },
+        }
+    }
 }
 
 /// A Debian archive.

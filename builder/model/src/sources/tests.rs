@@ -23,7 +23,22 @@ base.archive = { architecture = "arm64" }
 description = "g"
 kernel.kernel-org = { series = "6.18", mirrors = ["https://a.example/k"], signer = "kernel-org" }
 u-boot.release = { version = "2025.01", mirrors = ["https://a.example/u/"], signer = "kernel-org" }
-base.stage3 = { flavor = "arm64-systemd", mirrors = ["https://a.example/g"], signer = "kernel-org" }
+
+[sets.gentoo.base.stage3]
+flavor = "arm64-systemd"
+mirrors = ["https://a.example/g"]
+signer = "kernel-org"
+mask = ["sys-apps/openrc"]
+leave-out = { paths = ["/usr/share/doc", "/usr/lib64/*.a"], package-manager = "drop" }
+
+[[sets.gentoo.base.stage3.packages]]
+name = "official"
+mirrors = ["https://a.example/p"]
+signer = "kernel-org"
+
+[[sets.gentoo.base.stage3.packages]]
+name = "own"
+folder = "packages"
 
 [licenses.vendor]
 title = "the vendor's terms"
@@ -60,6 +75,44 @@ fn a_good_file_becomes_two_complete_sets() {
     };
     assert_eq!(mirrors, &["https://a.example/k/"]);
     assert_eq!(signer.fingerprints, ["B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1"]);
+}
+
+#[test]
+fn a_gentoo_base_knows_its_init_its_packages_and_what_to_leave_out() {
+    let sources = check(GOOD).unwrap();
+    let BaseSource::Stage3(base) = &sources.sets["gentoo"].base else {
+        panic!("{sources:?}")
+    };
+    assert_eq!(base.init, Init::Systemd);
+    let names: Vec<_> = base.packages.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["official", "own"]);
+    let official = base.package_source("official").unwrap();
+    assert_eq!(
+        official.place,
+        PackagePlace::Mirrors(vec!["https://a.example/p/".into()])
+    );
+    assert_eq!(official.signer.as_ref().unwrap().name, "kernel-org");
+    let own = base.package_source("own").unwrap();
+    assert_eq!(own.place, PackagePlace::Folder("packages".into()));
+    assert_eq!(own.signer, None);
+    assert_eq!(base.mask, ["sys-apps/openrc"]);
+    assert_eq!(base.leave_out.paths, ["/usr/share/doc", "/usr/lib64/*.a"]);
+    assert_eq!(base.leave_out.package_manager, PackageManager::Drop);
+
+    let other = check(&GOOD.replace("arm64-systemd", "arm64-openrc")).unwrap();
+    let BaseSource::Stage3(base) = &other.sets["gentoo"].base else {
+        panic!("{other:?}")
+    };
+    assert_eq!(base.init, Init::OpenRc);
+
+    // Neither packages nor anything to leave out has to be named.
+    let start = GOOD.find("mask = ").unwrap();
+    let end = GOOD.find("[licenses.vendor]").unwrap();
+    let bare = check(&format!("{}{}", &GOOD[..start], &GOOD[end..])).unwrap();
+    let BaseSource::Stage3(base) = &bare.sets["gentoo"].base else {
+        panic!("{bare:?}")
+    };
+    assert_eq!((base.packages.len(), &base.leave_out), (0, &LeaveOut::default()));
 }
 
 #[test]
@@ -138,6 +191,72 @@ fn each_rule_has_its_finding() {
             "package = \"linux\"",
             "packet = \"linux\"",
             "unknown key `packet` in `sets.debian.kernel.archive`",
+        ),
+        (
+            "\"arm64-systemd\"",
+            "\"arm64\"",
+            "`arm64` is no flavor of a stage3 that a node can have",
+        ),
+        (
+            "\"arm64-systemd\"",
+            "\"amd64-systemd\"",
+            "`amd64-systemd` is no flavor of a stage3 that a node can have",
+        ),
+        (
+            "name = \"own\"",
+            "name = \"official\"",
+            "there are two package sources `official`",
+        ),
+        (
+            "name = \"own\"",
+            "name = \"my own\"",
+            "`my own` is no name of a package source",
+        ),
+        ("folder = \"packages\"", "folder = \"\"", "the folder has no path"),
+        (
+            "folder = \"packages\"\n",
+            "",
+            "the package source `own` is nowhere",
+        ),
+        (
+            "folder = \"packages\"",
+            "folder = \"packages\"\nmirrors = [\"https://a.example/o\"]",
+            "the package source `own` is in two places",
+        ),
+        (
+            "folder = \"packages\"",
+            "folder = \"packages\"\nsigner = \"gentooo\"",
+            "there is no signer `gentooo`",
+        ),
+        (
+            "[\"https://a.example/p\"]",
+            "[\"rsync://a.example/p\"]",
+            "`rsync://a.example/p` is no mirror",
+        ),
+        (
+            "[\"sys-apps/openrc\"]",
+            "[\"openrc\"]",
+            "`openrc` is no atom of a package",
+        ),
+        (
+            "\"/usr/share/doc\"",
+            "\"usr/share/doc\"",
+            "`usr/share/doc` is no path that can be left out",
+        ),
+        (
+            "\"/usr/share/doc\"",
+            "\"/usr/../etc\"",
+            "`/usr/../etc` is no path that can be left out",
+        ),
+        (
+            "\"/usr/share/doc\"",
+            "\"/\"",
+            "`/` is no path that can be left out",
+        ),
+        (
+            "package-manager = \"drop\"",
+            "package-manager = \"remove\"",
+            "`sets.gentoo.base.stage3.leave-out.package-manager` cannot be `remove`",
         ),
         (
             "default = \"debian\"\n",

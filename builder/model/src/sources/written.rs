@@ -201,11 +201,11 @@ pub(super) struct BaseArchiveToml {
     pub(super) architecture: Spanned<String>,
 }
 
-/// A Gentoo stage3.
+/// A Gentoo stage3, and binary packages over it.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Stage3Toml {
-    /// What follows `stage3-` in the tarball's name: `arm64-systemd`.
+    /// What follows `stage3-` in the tarball's name: `arm64-systemd` or `arm64-openrc`.
     #[schemars(with = "String")]
     pub(super) flavor: Spanned<String>,
     /// Folders that hold `latest-stage3-<flavor>.txt`, first to last.
@@ -214,4 +214,54 @@ pub(super) struct Stage3Toml {
     /// Who signs it.
     #[schemars(with = "String")]
     pub(super) signer: Spanned<String>,
+    /// Where binary packages come from. Of two that are equally new the earlier source's is taken.
+    #[serde(default)]
+    pub(super) packages: Vec<PackageSourceToml>,
+    /// Packages that are never installed, as atoms: `sys-apps/openrc`, `>=net-vpn/i2pd-2.50`.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(super) mask: Vec<Spanned<String>>,
+    /// What a node need not carry.
+    #[serde(default)]
+    pub(super) leave_out: LeaveOutToml,
+}
+
+/// `[[...packages]]`: a folder of binary packages with an index `Packages`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PackageSourceToml {
+    /// Its name, which sources.lock and messages use.
+    #[schemars(with = "String")]
+    pub(super) name: Spanned<String>,
+    /// Folders on servers that hold the index, first to last: a binhost, as `PORTAGE_BINHOST` has it.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) mirrors: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A folder of this machine instead: relative to the project's root, or absolute.
+    #[schemars(with = "Option<String>")]
+    pub(super) folder: Option<Spanned<String>>,
+    /// Who has to have signed each package. Without it the sums that a package carries are enough: anybody could have made
+    /// it who can write where it comes from.
+    #[schemars(with = "Option<String>")]
+    pub(super) signer: Option<Spanned<String>>,
+}
+
+/// `[...leave-out]`: what a node need not carry.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(super) struct LeaveOutToml {
+    /// Absolute paths; `*` stands for any characters of a name. A folder is left out with all that is in it.
+    #[schemars(with = "Vec<String>")]
+    pub(super) paths: Vec<Spanned<String>>,
+    /// `keep` (the default): the records of installed packages stay, and are true, so that `emerge` goes on working.
+    /// `drop`: they are left out.
+    pub(super) package_manager: PackageManagerToml,
+}
+
+/// What becomes of the package manager's records.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum PackageManagerToml {
+    #[default]
+    Keep,
+    Drop,
 }

@@ -19,6 +19,7 @@ use model::board::Board;
 use model::fleet::Node;
 use model::layout::{FileSystem, Layout, Partition, PartitionSize};
 use model::project::Project;
+use model::sources::SourceSet;
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -41,9 +42,9 @@ const REVISION: u32 = 3;
 /// Makes the cards of nodes that have role, board and layout in common.
 pub struct CardMaker<'a> {
     pub project: &'a Project,
-    pub set: &'a str,
+    pub set: &'a SourceSet,
     pub role: &'a str,
-    pub inputs: &'a Inputs,
+    pub inputs: &'a Inputs<'a>,
     pub board: &'a Board,
     /// The board's boot area, where there is one.
     pub firmware: Option<&'a Firmware>,
@@ -134,7 +135,7 @@ impl<'a> CardMaker<'a> {
         key.text("fleet", &self.project.fleet.name)
             .text("node", &node.name)
             .text("role", &node.role)
-            .text("set", self.set)
+            .text("set", &self.set.name)
             // As complete as these types are: whatever is added to them counts.
             .text("board", &format!("{:?}", self.board))
             .text("layout", &format!("{:?}", self.layout))
@@ -174,8 +175,9 @@ impl<'a> CardMaker<'a> {
                 node: &node.name,
                 board: self.board,
                 layout: self.layout,
-                sources: self.set,
+                sources: &self.set.name,
                 inputs: self.described(),
+                installed: self.layers.installed.clone(),
                 file: &format!("{}{}", node.name, Form::Plain.suffix()),
                 mapped: Bytes(mapped),
                 map_sha256,
@@ -296,10 +298,18 @@ impl<'a> CardMaker<'a> {
                 .flat_map(|firmware| firmware.described.clone()),
         );
         let role = &self.project.fleet.roles[self.role];
-        let mut overlays = format!("overlays {}", role.overlays.join(", "));
-        if !role.template.is_empty() {
-            let of_template: Vec<&str> = role.template.iter().map(|name| name.value.as_str()).collect();
-            overlays += &format!("; template {}", of_template.join(", "));
+        let platform = self.set.base.platform();
+        let laid = |names: Vec<&str>| {
+            let applies = |name: &&str| self.project.overlays[*name].applies_to(platform);
+            names.into_iter().filter(applies).collect::<Vec<_>>().join(", ")
+        };
+        let mut overlays = format!(
+            "overlays {}",
+            laid(role.overlays.iter().map(String::as_str).collect())
+        );
+        let of_template = laid(role.template.iter().map(|name| name.value.as_str()).collect());
+        if !of_template.is_empty() {
+            overlays += &format!("; template {of_template}");
         }
         described.push(Input {
             name: overlays,

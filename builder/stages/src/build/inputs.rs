@@ -9,24 +9,24 @@ use formats::fat::FatFile;
 use formats::manifest::Input;
 use formats::units::Time;
 use model::project::Project;
-use model::sources::{BaseSource, SourceSet};
+use model::sources::BaseSource;
 
-use super::{BuildRequest, packages};
+use super::BuildRequest;
 use crate::engine::{Engine, Key};
 use crate::fetch::{
-    LOCK, LockedArchive, LockedBase, LockedFile, LockedSet, Mirrors, Mode, Network, check_base, failure,
-    is_verification_failure, obtain,
+    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Mode, Network,
+    check_base, failure, is_verification_failure, obtain, obtain_stage3,
 };
 use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
-use crate::rootfs::{AptSource, DebianBase, Tarball};
+use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball};
 
 /// The kernel and the base.
 #[derive(Debug)]
-pub struct Inputs {
+pub struct Inputs<'a> {
     /// The files of the boot partition but its configuration: `Image`, `dtbs/...`.
     pub boot_files: Vec<FatFile>,
     /// The base root file system.
-    pub base: Tarball,
+    pub base: Box<dyn Base + 'a>,
     /// The kernel's modules.
     pub modules: Tarball,
     /// Stands for `boot_files`.
@@ -35,38 +35,21 @@ pub struct Inputs {
     pub described: Vec<Input>,
 }
 
-impl Inputs {
+impl<'a> Inputs<'a> {
     /// Makes kernel and base at the same time, or finds them made.
-    pub fn make(engine: &Engine, request: &BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
-        check_base_source(request.set)?;
-        let LockedBase::Archive(archive) = &locked.base else {
-            bail!("{LOCK} has no archive to make the base from: run `portadc update`");
-        };
-        let source = AptSource {
-            suite: archive.suite.clone(),
-            components: archive.components.clone(),
-            in_release_sha256: archive.sha256.to_string(),
-        };
-        let packages = packages(request.project);
-        let base = DebianBase {
-            source: &source,
-            packages: &packages,
-            time,
-        };
-        let (kernel, base) = match base.find(engine)? {
-            Some(tarball) => (make_kernel(engine, request, locked), Ok(tarball)),
-            None => {
-                // Said before, not after, a kernel is compiled.
-                let mirror = base_mirror(request, archive)?;
-                std::thread::scope(|scope| {
-                    let kernel = scope.spawn(|| make_kernel(engine, request, locked));
-                    let base = base.make(engine, &mirror);
-                    let kernel = kernel
-                        .join()
-                        .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
-                    (kernel, base)
-                })
+    pub fn make(engine: &Engine, request: &'a BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
+        let (kernel, base): (_, Result<Box<dyn Base + 'a>>) = match (&request.set.base, &locked.base) {
+            (BaseSource::Archive { .. }, LockedBase::Archive(archive)) => {
+                let (kernel, base) = kernel_and_debian(engine, request, locked, archive, time)?;
+                (kernel, base.map(|base| -> Box<dyn Base> { Box::new(base) }))
             }
+            (BaseSource::Stage3(source), LockedBase::Stage3(base)) => {
+                let (root, network) = (&request.project.root, &request.network);
+                let files = obtain_stage3(engine, root, source, base, request.mirror, network)?;
+                let base = GentooBase { files, source, time };
+                (make_kernel(engine, request, locked), Ok(Box::new(base)))
+            }
+            _ => bail!("{LOCK} has another kind of base than sources.toml: run `portadc update`"),
         };
         let (kernel, base) = match (kernel, base) {
             (Ok(kernel), Ok(base)) => (kernel, base),
@@ -86,6 +69,40 @@ impl Inputs {
             kernel_key,
         })
     }
+}
+
+/// The kernel, and beside it the base that mmdebstrap makes.
+fn kernel_and_debian(
+    engine: &Engine,
+    request: &BuildRequest,
+    locked: &LockedSet,
+    archive: &LockedArchive,
+    time: Time,
+) -> Result<(Result<Output>, Result<Tarball>)> {
+    let source = AptSource {
+        suite: archive.suite.clone(),
+        components: archive.components.clone(),
+        in_release_sha256: archive.sha256.to_string(),
+    };
+    let packages = request.project.packages(request.set.base.platform());
+    let base = DebianBase {
+        source: &source,
+        packages: &packages,
+        time,
+    };
+    if let Some(tarball) = base.find(engine)? {
+        return Ok((make_kernel(engine, request, locked), Ok(tarball)));
+    }
+    // Said before, not after, a kernel is compiled.
+    let mirror = base_mirror(request, archive)?;
+    Ok(std::thread::scope(|scope| {
+        let kernel = scope.spawn(|| make_kernel(engine, request, locked));
+        let base = base.make(engine, &mirror);
+        let kernel = kernel
+            .join()
+            .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
+        (kernel, base)
+    }))
 }
 
 /// Two errors as one: whoever reads it should not have to build again to hear of the other. It still is one of verification
@@ -128,18 +145,6 @@ fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
         .filter(|board| used(&board.name))
         .filter_map(|board| DeviceTreeSource::of(board, &project.root))
         .collect()
-}
-
-/// Refuses a set of whose base no card can be built.
-pub fn check_base_source(set: &SourceSet) -> Result<()> {
-    match set.base {
-        BaseSource::Archive { .. } => Ok(()),
-        BaseSource::Stage3 { .. } => bail!(
-            "the base of source set `{0}` is a stage3, which lacks packages that the overlays need, and installing those \
-             is not supported yet: the kernel and U-Boot of `{0}` can be fetched, cards are built with `--sources debian`",
-            set.name
-        ),
-    }
 }
 
 /// A mirror that has the locked state of the archive: the one that the base is made from.
@@ -199,20 +204,29 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
         version: Some(file.version.clone()),
         sha256: file.sha256.to_string(),
     };
-    let base = match &locked.base {
-        LockedBase::Stage3(file) => source("base", file),
-        LockedBase::Archive(archive) => Input {
+    let mut base = match &locked.base {
+        LockedBase::Stage3(base) => {
+            let package = |package: &LockedPackage| Input {
+                name: format!("package {}", package.name()),
+                version: Some(package.version()),
+                sha256: package.sha256.to_string(),
+            };
+            let packages = base.packages.iter().map(package);
+            packages.chain([source("base", &base.tarball)]).collect()
+        }
+        LockedBase::Archive(archive) => vec![Input {
             name: format!("debian {}", archive.suite),
             version: archive.version.clone(),
             sha256: archive.sha256.to_string(),
-        },
+        }],
     };
     let built = Input {
         name: KERNEL.to_owned(),
         version: Some(kernel.release.clone()),
         sha256: kernel_key.to_owned(),
     };
-    vec![source("kernel source", &locked.kernel), built, base]
+    base.extend([source("kernel source", &locked.kernel), built]);
+    base
 }
 
 /// The name under which a manifest lists the compiled kernel; its version is what `uname -r` prints.

@@ -29,7 +29,7 @@ use formats::units::{Bytes, Time};
 use model::board::Board;
 use model::fleet::Node;
 use model::project::Project;
-use model::sources::SourceSet;
+use model::sources::{BaseSource, SourceSet};
 
 use crate::basis::Form;
 use crate::emit::folder_of;
@@ -48,7 +48,7 @@ pub use state::{ImageFigures, ImageFiles};
 
 use card::CardMaker;
 use folder::ImageFolder;
-use inputs::{Inputs, check_base_source};
+use inputs::Inputs;
 
 /// Disk space that one image, or what images have in common, may take; more than any has been seen to.
 const IMAGE_SPACE: Bytes = Bytes::mib(320);
@@ -175,7 +175,7 @@ struct Workshop<'a> {
     request: &'a BuildRequest<'a>,
     /// The boot areas of the boards.
     firmware: BoardsFirmware,
-    inputs: Inputs,
+    inputs: Inputs<'a>,
     store: IdentityStore,
     operator: Operator,
     time: Time,
@@ -189,6 +189,7 @@ impl<'a> Workshop<'a> {
             engine,
             &project.root,
             request.set,
+            &fetch::BaseNeeds::of(project, request.set),
             request.mirror,
             &request.network,
             request.locked,
@@ -222,7 +223,8 @@ impl<'a> Workshop<'a> {
                 .push(*node);
         }
         let maker = |((role, board, layout), nodes): ((&'a String, &String, &String), _)| {
-            let overlays: Vec<_> = overlays_of(project, role).collect();
+            let platform = self.request.set.base.platform();
+            let overlays: Vec<_> = project.overlays_of(role, platform).collect();
             let board = &project.boards[board];
             let layout = &project.layouts[layout];
             let layers = role_layers(
@@ -230,18 +232,18 @@ impl<'a> Workshop<'a> {
                 &RoleInputs {
                     fleet: &project.fleet,
                     overlays: &overlays,
-                    template: &template_overlays(project, role).collect::<Vec<_>>(),
+                    template: &project.template_overlays(role, platform).collect::<Vec<_>>(),
                     board,
                     layout,
                     operator: &self.operator,
-                    base: &self.inputs.base,
+                    base: &*self.inputs.base,
                     modules: &self.inputs.modules,
                     time: self.time,
                 },
             )?;
             Ok(CardMaker {
                 project,
-                set: &self.request.set.name,
+                set: self.request.set,
                 role,
                 inputs: &self.inputs,
                 board,
@@ -259,10 +261,11 @@ impl<'a> Workshop<'a> {
 
 /// Everything that the machine lacks for this build, at once.
 fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
-    check_base_source(request.set)?;
     let mut preflight = Preflight::default();
     preflight.programs(kernel::programs(&request.project.kernel));
-    debian_requirements(&mut preflight);
+    if let BaseSource::Archive { .. } = request.set.base {
+        debian_requirements(&mut preflight);
+    }
     let space = match request.format {
         Format::Images(form, _) => {
             let is_missing = |node: &&&Node| {
@@ -296,28 +299,6 @@ fn epoch(locked: i64) -> Result<i64> {
     }
 }
 
-/// The overlays of a role, first to last.
-fn overlays_of<'a>(
-    project: &'a Project,
-    role: &str,
-) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
-    project.fleet.roles[role]
-        .overlays
-        .iter()
-        .map(|name| &project.overlays[name])
-}
-
-/// The overlays of a role's template of containers, first to last.
-fn template_overlays<'a>(
-    project: &'a Project,
-    role: &str,
-) -> impl Iterator<Item = &'a model::overlay::Overlay> + use<'a> {
-    project.fleet.roles[role]
-        .template
-        .iter()
-        .map(|name| &project.overlays[&name.value])
-}
-
 /// The boot areas of the boards that the nodes run on. U-Boot is compiled for a board that has all else.
 fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Result<BoardsFirmware> {
     let project = request.project;
@@ -342,13 +323,4 @@ fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Resu
         network: &request.network,
     };
     BoardsFirmware::find(engine, &firmware, boards)
-}
-
-/// Packages of the base, for the whole fleet: one base serves all roles.
-fn packages(project: &Project) -> std::collections::BTreeSet<String> {
-    let roles = project.fleet.nodes.iter().map(|node| &node.role);
-    roles
-        .flat_map(|role| overlays_of(project, role).chain(template_overlays(project, role)))
-        .flat_map(|overlay| overlay.packages.debian.iter().cloned())
-        .collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use formats::fat::FatType;
-use formats::manifest::{FORMAT, Firmware, Image, Input, Manifest, Partition, Table, TableKind};
+use formats::manifest::{FORMAT, Firmware, Image, Input, Installed, Manifest, Partition, Table, TableKind};
 use formats::units::{Bytes, SECTOR};
 use model::board::{Board, PartitionTable};
 use model::layout::Layout;
@@ -27,6 +27,8 @@ pub struct ManifestRequest<'a> {
     pub sources: &'a str,
     /// What the image was made of, in any order.
     pub inputs: Vec<Input>,
+    /// What became of packages that were installed over the base.
+    pub installed: Option<Installed>,
     /// The name of the image's file.
     pub file: &'a str,
     /// Bytes that its block map has.
@@ -70,6 +72,7 @@ pub fn manifest(card: &Card, request: ManifestRequest<'_>) -> Result<Manifest> {
         layout: request.layout.name.clone(),
         sources: request.sources.to_owned(),
         inputs,
+        installed: request.installed,
         firmware,
         firmware_sha256,
         firmware_advice,

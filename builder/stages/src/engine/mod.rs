@@ -16,7 +16,7 @@ pub use key::{Key, KeyBuilder};
 pub use log::Log;
 pub use preflight::{Preflight, Requirement, cache_folder};
 pub use progress::{Progress, Task, Verbosity};
-pub use tool::{Tool, end_with_us};
+pub use tool::{Tool, end_with_us, find_program};
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
 use rustix::fs::statvfs;
 
-use super::tool::search_path;
+use super::tool::find_program;
 
 /// Something a build needs from the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Requirement {
         if program.is_absolute() {
             return program.exists();
         }
-        std::env::split_paths(&search_path()).any(|folder| folder.join(program).is_file())
+        find_program(&self.program).is_some()
     }
 }
 

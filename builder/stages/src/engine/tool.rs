@@ -15,13 +15,20 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use super::Log;
 
 /// `PATH`, and behind it the folders where Debian keeps mkfs and the like, which a user's `PATH` lacks.
-pub(super) fn search_path() -> OsString {
+fn search_path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     if !path.is_empty() {
         path.push(":");
     }
     path.push("/usr/sbin:/sbin");
     path
+}
+
+/// The file that a [`Tool`] called `program` runs; `None` where the machine has none.
+pub fn find_program(program: &str) -> Option<PathBuf> {
+    std::env::split_paths(&search_path())
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 /// A program and how to call it.

@@ -11,7 +11,7 @@ use liblzma::read::XzDecoder;
 use model::sources::{Archive, Series, version_numbers};
 
 use super::digest::{Sha256Sum, Sum};
-use super::download::{Store, Wanted, fetch};
+use super::download::{OLD_VERSION, Store, Wanted, fetch};
 use super::index::Index;
 use super::lock::{LockedArchive, LockedFile, is_plain_name};
 use super::mirror::Mirrors;
@@ -178,8 +178,9 @@ impl Release {
                 name: "Sources.xz".into(),
                 paths,
                 size: *size,
-                sum: Sum::Sha256(*sha256),
+                sums: vec![Sum::Sha256(*sha256)],
                 store: Store::Sources,
+                if_gone: OLD_VERSION,
             };
             let index = fetch(engine, &wanted, &same_first, network)?;
             let file = File::open(&index).with_context(|| format!("cannot read {}", index.display()))?;

@@ -9,9 +9,8 @@
 //! The folder's name is the hash that the file must have (SHA-256 for everything that is locked). So a partial file can only be the beginning of that very file,
 //! whichever mirror and run it came from; and if it is not, the hash of the whole tells.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -19,12 +18,11 @@ use formats::units::Bytes;
 use reqwest::StatusCode;
 use reqwest::blocking::Response;
 use reqwest::header::CONTENT_RANGE;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
-use super::digest::Sum;
+use super::digest::{Sha256Sum, Sum};
 use super::http::{Http, Trouble, content_length, cut};
 use super::mirror::{Mirrors, shown};
+use super::part::Part;
 use super::{Mode, Network, VerificationFailed, failure};
 use crate::engine::{Engine, Task};
 
@@ -37,11 +35,16 @@ pub(super) struct Wanted {
     pub(super) paths: Vec<String>,
     /// Its size.
     pub(super) size: Bytes,
-    /// Its digest.
-    pub(super) sum: Sum,
+    /// Its digests, at least one; the first is the one that it is kept by.
+    pub(super) sums: Vec<Sum>,
     /// Where it is kept.
     pub(super) store: Store,
+    /// What to do where no mirror has it any more.
+    pub(super) if_gone: &'static str,
 }
+
+/// What to do where no mirror has something any more that it once had.
+pub(super) const OLD_VERSION: &str = "mirrors drop old versions: `portadc update` takes the newest";
 
 /// A folder of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,11 +62,27 @@ pub(super) fn fetch(
     mirrors: &Mirrors,
     network: &Network,
 ) -> Result<PathBuf> {
+    fetch_within(engine, wanted, mirrors, network, None)
+}
+
+/// The same as a part of `whole`, a task that counts bytes.
+pub(super) fn fetch_within(
+    engine: &Engine,
+    wanted: &Wanted,
+    mirrors: &Mirrors,
+    network: &Network,
+    whole: Option<&Task>,
+) -> Result<PathBuf> {
     let name = &wanted.name;
     let folder = wanted.folder(engine);
     let done = folder.join(name);
     match wanted.check(&done) {
-        Ok(()) => return Ok(done),
+        Ok(()) => {
+            if let Some(whole) = whole {
+                whole.advance(wanted.size.0);
+            }
+            return Ok(done);
+        }
         Err(Flaw::Missing) if network.mode == Mode::Online => {}
         Err(Flaw::Missing) => bail!(
             "{name} ({}) is not in the cache {}, and nothing may be fetched: run the same command once without `--offline`",
@@ -88,19 +107,17 @@ pub(super) fn fetch(
     }
     let route = mirrors.route()?;
     let http = Http::new(&route, &network.limits)?;
-    let part = Part::open(engine, &folder, wanted)?;
+    let part = Part::open(engine, &folder, name)?;
     // Another process may have finished it while this one waited for it.
     if wanted.check(&done).is_ok() {
         part.remove();
         return Ok(done);
     }
-    let task = engine.progress.bytes("fetch", wanted.size.0);
-    task.message(name.clone());
     let mut download = Download {
         wanted,
         http,
         part,
-        task,
+        shown: Shown::of(engine, wanted, whole),
         failures: Vec::new(),
         changed: false,
         absent: true,
@@ -109,12 +126,28 @@ pub(super) fn fetch(
         for path in &wanted.paths {
             if download.fetch_from(&format!("{mirror}{path}"))? {
                 download.part.publish(&done)?;
-                download.task.done(format!("{name} ({})", wanted.size));
+                download.shown.done(wanted);
                 return Ok(done);
             }
         }
     }
     Err(download.failed())
+}
+
+/// Gives a fetched file also the name by which builds look for it. Its own stays: the next update looks for that one.
+pub(super) fn keep_as(fetched: &Path, engine: &Engine, sha256: Sha256Sum) -> Result<PathBuf> {
+    let to = engine.cache.root().join("sources").join(sha256.to_string());
+    let done = to.join(fetched.file_name().unwrap_or_default());
+    let link = || match fs::hard_link(fetched, &done) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // The file system may not know hard links.
+        Err(_) => fs::rename(fetched, &done),
+        Ok(()) => Ok(()),
+    };
+    fs::create_dir_all(&to)
+        .and_then(|()| link())
+        .with_context(|| format!("cannot keep {} as {}", fetched.display(), done.display()))?;
+    Ok(done)
 }
 
 /// Whether the cache has the file, byte for byte.
@@ -136,7 +169,20 @@ impl Wanted {
             Store::Sources => "sources",
             Store::Blobs => "blobs",
         };
-        engine.cache.root().join(store).join(self.sum.to_string())
+        // What has no digest is never the right file, whatever folder it would be in.
+        let folder = self.sums.first().map(Sum::to_string).unwrap_or_default();
+        engine.cache.root().join(store).join(folder)
+    }
+
+    /// Whether `path`, a file that nobody fetches, is the wanted one.
+    pub(super) fn check_here(&self, path: &Path) -> Result<()> {
+        let shown = path.display();
+        match self.check(path) {
+            Ok(()) => Ok(()),
+            Err(Flaw::Missing) => bail!("{shown} does not exist"),
+            Err(Flaw::Unreadable(error)) => Err(error).with_context(|| format!("cannot read {shown}")),
+            Err(Flaw::Other(flaw)) => Err(VerificationFailed(format!("{shown}: {flaw}")).into()),
+        }
     }
 
     /// Whether `path` is the wanted file, byte for byte.
@@ -156,107 +202,14 @@ impl Wanted {
                 self.size.0
             )));
         }
-        file.seek(SeekFrom::Start(0)).map_err(Flaw::Unreadable)?;
-        let sum = self.sum.same_of(file).map_err(Flaw::Unreadable)?;
-        if sum != self.sum {
-            return Err(Flaw::Other(format!("its hash is {sum} instead of {}", self.sum)));
-        }
-        Ok(())
-    }
-}
-
-/// A partial file, held for this process alone.
-struct Part {
-    path: PathBuf,
-    file: File,
-    length: u64,
-}
-
-impl Part {
-    /// Opens or makes it, and waits for any process that is writing it.
-    fn open(engine: &Engine, folder: &Path, wanted: &Wanted) -> Result<Self> {
-        let path = folder.join(format!("{}.part", wanted.name));
-        let cannot = || format!("cannot write {}", path.display());
-        loop {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-            let opened = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&path);
-            let file = match opened {
-                // The process before removed the empty folder just now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened.with_context(cannot)?,
-            };
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => {
-                    engine.progress.say(format!(
-                        "waiting for another process that fetches {}",
-                        wanted.name
-                    ));
-                    flock(&file, FlockOperation::LockExclusive).with_context(cannot)?;
-                }
-                locked => locked.with_context(cannot)?,
-            }
-            // Whoever held the lock may have renamed or removed the file: then this is not the partial file any more.
-            let here = file.metadata().with_context(cannot)?;
-            match fs::metadata(&path) {
-                Ok(there) if there.dev() == here.dev() && there.ino() == here.ino() => {
-                    let length = here.len();
-                    return Ok(Self { path, file, length });
-                }
-                _ => continue,
+        for wanted in &self.sums {
+            file.seek(SeekFrom::Start(0)).map_err(Flaw::Unreadable)?;
+            let sum = wanted.same_of(&mut *file).map_err(Flaw::Unreadable)?;
+            if sum != *wanted {
+                return Err(Flaw::Other(format!("its hash is {sum} instead of {wanted}")));
             }
         }
-    }
-
-    /// Drops everything after the first `length` bytes.
-    fn cut(&mut self, length: u64) -> Result<()> {
-        if self.length == length {
-            return Ok(());
-        }
-        self.file.set_len(length).with_context(|| self.cannot())?;
-        self.length = length;
         Ok(())
-    }
-
-    /// Adds bytes. Where the disk is full the file is given up: what is left of it helps nobody.
-    fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self
-            .file
-            .seek(SeekFrom::Start(self.length))
-            .and_then(|_| self.file.write_all(bytes));
-        if let Err(error) = written {
-            let text = self.cannot();
-            self.remove();
-            return Err(error).context(text);
-        }
-        self.length += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Gives the complete, checked file its name.
-    fn publish(&mut self, done: &Path) -> Result<()> {
-        self.file.sync_all().with_context(|| self.cannot())?;
-        fs::rename(&self.path, done).with_context(|| format!("cannot rename {}", self.path.display()))?;
-        let folder = done.parent().unwrap_or(Path::new("."));
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .with_context(|| format!("cannot write {} to the disk", folder.display()))
-    }
-
-    /// Removes it, and its folder if nothing else is in it. What cannot be removed is only space.
-    fn remove(&self) {
-        fs::remove_file(&self.path).ok();
-        if let Some(folder) = self.path.parent() {
-            fs::remove_dir(folder).ok();
-        }
-    }
-
-    fn cannot(&self) -> String {
-        format!("cannot write {}", self.path.display())
     }
 }
 
@@ -278,12 +231,52 @@ impl From<anyhow::Error> for Stop {
     }
 }
 
+/// Where one sees how far a download is.
+enum Shown<'a> {
+    /// In a line of its own.
+    Alone(Task),
+    /// In that of all files it belongs to, which has been told of so many of its bytes.
+    Within(&'a Task, u64),
+}
+
+impl<'a> Shown<'a> {
+    fn of(engine: &Engine, wanted: &Wanted, whole: Option<&'a Task>) -> Self {
+        match whole {
+            Some(whole) => Self::Within(whole, 0),
+            None => {
+                let task = engine.progress.bytes("fetch", wanted.size.0);
+                task.message(wanted.name.clone());
+                Self::Alone(task)
+            }
+        }
+    }
+
+    /// So many bytes are there.
+    fn position(&mut self, position: u64) {
+        match self {
+            Self::Alone(task) => task.position(position),
+            Self::Within(whole, told) => {
+                // Bytes that turn out to be wrong and are fetched again count once.
+                whole.advance(position.saturating_sub(*told));
+                *told = position.max(*told);
+            }
+        }
+    }
+
+    fn done(self, wanted: &Wanted) {
+        match self {
+            Self::Alone(task) => task.done(format!("{} ({})", wanted.name, wanted.size)),
+            Self::Within(..) => {}
+        }
+    }
+}
+
 /// A file on its way.
 struct Download<'a> {
     wanted: &'a Wanted,
     http: Http,
     part: Part,
-    task: Task,
+    shown: Shown<'a>,
     /// What each URL had instead of the file.
     failures: Vec<String>,
     /// Whether one of them had other bytes than it must.
@@ -302,8 +295,9 @@ impl Download<'_> {
                 Err(Stop::Here(error)) => return Err(error),
                 Err(Stop::Mirror(trouble)) => trouble,
             };
-            // A try that got further than all before it counts as the first again.
-            tried = if self.part.length > farthest { 1 } else { tried + 1 };
+            // A try that got further than all before it counts as the first again, unless all it got is a trickle.
+            let trickle = farthest.saturating_add(self.http.limits.trickle);
+            tried = if self.part.length > trickle { 1 } else { tried + 1 };
             farthest = farthest.max(self.part.length);
             if matches!(trouble, Trouble::NoRange(_)) {
                 self.part.cut(0)?;
@@ -370,15 +364,15 @@ impl Download<'_> {
         if let Some(total) = total.filter(|total| *total != size) {
             return Err(Trouble::Lasting(format!("it has {total} bytes instead of {size}")).into());
         }
-        self.task.position(self.part.length);
-        let (http, part, task) = (&self.http, &mut self.part, &self.task);
+        self.shown.position(self.part.length);
+        let (http, part, shown) = (&self.http, &mut self.part, &mut self.shown);
         http.copy(&mut response, |bytes| -> Result<(), Stop> {
             if part.length + bytes.len() as u64 > size {
                 part.cut(0)?;
                 return Err(Trouble::Lasting(format!("it has more than {size} bytes")).into());
             }
             part.append(bytes)?;
-            task.position(part.length);
+            shown.position(part.length);
             Ok(())
         })
     }
@@ -395,7 +389,8 @@ impl Download<'_> {
             self.failures.join("\n  ")
         );
         if self.absent {
-            text.push_str("\nmirrors drop old versions: `portadc update` takes the newest");
+            text.push('\n');
+            text.push_str(self.wanted.if_gone);
         }
         failure(text, self.changed)
     }

@@ -10,9 +10,11 @@ use model::finding::{Finding, Findings, SourceFile};
 use model::sources::{BaseSource, Signer, Source, SourceSet};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use toml_edit::{Array, DocumentMut, Item, Value};
 
 use super::digest::Sha256Sum;
 use super::moment::Moment;
+use super::stage3::{BaseNeeds, LockedStage3};
 use crate::emit::write_file;
 
 /// The name of the lock in the project's folder.
@@ -68,8 +70,8 @@ pub struct LockedFile {
 pub enum LockedBase {
     /// The state of a Debian archive, from which mmdebstrap makes it.
     Archive(LockedArchive),
-    /// A stage3 tarball.
-    Stage3(LockedFile),
+    /// A stage3 tarball and the packages over it.
+    Stage3(LockedStage3),
 }
 
 /// The state of a Debian archive: one `InRelease`, which decides over every package by its hashes.
@@ -106,10 +108,13 @@ impl Lock {
             let finding = Finding::new(error.message()).at(place);
             Findings::from(finding.hint("remove the file and run `portadc update`"))
         })?;
+        let by_hand = |name: &str| format!("{LOCK} was changed by hand (set `{name}`)");
         for (name, set) in &lock.sets {
             for file in set.files() {
-                file.check()
-                    .with_context(|| format!("{LOCK} was changed by hand (set `{name}`)"))?;
+                file.check().with_context(|| by_hand(name))?;
+            }
+            if let LockedBase::Stage3(base) = &set.base {
+                base.check().with_context(|| by_hand(name))?;
             }
         }
         Ok(lock)
@@ -124,8 +129,33 @@ impl Lock {
             .with_context(|| format!("cannot lock {}", root.display()))?;
         let mut lock = Self::load(root)?;
         lock.sets.insert(name.to_owned(), set);
-        let text = toml::to_string(&lock).context("cannot write the lock as TOML")?;
+        let text = lock.to_text().context("cannot write the lock as TOML")?;
         write_file(&root.join(LOCK), format!("{HEADER}{text}").as_bytes())
+    }
+
+    /// The lock as TOML: a table for each file, a line for each package.
+    fn to_text(&self) -> Result<String> {
+        let mut document: DocumentMut = toml::to_string(self)?.parse()?;
+        for name in self.sets.keys() {
+            let packages = document
+                .get_mut(name)
+                .and_then(|set| set.get_mut("base")?.get_mut("stage3")?.get_mut("packages"));
+            if let Some(packages) = packages {
+                let tables = std::mem::take(packages).into_array_of_tables();
+                let lines = tables.unwrap_or_default().into_iter().map(|table| {
+                    let mut line = Value::InlineTable(table.into_inline_table());
+                    line.decor_mut().set_prefix("\n    ");
+                    line
+                });
+                let mut lines: Array = lines.collect();
+                if !lines.is_empty() {
+                    lines.set_trailing_comma(true);
+                    lines.set_trailing("\n");
+                }
+                *packages = Item::Value(Value::Array(lines));
+            }
+        }
+        Ok(document.to_string())
     }
 
     /// The locked set of `set`, if it still is what `set` asks for.
@@ -139,6 +169,20 @@ impl Lock {
         }
         Ok(locked)
     }
+
+    /// The same, if its base also is what the overlays ask for.
+    pub fn find_with_base(&self, set: &SourceSet, needs: &BaseNeeds) -> Result<&LockedSet> {
+        let locked = self.find(set)?;
+        if let LockedBase::Stage3(base) = &locked.base
+            && let Some(difference) = base.world_difference(&needs.packages)
+        {
+            bail!(
+                "{LOCK} is older than the overlays: {difference}; run `portadc update --sources {}`",
+                set.name
+            );
+        }
+        Ok(locked)
+    }
 }
 
 impl LockedSet {
@@ -147,17 +191,22 @@ impl LockedSet {
     pub fn epoch(&self) -> i64 {
         let base = match &self.base {
             LockedBase::Archive(archive) => archive.date,
-            LockedBase::Stage3(file) => file.date,
+            LockedBase::Stage3(base) => base.tarball.date,
         };
         self.kernel.date.max(self.u_boot.date).max(base).0
     }
 
-    /// All its files.
-    pub fn files(&self) -> impl Iterator<Item = &LockedFile> {
-        let stage3 = match &self.base {
+    /// The base, where it is a stage3.
+    pub fn stage3(&self) -> Option<&LockedStage3> {
+        match &self.base {
             LockedBase::Archive(_) => None,
-            LockedBase::Stage3(file) => Some(file),
-        };
+            LockedBase::Stage3(base) => Some(base),
+        }
+    }
+
+    /// All its files but packages.
+    pub fn files(&self) -> impl Iterator<Item = &LockedFile> {
+        let stage3 = self.stage3().map(|base| &base.tarball);
         [&self.kernel, &self.u_boot].into_iter().chain(stage3)
     }
 
@@ -189,19 +238,14 @@ impl LockedSet {
                     });
                     difference.or_else(|| other_signer("base", &archive.signer, &locked.signer))
                 }
-                (LockedBase::Stage3(locked), BaseSource::Stage3 { flavor, signer, .. }) => {
-                    let prefix = format!("stage3-{flavor}-");
-                    let difference = (!locked.file.starts_with(&prefix))
-                        .then(|| format!("it asks for a stage3 {flavor}, locked is {}", locked.file));
-                    difference.or_else(|| other_signer("base", signer, &locked.signer))
-                }
+                (LockedBase::Stage3(locked), BaseSource::Stage3(source)) => locked.difference(source),
                 _ => Some("the base comes from elsewhere now".into()),
             })
     }
 }
 
 /// Says so if the signer of a locked file no longer counts.
-fn other_signer(what: &str, signer: &Signer, locked: &str) -> Option<String> {
+pub(super) fn other_signer(what: &str, signer: &Signer, locked: &str) -> Option<String> {
     (!signer.fingerprints.is_empty() && !signer.fingerprints.iter().any(|pinned| pinned == locked))
         .then(|| format!("the {what} was signed by {locked}, which is not pinned any more"))
 }

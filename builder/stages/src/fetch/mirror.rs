@@ -1,5 +1,9 @@
 //! Where files are fetched from. Folders of upstream projects stand in `sources.toml`; the Debian mirror does not: it is
-//! the one that the host's apt is configured for, or the one that the user names.
+//! the one that the host's apt is configured for.
+//!
+//! A mirror of the user's own stands for Debian's, or goes before upstream's: it has below its URL what upstream's servers
+//! have below theirs (`releases/arm64/autobuilds/`, `pub/linux/kernel/`), as a copy made by rsync has. What it lacks, upstream
+//! is asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,22 +44,44 @@ impl Mirrors {
         })
     }
 
-    /// The mirrors of a source tarball; `debian` is the Debian mirror that the user named, if any.
-    pub fn of(source: &Source, debian: Option<&str>) -> Result<Self> {
+    /// The mirrors of a source tarball; `own` is the mirror that the user named, if any.
+    pub fn of(source: &Source, own: Option<&str>) -> Result<Self> {
         match source {
-            Source::Archive { .. } => Self::debian(debian),
+            Source::Archive { .. } => Self::debian(own),
             Source::KernelOrg { mirrors, .. } | Source::Release { mirrors, .. } => {
-                Ok(Self::listed(mirrors.clone()))
+                Self::upstream(own, mirrors)
             }
         }
     }
 
     /// The mirrors of a userland.
-    pub fn of_base(source: &BaseSource, debian: Option<&str>) -> Result<Self> {
+    pub fn of_base(source: &BaseSource, own: Option<&str>) -> Result<Self> {
         match source {
-            BaseSource::Archive { .. } => Self::debian(debian),
-            BaseSource::Stage3 { mirrors, .. } => Ok(Self::listed(mirrors.clone())),
+            BaseSource::Archive { .. } => Self::debian(own),
+            BaseSource::Stage3(stage3) => Self::upstream(own, &stage3.mirrors),
         }
+    }
+
+    /// Folders on upstream's servers, each ending in `/`; the same folders of the mirror that the user named go before
+    /// them.
+    pub fn upstream(own: Option<&str>, folders: &[String]) -> Result<Self> {
+        let mut mirrors: Vec<String> = Vec::new();
+        if let Some(url) = own {
+            let Some(own) = normal_mirror(url) else {
+                bail!(
+                    "`{url}` is no mirror: give the http:// or https:// URL of the folder that holds releases/ as \
+                     Gentoo's mirrors have it, and pub/ as those of kernel.org and U-Boot"
+                );
+            };
+            mirrors = folders
+                .iter()
+                .map(|folder| format!("{own}{}", below_host(folder)))
+                .collect();
+        }
+        mirrors.extend_from_slice(folders);
+        let mut seen = std::collections::BTreeSet::new();
+        mirrors.retain(|mirror| seen.insert(mirror.clone()));
+        Ok(Self::listed(mirrors))
     }
 
     /// The Debian mirror that the user named, else the host's.
@@ -85,6 +111,12 @@ impl Mirrors {
             https_proxy,
         })
     }
+}
+
+/// What follows scheme and host in the URL of a folder, without the first `/`.
+fn below_host(folder: &str) -> &str {
+    let rest = folder.split_once("://").map_or(folder, |(_, rest)| rest);
+    rest.split_once('/').map_or("", |(_, path)| path)
 }
 
 impl Route {
@@ -361,6 +393,32 @@ mod tests {
     fn proxies_are_read_as_apt_prints_them() {
         let both = parse_proxies("HTTP='http://p.example:3142'\nHTTPS='DIRECT'\n");
         assert_eq!(both, (Some("http://p.example:3142".into()), None));
+    }
+
+    #[test]
+    fn an_own_mirror_has_the_paths_of_upstreams() {
+        let folders = [
+            "https://cdn.example/pub/linux/kernel/".to_owned(),
+            "https://edge.example/pub/linux/kernel/".into(),
+            "https://bare.example/".into(),
+        ];
+        let route = |own| Mirrors::upstream(own, &folders).unwrap().route().unwrap().mirrors;
+        assert_eq!(route(None), folders);
+        assert_eq!(
+            route(Some("http://near.example/gentoo")),
+            [
+                "http://near.example/gentoo/pub/linux/kernel/",
+                "http://near.example/gentoo/",
+                &folders[0],
+                &folders[1],
+                &folders[2],
+            ]
+        );
+        let error = Mirrors::upstream(Some("/srv/gentoo"), &folders).unwrap_err();
+        assert!(
+            error.to_string().starts_with("`/srv/gentoo` is no mirror"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -6,9 +6,11 @@
 //! | `mirror` | which servers are asked, apt's configuration |
 //! | `http` | requests with limits, troubles in words |
 //! | `download` | files of known hash, into the cache, resumed after a cut |
+//! | `part` | the beginning of a file, held by one process |
 //! | `openpgp` | which signatures count |
 //! | `index` | signed indexes, from the first mirror that has a valid one |
-//! | `debian`, `kernel_org`, `gentoo`, `release` | what each kind of origin signs, and the newest version in it |
+//! | `debian`, `kernel_org`, `release` | what each kind of origin signs, and the newest version in it |
+//! | `stage3` | a stage3 and the binary packages over it |
 //! | `presence` | whether mirrors still have what is locked |
 //! | `update` | all of a set, old against new |
 //! | `digest`, `moment` | digests and dates as values |
@@ -16,7 +18,6 @@
 mod debian;
 mod digest;
 mod download;
-mod gentoo;
 mod http;
 mod index;
 mod kernel_org;
@@ -24,8 +25,10 @@ mod lock;
 mod mirror;
 mod moment;
 mod openpgp;
+mod part;
 mod presence;
 mod release;
+mod stage3;
 mod update;
 
 use std::path::PathBuf;
@@ -33,13 +36,17 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 
 pub use debian::check_base;
-pub use digest::Sha256Sum;
+pub use digest::{Sha1Sum, Sha256Sum};
 pub use http::Limits;
 pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};
-pub use update::{Change, Extent, Update, kernel_of_series, locked_set, update};
+pub use stage3::{
+    BaseNeeds, LockedPackage, LockedPackageSource, LockedStage3, PackageFile, Stage3Files, installed,
+    obtain_stage3,
+};
+pub use update::{Change, Extent, PackageChange, Update, kernel_of_series, locked_set, update};
 
 use model::sources::Blob;
 
@@ -108,8 +115,9 @@ fn wanted(file: &LockedFile) -> download::Wanted {
         name: file.file.clone(),
         paths: vec![file.path.clone()],
         size: file.size,
-        sum: digest::Sum::Sha256(file.sha256),
+        sums: vec![digest::Sum::Sha256(file.sha256)],
         store: download::Store::Sources,
+        if_gone: download::OLD_VERSION,
     }
 }
 
@@ -126,8 +134,9 @@ pub fn obtain_blob(
         name: name.to_owned(),
         paths: vec![name.to_owned()],
         size: blob.size,
-        sum: digest::Sum::Sha256(blob.sha256.into()),
+        sums: vec![digest::Sum::Sha256(blob.sha256.into())],
         store: download::Store::Blobs,
+        if_gone: "`portadc build --blob-dir DIR` takes it from a folder that has it",
     };
     download::fetch(engine, &wanted, mirrors, network)
 }

@@ -16,8 +16,8 @@ use sequoia_openpgp::packet::Signature;
 use sequoia_openpgp::packet::key::PublicParts;
 use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::parse::stream::{
-    DetachedVerifierBuilder, GoodChecksum, MessageLayer, MessageStructure, VerificationError,
-    VerificationHelper, VerificationResult, VerifierBuilder,
+    DetachedVerifier, DetachedVerifierBuilder, GoodChecksum, MessageLayer, MessageStructure,
+    VerificationError, VerificationHelper, VerificationResult, VerifierBuilder,
 };
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::types::RevocationStatus;
@@ -187,12 +187,31 @@ impl Keyring {
 
     /// Whether a signature in `signature` (armored or binary) vouches for `data` and counts at `now`.
     pub fn detached(&self, data: &[u8], signature: &[u8], now: SystemTime) -> Result<Signed, SignatureError> {
+        self.detached_from(signature, now, |verifier| verifier.verify_bytes(data))
+    }
+
+    /// The same for the content of a file, which may be larger than memory.
+    pub fn detached_file(
+        &self,
+        path: &Path,
+        signature: &[u8],
+        now: SystemTime,
+    ) -> Result<Signed, SignatureError> {
+        self.detached_from(signature, now, |verifier| verifier.verify_file(path))
+    }
+
+    fn detached_from(
+        &self,
+        signature: &[u8],
+        now: SystemTime,
+        verify: impl FnOnce(&mut DetachedVerifier<'_, Checker<'_>>) -> Result<()>,
+    ) -> Result<Signed, SignatureError> {
         let policy = StandardPolicy::new();
         let mut verdict = None;
         let checker = Checker::new(self, &policy, now, &mut verdict);
         let read = DetachedVerifierBuilder::from_bytes(signature)
             .and_then(|builder| builder.with_policy(&policy, now, checker))
-            .and_then(|mut verifier| verifier.verify_bytes(data));
+            .and_then(|mut verifier| verify(&mut verifier));
         Self::conclude(verdict, read.map(|()| Vec::new()))
     }
 

@@ -1,12 +1,13 @@
 //! Whether mirrors still have what is locked. That one cannot be reached does not mean that what it has is gone.
 
 use anyhow::Result;
+use formats::units::Bytes;
 
 use super::Network;
 use super::debian::{INRELEASE_LIMIT, inrelease};
 use super::digest::Sha256Sum;
 use super::http::{Http, Trouble};
-use super::lock::{LockedArchive, LockedFile};
+use super::lock::LockedArchive;
 use super::mirror::{Mirrors, shown};
 
 /// What the mirrors of something locked say of it.
@@ -20,13 +21,13 @@ pub(super) enum Presence {
     Unclear(String),
 }
 
-/// Asks for a file of the locked size.
-pub(super) fn of_file(file: &LockedFile, mirrors: &Mirrors, network: &Network) -> Result<Presence> {
-    ask(mirrors, network, &file.path, |http, url| {
+/// Asks for a file of the locked size; `path` is relative to a mirror's folder.
+pub(super) fn of_file(path: &str, size: Bytes, mirrors: &Mirrors, network: &Network) -> Result<Presence> {
+    ask(mirrors, network, path, |http, url| {
         match http.patiently(|| http.head(url))? {
-            Some(length) if length != file.size.0 => Err(Trouble::Lasting(format!(
+            Some(length) if length != size.0 => Err(Trouble::Lasting(format!(
                 "it has {length} bytes instead of {}",
-                file.size.0
+                size.0
             ))),
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! `portadc update`: a set of sources, resolved and verified, written into the lock.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -11,7 +12,8 @@ use super::debian::Release;
 use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet};
 use super::mirror::Mirrors;
 use super::presence::{self, Presence};
-use super::{Mode, Network, gentoo, is_cached, kernel_org, release};
+use super::stage3::{self, BaseNeeds, Errand, LockedStage3};
+use super::{Mode, Network, is_cached, kernel_org, release};
 use crate::engine::Engine;
 
 /// What is resolved again.
@@ -35,6 +37,17 @@ pub struct Change {
     pub new: String,
 }
 
+/// A package over a stage3 that was added, removed, or is another version or build now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackageChange {
+    /// Category and name.
+    pub name: String,
+    /// Version and build that were locked; `None` where none was.
+    pub old: Option<String>,
+    /// Version and build that are locked now; `None` where none is.
+    pub new: Option<String>,
+}
+
 /// What an update did. As text it is a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
@@ -42,28 +55,33 @@ pub struct Update {
     pub set: String,
     /// Its parts, old against new, also those that stayed.
     pub parts: Vec<Change>,
+    /// Packages that changed, by name.
+    pub packages: Vec<PackageChange>,
+    /// How many packages are locked now; `None` where the base has none of its own.
+    pub package_count: Option<usize>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
 
-/// The locked set that a build uses. One that `sources.lock` does not have, or that is older than `sources.toml`, is
-/// resolved first; with `locked` or without a network that is an error.
+/// The locked set that a build uses. One that `sources.lock` does not have, or that is older than `sources.toml`
+/// or than what the overlays ask of its base, is resolved first; with `locked` or without a network that is an error.
 pub fn locked_set(
     engine: &Engine,
     root: &Path,
     set: &SourceSet,
+    needs: &BaseNeeds,
     mirror: Option<&str>,
     network: &Network,
     locked: bool,
 ) -> Result<LockedSet> {
-    let found = Lock::load(root)?.find(set).cloned();
+    let found = Lock::load(root)?.find_with_base(set, needs).cloned();
     match found {
         Err(error) if !locked && network.mode == Mode::Online => {
             engine.progress.say(format!("{error:#}: resolving it now"));
             engine
                 .progress
-                .say(update(engine, root, set, mirror, network, Extent::All)?.to_string());
-            Lock::load(root)?.find(set).cloned()
+                .say(update(engine, root, set, needs, mirror, network, Extent::All)?.to_string());
+            Lock::load(root)?.find_with_base(set, needs).cloned()
         }
         found => found,
     }
@@ -104,11 +122,13 @@ pub fn kernel_of_series(
         .with_context(|| absent("the mirror"))
 }
 
-/// Resolves `set` and writes it into `sources.lock` in the project's folder `root`. Other sets stay as they are locked.
+/// Resolves `set`, with what `needs` asks of its base, and writes it into `sources.lock` in the project's folder `root`.
+/// Other sets stay as they are locked.
 pub fn update(
     engine: &Engine,
     root: &Path,
     set: &SourceSet,
+    needs: &BaseNeeds,
     mirror: Option<&str>,
     network: &Network,
     extent: Extent,
@@ -119,15 +139,15 @@ pub fn update(
     let lock = Lock::load(root)?;
     let old = lock.sets.get(&set.name).cloned();
     if extent == Extent::IfGone
-        && let Ok(locked) = lock.find(set)
-        && let Some(warnings) = doubts(engine, set, locked, mirror, network)?
+        && let Ok(locked) = lock.find_with_base(set, needs)
+        && let Some(warnings) = doubts(engine, root, set, locked, mirror, network)?
     {
         return Ok(Update {
             warnings,
             ..Update::of(&set.name, Some(locked), locked)
         });
     }
-    let new = Resolver::new(engine, root, mirror, network).set(set, old.as_ref())?;
+    let new = Resolver::new(engine, root, mirror, network).set(set, needs, old.as_ref())?;
     let update = Update::of(&set.name, old.as_ref(), &new);
     if old.as_ref() != Some(&new) {
         Lock::store(root, &set.name, new)?;
@@ -138,6 +158,7 @@ pub fn update(
 /// Why one may doubt that a locked set can still be had, a line for each part; `None` if something of it is gone.
 fn doubts(
     engine: &Engine,
+    root: &Path,
     set: &SourceSet,
     locked: &LockedSet,
     mirror: Option<&str>,
@@ -155,12 +176,24 @@ fn doubts(
     let base = Mirrors::of_base(&set.base, mirror)?;
     match &locked.base {
         LockedBase::Archive(archive) => answers.push(("base", presence::of_archive(archive, &base, &hasty))),
-        LockedBase::Stage3(file) => files.push(("base", file, base)),
+        LockedBase::Stage3(locked) => {
+            files.push(("base", &locked.tarball, base));
+            if let BaseSource::Stage3(source) = &set.base {
+                let errand = Errand {
+                    engine,
+                    root,
+                    own: mirror,
+                    network: &hasty,
+                    now: SystemTime::now(),
+                };
+                answers.push(("packages", stage3::presence_of_packages(&errand, source, locked)));
+            }
+        }
     }
     files.retain(|(_, file, _)| !is_cached(engine, file));
     let asked = files
         .iter()
-        .map(|(part, file, mirrors)| (*part, presence::of_file(file, mirrors, &hasty)));
+        .map(|(part, file, mirrors)| (*part, presence::of_file(&file.path, file.size, mirrors, &hasty)));
     answers.extend(asked);
     let mut doubts = Vec::new();
     for (part, answer) in answers {
@@ -201,10 +234,10 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn set(&mut self, set: &SourceSet, old: Option<&LockedSet>) -> Result<LockedSet> {
+    fn set(&mut self, set: &SourceSet, needs: &BaseNeeds, old: Option<&LockedSet>) -> Result<LockedSet> {
         let kernel = self.file(&set.kernel).context("cannot resolve the kernel")?;
         let u_boot = self.file(&set.u_boot).context("cannot resolve U-Boot")?;
-        let base = self.base(&set.base).context("cannot resolve the base")?;
+        let mut base = self.base(&set.base, needs).context("cannot resolve the base")?;
         let same = |new: LockedFile, old: Option<&LockedFile>| match old {
             // The same bytes under a newer signature change nothing, so the date stays too: outputs carry it.
             Some(old) if old.sha256 == new.sha256 && old.path == new.path && old.index == new.index => {
@@ -212,6 +245,10 @@ impl<'a> Resolver<'a> {
             }
             _ => new,
         };
+        if let LockedBase::Stage3(new) = &mut base {
+            let old = old.and_then(LockedSet::stage3).map(|old| &old.tarball);
+            new.tarball = same(new.tarball.clone(), old);
+        }
         Ok(LockedSet {
             kernel: same(kernel, old.map(|old| &old.kernel)),
             u_boot: same(u_boot, old.map(|old| &old.u_boot)),
@@ -240,26 +277,26 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn base(&mut self, source: &BaseSource) -> Result<LockedBase> {
-        let mirrors = Mirrors::of_base(source, self.mirror)?;
+    fn base(&mut self, source: &BaseSource, needs: &BaseNeeds) -> Result<LockedBase> {
         match source {
             BaseSource::Archive {
                 archive,
                 architecture,
             } => {
+                let mirrors = Mirrors::of_base(source, self.mirror)?;
                 let release = self.release(archive, &mirrors)?;
                 Ok(LockedBase::Archive(release.lock(archive, architecture)))
             }
-            BaseSource::Stage3 { flavor, signer, .. } => gentoo::resolve(
-                self.engine,
-                self.root,
-                flavor,
-                signer,
-                &mirrors,
-                self.network,
-                self.now,
-            )
-            .map(LockedBase::Stage3),
+            BaseSource::Stage3(source) => {
+                let errand = Errand {
+                    engine: self.engine,
+                    root: self.root,
+                    own: self.mirror,
+                    network: self.network,
+                    now: self.now,
+                };
+                stage3::resolve(&errand, source, needs).map(LockedBase::Stage3)
+            }
         }
     }
 
@@ -281,8 +318,9 @@ impl Update {
                 let version = archive.version.as_deref().unwrap_or_default();
                 format!("{} {version} of {}", archive.suite, archive.date)
             }
-            LockedBase::Stage3(file) => file.file.clone(),
+            LockedBase::Stage3(base) => base.tarball.file.clone(),
         };
+        let stage3 = new.stage3();
         Self {
             set: set.to_owned(),
             parts: vec![
@@ -298,7 +336,69 @@ impl Update {
                 ),
                 change("base", old.map(base), base(new)),
             ],
+            packages: package_changes(old.and_then(LockedSet::stage3), stage3),
+            package_count: stage3.map(|stage3| stage3.packages.len()),
             warnings: Vec::new(),
+        }
+    }
+}
+
+/// The packages in which two locked bases differ, by name.
+fn package_changes(old: Option<&LockedStage3>, new: Option<&LockedStage3>) -> Vec<PackageChange> {
+    // A name can be there several times, in slots of its own; then its versions are told together.
+    let versions = |base: Option<&LockedStage3>| {
+        let mut versions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for package in base.into_iter().flat_map(|base| &base.packages) {
+            let of_name = versions.entry(package.name()).or_default();
+            of_name.push(package.version());
+        }
+        let told = |(name, mut versions): (_, Vec<_>)| {
+            versions.sort();
+            (name, versions.join(", "))
+        };
+        versions.into_iter().map(told).collect::<BTreeMap<_, _>>()
+    };
+    let (mut old, new) = (versions(old), versions(new));
+    let mut changes = Vec::new();
+    for (name, new) in new {
+        let old = old.remove(&name);
+        if old.as_ref() != Some(&new) {
+            changes.push(PackageChange {
+                name,
+                old,
+                new: Some(new),
+            });
+        }
+    }
+    changes.extend(old.into_iter().map(|(name, old)| PackageChange {
+        name,
+        old: Some(old),
+        new: None,
+    }));
+    changes.sort_by(|a, b| a.name.cmp(&b.name));
+    changes
+}
+
+impl Update {
+    /// Packages that were added, removed and changed.
+    pub fn package_counts(&self) -> [usize; 3] {
+        let count = |is: fn(&PackageChange) -> bool| self.packages.iter().filter(|change| is(change)).count();
+        [
+            count(|change| change.old.is_none()),
+            count(|change| change.new.is_none()),
+            count(|change| change.old.is_some() && change.new.is_some()),
+        ]
+    }
+}
+
+impl fmt::Display for PackageChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, old, new } = self;
+        match (old, new) {
+            (Some(old), Some(new)) => write!(f, "{name} {old} -> {new}"),
+            (None, Some(new)) => write!(f, "{name} {new} (new)"),
+            (Some(old), None) => write!(f, "{name} {old} (removed)"),
+            (None, None) => f.write_str(name),
         }
     }
 }
@@ -320,6 +420,13 @@ impl fmt::Display for Update {
                 Some(old) => write!(f, "\n  {part:<7} {old} -> {new}")?,
                 None => write!(f, "\n  {part:<7} {new} (new)")?,
             }
+        }
+        if let Some(count) = self.package_count {
+            let [added, removed, changed] = self.package_counts();
+            write!(
+                f,
+                "\n  and {count} packages over it: {added} added, {removed} removed, {changed} changed"
+            )?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use formats::units::Time;
 use rustix::process::geteuid;
 
 use super::tarball::Tarball;
-use crate::engine::{Engine, Key, Preflight, Requirement, Tool};
+use crate::engine::{Engine, Key, Preflight, Requirement, Tool, find_program};
 
 /// Goes up with every change of what the tarball holds.
 const REVISION: u32 = 1;
@@ -174,10 +174,11 @@ impl DebianBase<'_> {
     }
 
     fn key(&self) -> Result<Key> {
-        let version = Tool::new("mmdebstrap", "mmdebstrap").arg("--version").output()?;
+        // Reading the script takes a hundredth of the time of asking it for its version.
+        let script = find_program("mmdebstrap").context("`mmdebstrap` is missing (package mmdebstrap)")?;
         // The mirror is not part of it: any mirror of one release has the same packages.
         let mut key = Key::builder(STAGE, REVISION)
-            .text("mmdebstrap", version.trim())
+            .file("mmdebstrap", &script)?
             .text("suite", &self.source.suite)
             .text("release", &self.source.in_release_sha256);
         // What every archive has says nothing.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use formats::layer::Layer;
 use formats::tree::{InodeId, Tree};
 use model::finding::{Finding, Findings, SourceFile};
 use model::overlay::{Overlay, OverlayEntry, Source, TargetPath};
@@ -86,4 +87,9 @@ pub(super) fn real_paths(tree: &Tree, removals: &[&TargetPath]) -> Vec<Vec<u8>> 
             Some(path)
         })
         .collect()
+}
+
+/// Each layer without `removed` and what lies below.
+pub(super) fn without_each(layers: Vec<Layer>, removed: &[Vec<u8>]) -> Vec<Layer> {
+    layers.into_iter().map(|layer| layer.without(removed)).collect()
 }

@@ -3,7 +3,9 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
+//! | `gentoo` | a base made of a stage3 and packages |
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
 //! | `template` | the layers of a role's template of containers |
@@ -11,28 +13,35 @@
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
 //! | `accounts` | owners by name, locked passwords |
+//! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
 //! | `context`, `render` | what templates can use, and their rendering |
 //! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
+mod base;
 mod check;
 mod context;
 mod debian;
+mod gentoo;
 pub mod identity;
 mod merge;
 mod overlaid;
 mod render;
 mod role;
+mod runlevels;
 mod scope;
 mod tarball;
 mod template;
 pub mod units;
 
+pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_requirements};
+pub use gentoo::GentooBase;
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;
+pub(crate) use tarball::layer_of;
 pub use template::TemplateLayers;

@@ -8,9 +8,11 @@ use formats::tree::{InodeKind, Share, Tree};
 use formats::units::Time;
 use model::finding::{Finding, Findings, Place};
 use model::overlay::{Overlay, Source, TargetPath};
+use model::sources::{Init, Platform};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
-use super::merge::{Merged, real_paths};
+use super::merge::{Merged, real_paths, without_each};
+use super::runlevels::runlevel_links;
 use super::tarball::packing;
 use super::units::{UnitError, UnitLinks};
 use crate::engine::Engine;
@@ -30,12 +32,14 @@ pub(super) struct Overlays<'o, 'i> {
     pub zstd: u8,
     /// The time that everything made here gets.
     pub time: Time,
+    /// What the base is.
+    pub platform: Platform,
 }
 
 /// Overlays that were laid over layers.
-pub(super) struct Overlaid<const LAYERS: usize> {
+pub(super) struct Overlaid {
     /// The layers below, less what the overlays take away.
-    pub below: [Layer; LAYERS],
+    pub below: Vec<Layer>,
     /// Files, directories, links and units of the overlays; folders; locked passwords.
     pub layer: Layer,
     /// The paths that went away from the layers below.
@@ -46,20 +50,16 @@ pub(super) struct Overlaid<const LAYERS: usize> {
 
 impl Overlays<'_, '_> {
     /// Lays the overlays over `below`, first to last.
-    pub fn over<const LAYERS: usize>(
-        &self,
-        engine: &Engine,
-        below: [Layer; LAYERS],
-    ) -> Result<Overlaid<LAYERS>> {
+    pub fn over(&self, engine: &Engine, below: Vec<Layer>) -> Result<Overlaid> {
         let removed = real_paths(&stack(&below, self.time)?, &self.merged.removals);
-        let below = below.map(|layer| layer.without(&removed));
+        let below = without_each(below, &removed);
         let tree = stack(&below, self.time)?;
         let attributes = attributes(self.merged, &Accounts::read(&tree)?, self.time)?;
         let packing = packing(engine, self.zstd)?;
         let files = file_layer(packing, &attributes, &tree, self)?;
-        let (layer, disabled) = with_units(files, &below, engine, self)?;
+        let (layer, disabled) = with_services(files, &below, engine, self)?;
         Ok(Overlaid {
-            below: below.map(|layer| layer.without(&disabled)),
+            below: without_each(below, &disabled),
             layer,
             removed: [removed, disabled].concat(),
             attributes,
@@ -146,55 +146,18 @@ fn file_layer(
     Ok(layer.finish_layer()?)
 }
 
-/// `files` with the links of the units that the overlays enable and mask, and the links of the base that disabling
-/// takes away.
-fn with_units(
+/// `files` with the links that start services, and the links of the base that disabling takes away.
+fn with_services(
     files: Layer,
     below: &[Layer],
     engine: &Engine,
     overlays: &Overlays<'_, '_>,
 ) -> Result<(Layer, Vec<Vec<u8>>)> {
     let tree = stack(below.iter().chain([&files]), overlays.time)?;
-    let mut links = UnitLinks::new(&tree);
-    let mut findings = Findings::default();
-    for overlay in overlays.overlays {
-        let units = &overlay.units;
-        let mut nothing_to_do = Vec::new();
-        let mut keep = |unit: &str, place: &Place, result: Result<bool, UnitError>| match result {
-            Ok(true) => {}
-            Ok(false) => nothing_to_do.push(unit.to_owned()),
-            Err(error) => {
-                let finding = Finding::new(format!("overlay {}: {error}", overlay.name)).at(place.clone());
-                let template = overlays.merged.entries.iter().find(|(path, entry)| {
-                    matches!(entry.source, Source::Template(_))
-                        && path.relative().contains("/systemd/system/")
-                        && path.relative().rsplit('/').next() == Some(unit)
-                });
-                findings.push(match template {
-                    Some((path, _)) => finding.hint(format!(
-                        "`{path}` is a template, so its [Install] section could differ by node: make it a plain file, \
-                         and what differs a drop-in"
-                    )),
-                    None => finding,
-                });
-            }
-        };
-        for unit in &units.mask {
-            keep(&unit.value, &unit.place, links.mask(&unit.value));
-        }
-        for unit in &units.disable {
-            keep(&unit.value, &unit.place, links.disable(&unit.value));
-        }
-        for unit in &units.enable {
-            keep(&unit.value, &unit.place, links.enable(&unit.value).map(|()| true));
-        }
-        for unit in nothing_to_do {
-            engine
-                .progress
-                .detail(format!("overlay {}: nothing brings unit {unit}", overlay.name));
-        }
-    }
-    let (added, removed) = findings.or_value(links)?.into_changes();
+    let (added, removed) = match overlays.platform.init {
+        Init::Systemd => unit_links(&tree, engine, overlays)?,
+        Init::OpenRc => (runlevel_links(overlays.overlays, &tree)?, Vec::new()),
+    };
     let removed: Vec<Vec<u8>> = removed.into_iter().map(String::into_bytes).collect();
     let mut layer = files.without(&removed);
     for (path, target) in added {
@@ -228,4 +191,53 @@ fn with_units(
         }
     }
     Ok((layer, removed))
+}
+
+/// The links of the units that the overlays enable and mask, path and target, and those that disabling takes away.
+fn unit_links(
+    tree: &Tree,
+    engine: &Engine,
+    overlays: &Overlays<'_, '_>,
+) -> Result<(Vec<(String, String)>, Vec<String>)> {
+    let mut links = UnitLinks::new(tree);
+    let mut findings = Findings::default();
+    for overlay in overlays.overlays {
+        let units = overlay.units_on(overlays.platform.distribution);
+        let mut nothing_to_do = Vec::new();
+        let mut keep = |unit: &str, place: &Place, result: Result<bool, UnitError>| match result {
+            Ok(true) => {}
+            Ok(false) => nothing_to_do.push(unit.to_owned()),
+            Err(error) => {
+                let finding = Finding::new(format!("overlay {}: {error}", overlay.name)).at(place.clone());
+                let template = overlays.merged.entries.iter().find(|(path, entry)| {
+                    matches!(entry.source, Source::Template(_))
+                        && path.relative().contains("/systemd/system/")
+                        && path.relative().rsplit('/').next() == Some(unit)
+                });
+                findings.push(match template {
+                    Some((path, _)) => finding.hint(format!(
+                        "`{path}` is a template, so its [Install] section could differ by node: make it a plain file, \
+                         and what differs a drop-in"
+                    )),
+                    None => finding,
+                });
+            }
+        };
+        for unit in units.clone().flat_map(|units| &units.mask) {
+            keep(&unit.value, &unit.place, links.mask(&unit.value));
+        }
+        for unit in units.clone().flat_map(|units| &units.disable) {
+            keep(&unit.value, &unit.place, links.disable(&unit.value));
+        }
+        for unit in units.flat_map(|units| &units.enable) {
+            keep(&unit.value, &unit.place, links.enable(&unit.value).map(|()| true));
+        }
+        for unit in nothing_to_do {
+            engine
+                .progress
+                .detail(format!("overlay {}: nothing brings unit {unit}", overlay.name));
+        }
+    }
+    let (added, removed) = findings.or_value(links)?.into_changes();
+    Ok((added.into_iter().collect(), removed.into_iter().collect()))
 }

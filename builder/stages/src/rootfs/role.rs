@@ -19,6 +19,7 @@ use std::num::NonZeroUsize;
 use anyhow::{Context as _, Result, bail};
 use formats::blob::Blob;
 use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerBuilder, Packing};
+use formats::manifest::Installed;
 use formats::tree::Share;
 use formats::units::Time;
 use model::board::Board;
@@ -27,6 +28,7 @@ use model::fleet::Fleet;
 use model::layout::Layout;
 use model::overlay::{Overlay, TargetPath};
 
+use super::base::{Base, BaseLayers};
 use super::context::{NodeInputs, Shared, mount_points};
 use super::identity::Operator;
 use super::merge::merge;
@@ -58,7 +60,7 @@ pub struct RoleInputs<'a, 'b> {
     /// Whose key may log in beside the fleet's admin keys.
     pub operator: &'a Operator,
     /// The base root file system.
-    pub base: &'b Tarball,
+    pub base: &'b dyn Base,
     /// The kernel's modules: paths below `usr/lib/modules/`.
     pub modules: &'b Tarball,
     /// The time that everything made here gets.
@@ -68,13 +70,15 @@ pub struct RoleInputs<'a, 'b> {
 /// The layers that all nodes of a role share, to be stacked in the order of the fields.
 pub struct RoleLayers<'a> {
     /// The base, less what the overlays remove.
-    pub base: Layer,
+    pub base: Vec<Layer>,
     /// The kernel's modules.
     pub modules: Layer,
     /// What the overlays put over them.
     pub overlay: Layer,
     /// What containers are snapshots of, where the layout has a place for it.
     pub template: Option<TemplateLayers>,
+    /// What became of packages that were installed over the base.
+    pub installed: Option<Installed>,
     /// Stands for all of these.
     pub key: Key,
     shared: Shared<'a>,
@@ -103,7 +107,11 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let renderer = Renderer::new(merged.templates())?;
     let shared = Shared::new(inputs.fleet, inputs.board, layout, inputs.operator);
     let context = Renderer::prepare(&shared.of_role())?;
-    let (base, base_key) = layer_of(engine, inputs.base, zstd)?;
+    let BaseLayers {
+        layers: base,
+        key: base_key,
+        installed,
+    } = inputs.base.layers(engine, zstd)?;
     let (mut modules, modules_key) = layer_of(engine, inputs.modules, zstd)?;
     let template = match root.template {
         Some(_) => Some(TemplateLayers::make(
@@ -117,7 +125,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     };
     // The folders on the way to the modules are the base's: a newer time of /usr, for one, makes systemd bring
     // everything below it up to date on the next start.
-    let of_base = stack([&base], inputs.time)?;
+    let of_base = stack(&base, inputs.time)?;
     modules
         .entries
         .retain(|entry| entry.body != Body::Directory || of_base.directory(&entry.path).is_none());
@@ -134,13 +142,17 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         folders: &folders,
         zstd,
         time: inputs.time,
+        platform: inputs.base.platform(),
     };
+    let mut below = base;
+    below.push(modules);
     let Overlaid {
-        below: [base, modules],
+        mut below,
         layer: overlay,
         removed,
         attributes,
-    } = overlays.over(engine, [base, modules])?;
+    } = overlays.over(engine, below)?;
+    let modules = below.pop().context("the kernel's modules are no layer")?;
 
     let mut key = Key::builder("role", REVISION)
         .key("base", &base_key)
@@ -151,10 +163,11 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         key = template.add_to(key)?;
     }
     Ok(RoleLayers {
-        base,
+        base: below,
         modules,
         overlay,
         template,
+        installed,
         key: key.finish(),
         shared,
         renderer,
@@ -164,12 +177,12 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
 
 impl<'a> RoleLayers<'a> {
     /// The layers with who has them, in the order in which they are stacked; a node's own comes behind.
-    pub fn layers(&self) -> [(&Layer, Share); 3] {
-        [
-            (&self.base, Share::Role),
-            (&self.modules, Share::Role),
-            (&self.overlay, Share::Role),
-        ]
+    pub fn layers(&self) -> Vec<(&Layer, Share)> {
+        self.base
+            .iter()
+            .chain([&self.modules, &self.overlay])
+            .map(|layer| (layer, Share::Role))
+            .collect()
     }
 
     /// Renders what is the node's own. All templates that fail are found at once.

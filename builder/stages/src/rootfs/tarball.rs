@@ -56,7 +56,7 @@ pub(super) fn packing(engine: &Engine, zstd: u8) -> Result<Packing> {
 
 /// The layer of `tarball` with its files stored at zstd level `zstd`, and the layer's key; made now if the cache does
 /// not have it.
-pub(super) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<(Layer, Key)> {
+pub(crate) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<(Layer, Key)> {
     let key = Key::builder(STAGE, REVISION)
         .key("tarball", &tarball.key)
         .text("zstd", &zstd.to_string())

@@ -8,7 +8,7 @@ use formats::tree::Tree;
 use formats::units::Time;
 use handlebars::Context;
 
-use super::merge::merge;
+use super::merge::{merge, without_each};
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
 use super::role::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
@@ -27,7 +27,7 @@ const HOST_KEYS: &[u8] = b"etc/ssh/ssh_host_";
 #[derive(Debug)]
 pub struct TemplateLayers {
     /// The base, less what the overlays remove, and without identity.
-    base: Layer,
+    base: Vec<Layer>,
     /// What the overlays put over it.
     overlay: Layer,
     /// The paths that the overlays took away.
@@ -42,7 +42,7 @@ impl TemplateLayers {
         engine: &Engine,
         inputs: &RoleInputs<'_, '_>,
         context: &Context,
-        base: Layer,
+        base: Vec<Layer>,
         zstd: u8,
     ) -> Result<Self> {
         let merged = merge(inputs.template)?;
@@ -54,13 +54,14 @@ impl TemplateLayers {
             folders: &SYSTEM_FOLDERS,
             zstd,
             time: inputs.time,
+            platform: inputs.base.platform(),
         };
         let Overlaid {
-            below: [base],
+            below: base,
             layer: overlay,
             removed,
             ..
-        } = overlays.over(engine, [without_identity(base, inputs.time)])?;
+        } = overlays.over(engine, without_identity(base, inputs.time))?;
         Ok(Self {
             base,
             overlay,
@@ -71,7 +72,7 @@ impl TemplateLayers {
 
     /// The template as one tree.
     pub fn tree(&self) -> Result<Tree> {
-        stack([&self.base, &self.overlay], self.time)
+        stack(self.base.iter().chain([&self.overlay]), self.time)
     }
 
     /// Adds what the template is made from, beside the base, to a key.
@@ -85,16 +86,19 @@ impl TemplateLayers {
 /// `base` as it is before the first start of a machine: without host keys of ssh, and with an empty machine id. A missing
 /// one, or `uninitialized`, would be a first boot for systemd, which then enables units by preset and thereby undoes what
 /// the overlays say of them; an empty one is only filled.
-fn without_identity(base: Layer, time: Time) -> Layer {
+fn without_identity(base: Vec<Layer>, time: Time) -> Vec<Layer> {
     let is_own = |entry: &Entry| {
         let is_file = !matches!(entry.body, Body::Symlink(_));
         entry.path == MACHINE_ID
             || entry.path.starts_with(HOST_KEYS)
             || (entry.path == DBUS_MACHINE_ID && is_file)
     };
-    let own = base.entries.iter().filter(|entry| is_own(entry));
+    let own = base
+        .iter()
+        .flat_map(|layer| &layer.entries)
+        .filter(|entry| is_own(entry));
     let own: Vec<Vec<u8>> = own.map(|entry| entry.path.clone()).collect();
-    let mut layer = base.without(&own);
+    let mut layers = without_each(base, &own);
     let empty = Entry {
         path: MACHINE_ID.to_vec(),
         attributes: Attributes {
@@ -107,7 +111,9 @@ fn without_identity(base: Layer, time: Time) -> Layer {
             data: Data::Extents(Vec::new()),
         }),
     };
-    let place = layer.entries.partition_point(|entry| entry.path < empty.path);
-    layer.entries.insert(place, empty);
-    layer
+    if let Some(last) = layers.last_mut() {
+        let place = last.entries.partition_point(|entry| entry.path < empty.path);
+        last.entries.insert(place, empty);
+    }
+    layers
 }

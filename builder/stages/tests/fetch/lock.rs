@@ -3,7 +3,7 @@
 use std::fs;
 
 use model::sources::Series;
-use stages::fetch::{Extent, Lock, Network, kernel_of_series, locked_set, update};
+use stages::fetch::{BaseNeeds, Extent, Lock, Network, kernel_of_series, locked_set, update};
 
 use crate::miniature::{Archive, Project};
 use crate::workbench::{files, offline, text};
@@ -18,6 +18,7 @@ fn a_lock_that_does_not_fit_is_renewed_or_refused() {
             &project.bench.engine,
             &root,
             &project.set,
+            &BaseNeeds::default(),
             Some(&url),
             network,
             locked,
@@ -59,6 +60,7 @@ fn a_lock_that_does_not_fit_is_renewed_or_refused() {
             &project.bench.engine,
             &root,
             &project.set,
+            &BaseNeeds::default(),
             None,
             &offline(),
             Extent::All

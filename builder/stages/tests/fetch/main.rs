@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod download;
+mod gentoo_mirror;
 mod keys;
 mod lock;
 mod miniature;
+mod packages;
 mod signatures;
+mod stage3;
 mod update;
 mod workbench;

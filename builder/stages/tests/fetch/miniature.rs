@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use model::finding::SourceFile;
 use model::sources::{SourceSet, Sources};
 use sequoia_openpgp::Cert;
-use stages::fetch::{Extent, Lock, Sha256Sum, is_verification_failure, update};
+use stages::fetch::{BaseNeeds, Extent, Lock, Sha256Sum, is_verification_failure, update};
 use testkit::server::{Answer, Server};
 
 use crate::keys::{DAY, Made, clearsign, key, write_keyring};
@@ -131,6 +131,9 @@ fn release_date(seconds: u64) -> String {
 pub struct Project {
     pub bench: Workbench,
     pub set: SourceSet,
+    pub needs: BaseNeeds,
+    /// The mirror that the user names.
+    pub mirror: Option<String>,
     pub files: Arc<Mutex<Files>>,
     pub server: Server,
 }
@@ -151,6 +154,8 @@ impl Project {
         });
         let bench = Workbench::new();
         write_keyring(&bench.folder.path().join("keys/all.pgp"), &[signer]);
+        // Debian's mirror is always named; upstream's stand in sources.toml.
+        let mirror = (set == "debian").then(|| server.url());
         let sources = SOURCES.replace("@URL@", &server.url());
         let sources = Sources::check(&Arc::new(SourceFile {
             path: "sources.toml".into(),
@@ -161,6 +166,8 @@ impl Project {
         Self {
             bench,
             set,
+            needs: BaseNeeds::default(),
+            mirror,
             files,
             server,
         }
@@ -172,12 +179,12 @@ impl Project {
 
     pub fn update_if(&self, extent: Extent) -> anyhow::Result<stages::fetch::Update> {
         let root = self.bench.folder.path();
-        let mirror = self.server.url();
         update(
             &self.bench.engine,
             root,
             &self.set,
-            Some(&mirror),
+            &self.needs,
+            self.mirror.as_deref(),
             &self.bench.network,
             extent,
         )
@@ -215,7 +222,16 @@ base.archive = { architecture = "arm64" }
 
 [sets.gentoo]
 description = "upstream"
-kernel.kernel-org = { series = "6.18", mirrors = ["http://127.0.0.1:1/", "@URL@"], signer = "all" }
-u-boot.release = { version = "2025.01", mirrors = ["@URL@u-boot/"], signer = "all" }
-base.stage3 = { flavor = "arm64-systemd", mirrors = ["@URL@autobuilds/"], signer = "all" }
+kernel.kernel-org = { series = "6.18", mirrors = ["http://127.0.0.1:1/", "@URL@pub/linux/kernel/"], signer = "all" }
+u-boot.release = { version = "2025.01", mirrors = ["@URL@pub/u-boot/"], signer = "all" }
+
+[sets.gentoo.base.stage3]
+flavor = "arm64-systemd"
+mirrors = ["@URL@releases/arm64/autobuilds/"]
+signer = "all"
+
+[[sets.gentoo.base.stage3.packages]]
+name = "official"
+mirrors = ["@URL@releases/arm64/binpackages/23.0/arm64/"]
+signer = "all"
 "#;

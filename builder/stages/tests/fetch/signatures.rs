@@ -303,20 +303,30 @@ fn arbitrary_bytes_are_refused_without_a_panic() {
     }
 }
 
-#[test]
-fn what_gpg_signs_is_verified() {
-    let home = tempfile::tempdir().unwrap();
-    let homedir = home.path().to_string_lossy().into_owned();
-    let gpg = |arguments: &[&str]| {
+/// GnuPG with a home of its own. The agent that it starts ends when the home goes.
+struct Gpg {
+    home: TempDir,
+}
+
+impl Gpg {
+    fn new() -> Self {
+        Self {
+            home: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Vec<u8> {
+        let home = self.home.path().to_string_lossy();
         let quiet = [
             "--batch",
+            "--yes",
             "--quiet",
             "--pinentry-mode",
             "loopback",
             "--passphrase",
             "",
             "--homedir",
-            &homedir,
+            &home,
         ];
         let output = output("gpg", "gpg", quiet.iter().chain(arguments));
         assert!(
@@ -325,40 +335,115 @@ fn what_gpg_signs_is_verified() {
             String::from_utf8_lossy(&output.stderr)
         );
         output.stdout
-    };
+    }
+
+    /// The primary fingerprint of its first key.
+    fn fingerprint(&self) -> String {
+        let colons = String::from_utf8(self.run(&["--with-colons", "--list-keys"])).unwrap();
+        let line = colons.lines().find_map(|line| line.strip_prefix("fpr:"));
+        line.unwrap().trim_matches(':').to_owned()
+    }
+
+    /// Its keys as a keyring, of which the first is pinned.
+    fn keyring(&self) -> Keyring {
+        let folder = self.home.path().join("keys");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("k.asc"), self.run(&["--armor", "--export"])).unwrap();
+        let signer = Signer {
+            name: "gpg".into(),
+            keyring: "keys/k.asc".into(),
+            fingerprints: vec![self.fingerprint()],
+            obtain: String::new(),
+        };
+        Keyring::load(self.home.path(), &signer).unwrap()
+    }
+
+    /// The text signed as `how` says, with further options.
+    fn sign(&self, how: &str, options: &[&str]) -> Vec<u8> {
+        let input = self.home.path().join("text");
+        fs::write(&input, TEXT).unwrap();
+        let input = input.to_string_lossy();
+        self.run(&[options, &["--output", "-", how, &input]].concat())
+    }
+}
+
+#[test]
+fn what_gpg_signs_is_verified() {
+    let gpg = Gpg::new();
     // RSA as the kernel's and Debian's signers have it, and long enough for any policy.
-    gpg(&["--quick-generate-key", "autosigner", "rsa3072", "sign", "1y"]);
-    let folder = home.path().join("keys");
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join("k.asc"), gpg(&["--armor", "--export"])).unwrap();
-    let colons = String::from_utf8(gpg(&["--with-colons", "--list-keys"])).unwrap();
-    let fingerprint = colons
-        .lines()
-        .find_map(|line| line.strip_prefix("fpr:"))
-        .unwrap()
-        .trim_matches(':')
-        .to_owned();
-    fs::write(home.path().join("text"), TEXT).unwrap();
-    let input = home.path().join("text").to_string_lossy().into_owned();
-    let document = gpg(&["--output", "-", "--clearsign", &input]);
-    let detached = gpg(&["--output", "-", "--detach-sign", &input]);
-    let signer = Signer {
-        name: "gpg".into(),
-        keyring: "keys/k.asc".into(),
-        fingerprints: vec![fingerprint.clone()],
-        obtain: String::new(),
-    };
-    let keyring = Keyring::load(home.path(), &signer).unwrap();
+    gpg.run(&["--quick-generate-key", "autosigner", "rsa3072", "sign", "1y"]);
+    let document = gpg.sign("--clearsign", &[]);
+    let detached = gpg.sign("--detach-sign", &[]);
+    let keyring = gpg.keyring();
     let now = SystemTime::now() + Duration::from_secs(1);
     let signed = keyring.clearsigned(&document, now).unwrap();
     assert_eq!(
         String::from_utf8(signed.text).unwrap().trim_end(),
         TEXT.trim_end()
     );
-    assert_eq!(signed.signer, fingerprint);
+    assert_eq!(signed.signer, gpg.fingerprint());
     keyring.detached(TEXT.as_bytes(), &detached, now).unwrap();
-    // The agent that gpg starts ends when its folder goes.
     let late = SystemTime::now() + DAY * 400;
     let error = keyring.clearsigned(&document, late).unwrap_err();
     assert!(matches!(error, SignatureError::KeyExpired { .. }), "{error}");
+}
+
+#[test]
+fn a_release_key_of_gpg_counts_by_its_subkey_until_it_is_revoked() {
+    let gpg = Gpg::new();
+    // As Gentoo has it: the primary key certifies, a subkey signs, the primary key is pinned.
+    gpg.run(&["--quick-generate-key", "releng", "ed25519", "cert", "1y"]);
+    let primary = gpg.fingerprint();
+    gpg.run(&["--quick-add-key", &primary, "rsa3072", "sign", "1y"]);
+    let document = gpg.sign("--clearsign", &[]);
+    let armored = gpg.sign("--detach-sign", &["--armor"]);
+    let now = SystemTime::now() + Duration::from_secs(1);
+    let signed = gpg.keyring().clearsigned(&document, now).unwrap();
+    assert_eq!(signed.signer, primary);
+    let file = gpg.home.path().join("text");
+    gpg.keyring().detached_file(&file, &armored, now).unwrap();
+    fs::write(&file, "another text").unwrap();
+    let error = gpg.keyring().detached_file(&file, &armored, now).unwrap_err();
+    assert!(matches!(error, SignatureError::Changed { .. }), "{error}");
+
+    let changed = String::from_utf8(document.clone()).unwrap();
+    let changed = changed.replace("trixie", "trixia");
+    let error = gpg.keyring().clearsigned(changed.as_bytes(), now).unwrap_err();
+    assert!(matches!(error, SignatureError::Changed { .. }), "{error}");
+
+    let stranger = Gpg::new();
+    stranger.run(&["--quick-generate-key", "stranger", "ed25519", "sign", "1y"]);
+    let error = gpg.keyring().clearsigned(&stranger.sign("--clearsign", &[]), now);
+    assert!(
+        matches!(error, Err(SignatureError::UnknownKey { .. })),
+        "{error:?}"
+    );
+
+    // gpg keeps a certificate of revocation for the day that it is needed, disarmed by a colon.
+    let path = format!("openpgp-revocs.d/{primary}.rev");
+    let disarmed = fs::read_to_string(gpg.home.path().join(path)).unwrap();
+    let armed = gpg.home.path().join("revocation");
+    fs::write(&armed, disarmed.replace(":-----BEGIN", "-----BEGIN")).unwrap();
+    gpg.run(&["--import", &armed.to_string_lossy()]);
+    let later = now + Duration::from_secs(5);
+    let error = gpg.keyring().clearsigned(&document, later).unwrap_err();
+    assert!(matches!(error, SignatureError::KeyRevoked { .. }), "{error}");
+}
+
+#[test]
+fn a_key_of_gpg_that_expired_years_ago_does_not_count() {
+    let gpg = Gpg::new();
+    let then = ["--faked-system-time", "20200101T000000"];
+    let generate = ["--quick-generate-key", "releng", "rsa3072", "sign", "1y"];
+    gpg.run(&[&then[..], &generate[..]].concat());
+    let document = gpg.sign("--clearsign", &["--faked-system-time", "20200201T000000"]);
+    let keyring = gpg.keyring();
+    let error = keyring.clearsigned(&document, SystemTime::now()).unwrap_err();
+    assert!(matches!(error, SignatureError::KeyExpired { .. }), "{error}");
+    // It did count in its time.
+    let in_march = SystemTime::UNIX_EPOCH + Duration::from_secs(1_583_000_000);
+    assert_eq!(
+        keyring.clearsigned(&document, in_march).unwrap().signer,
+        gpg.fingerprint()
+    );
 }

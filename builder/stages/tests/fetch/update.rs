@@ -2,15 +2,11 @@
 
 use std::fs;
 
-use formats::digest::hex;
-use model::sources::Series;
-use sha2::{Digest, Sha512};
-use stages::fetch::{Extent, LockedBase, Mirrors, Sha256Sum, check_base, kernel_of_series, obtain, update};
+use stages::fetch::{BaseNeeds, Extent, LockedBase, Mirrors, check_base, obtain, update};
 use testkit::server::{Answer, Server};
 
-use crate::keys::{Made, clearsign, key, sign_detached};
-use crate::miniature::{Archive, Files, Project, now, xz};
-use crate::workbench::{content, offline, text};
+use crate::miniature::{Archive, Project, now, xz};
+use crate::workbench::{content, text};
 
 #[test]
 fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
@@ -195,6 +191,7 @@ fn what_cannot_be_asked_for_is_not_gone() {
             &project.bench.engine,
             project.bench.folder.path(),
             &project.set,
+            &BaseNeeds::default(),
             Some(mirror),
             &project.bench.network,
             Extent::IfGone,
@@ -283,110 +280,4 @@ fn a_base_is_only_made_from_the_locked_state() {
     let error = text(check_base(base, &mirrors, &project.bench.network));
     assert!(error.starts_with("the mirror has moved on: "), "{error}");
     assert!(error.contains("run `portadc update`"), "{error}");
-}
-
-#[test]
-fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
-    let signer = key("upstream", 50);
-    let (kernel, u_boot, stage3) = (content(4_000), content(3_000), content(6_000));
-    let old = Sha256Sum::of(b"old");
-    let sums = format!(
-        "{old}  linux-6.18.9.tar.xz\n{old}  linux-6.17.9.tar.xz\n{}  linux-6.18.53.tar.xz\n{old}  linux-6.18.53.tar.gz\n",
-        Sha256Sum::of(&kernel)
-    );
-    let name = "20260920T170000Z/stage3-arm64-systemd-20260920T170000Z.tar.xz";
-    let latest = format!(
-        "# Latest as of Sun, 20 Sep 2026 18:00:00 +0000\n# ts=1\n{name} {}\n",
-        stage3.len()
-    );
-    let sha512 = hex(&Sha512::digest(&stage3));
-    let digests = format!(
-        "# BLAKE2B HASH\n{}  {}\n# SHA512 HASH\n{sha512}  {}\n",
-        "ab".repeat(64),
-        &name[17..],
-        &name[17..]
-    );
-    let sign = |text: &str| clearsign(text, &signer, Made::days_ago(2));
-    let files = Files::from([
-        ("v6.x/sha256sums.asc".into(), sign(&sums)),
-        ("v6.x/linux-6.18.53.tar.xz".into(), kernel.clone()),
-        ("v6.x/linux-6.17.9.tar.xz".into(), content(400)),
-        ("u-boot/u-boot-2025.01.tar.bz2".into(), u_boot.clone()),
-        (
-            "u-boot/u-boot-2025.01.tar.bz2.sig".into(),
-            sign_detached(&u_boot, &signer),
-        ),
-        ("autobuilds/latest-stage3-arm64-systemd.txt".into(), sign(&latest)),
-        (format!("autobuilds/{name}.DIGESTS"), sign(&digests)),
-        (format!("autobuilds/{name}"), stage3.clone()),
-    ]);
-    let project = Project::new("gentoo", &signer, files);
-    project.update().unwrap();
-    let lock = project.lock();
-    let locked = lock.find(&project.set).unwrap();
-    assert_eq!(locked.kernel.version, "6.18.53");
-    let LockedBase::Stage3(base) = &locked.base else {
-        panic!()
-    };
-    assert_eq!(base.sha256, Sha256Sum::of(&stage3));
-    assert!(!project.lock_text().unwrap().contains("127.0.0.1"));
-    let other = kernel_of_series(
-        &project.bench.engine,
-        project.bench.folder.path(),
-        &project.set,
-        &Series::parse("6.17").unwrap(),
-        None,
-        &project.bench.network,
-        false,
-    );
-    assert_eq!(other.unwrap().version, "6.17.9");
-
-    // The stage3 was fetched to be hashed; builds find it where they look.
-    let nowhere = Mirrors::listed(Vec::new());
-    let path = obtain(&project.bench.engine, base, &nowhere, &offline()).unwrap();
-    assert_eq!(fs::read(path).unwrap(), stage3);
-    // And so does the next update.
-    project.update().unwrap();
-    let fetched = project.server.requests();
-    let fetched = fetched
-        .iter()
-        .filter(|request| request.path.ends_with(&format!("autobuilds/{name}")));
-    assert_eq!(fetched.count(), 1);
-    let bench = &project.bench;
-    for (file, source, bytes) in [
-        (&locked.kernel, &project.set.kernel, kernel),
-        (&locked.u_boot, &project.set.u_boot, u_boot),
-    ] {
-        let path = obtain(
-            &bench.engine,
-            file,
-            &Mirrors::of(source, None).unwrap(),
-            &bench.network,
-        )
-        .unwrap();
-        assert_eq!(fs::read(path).unwrap(), bytes);
-    }
-
-    let change =
-        |path: &str, bytes: Vec<u8>| project.files.lock().unwrap().insert(path.into(), bytes).unwrap();
-    let good = change("u-boot/u-boot-2025.01.tar.bz2", content(3_001));
-    project.refuses(
-        "cannot resolve U-Boot: no mirror has a validly signed u-boot-2025.01.tar.bz2",
-        true,
-    );
-    change("u-boot/u-boot-2025.01.tar.bz2", good);
-    let good = change(
-        "v6.x/sha256sums.asc",
-        sign(&format!("{old}  linux-6.17.1.tar.xz\n")),
-    );
-    project.refuses("it lists no release of the series 6.18", false);
-    change("v6.x/sha256sums.asc", good);
-    change(
-        &format!("autobuilds/{name}.DIGESTS"),
-        sign("# SHA512 HASH\n00  other\n"),
-    );
-    project.refuses(
-        "it has no SHA-512 of stage3-arm64-systemd-20260920T170000Z.tar.xz",
-        false,
-    );
 }

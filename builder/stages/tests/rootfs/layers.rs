@@ -187,7 +187,7 @@ fn the_same_inputs_give_the_same_layers() {
     let again = other.role(&[&other.project.overlays["common"]]).unwrap();
     let node_again = other.node_layer(&again, "red-07").unwrap();
     assert_eq!((&role.key, &node.key), (&again.key, &node_again.key));
-    assert_eq!(role.base.entries, again.base.entries);
+    assert_eq!(role.base[0].entries, again.base[0].entries);
     assert_eq!(role.overlay.entries, again.overlay.entries);
     assert_eq!(node.layer.entries, node_again.layer.entries);
     for entry in role.overlay.entries.iter().chain(&node.layer.entries) {

@@ -5,6 +5,7 @@
 mod grow;
 mod identity;
 mod layers;
+mod openrc;
 mod overlays;
 mod support;
 mod template;

@@ -16,7 +16,7 @@ pub enum ArchiveError {
     Empty,
     /// The file is compressed in a way that is not read.
     #[error("the archive is {0}")]
-    Compression(#[from] Unsupported),
+    Compression(Unsupported),
     /// Reading or decompressing failed.
     #[error("cannot read the archive behind byte {offset} of the unpacked tar")]
     Read {

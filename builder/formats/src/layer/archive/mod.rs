@@ -102,7 +102,7 @@ impl<'a> Archive<'a> {
     pub fn open(input: impl Read + 'a, limit: u64) -> Result<Self, ArchiveError> {
         let (_, input) = unpack(input).map_err(|error| match error {
             UnpackError::Empty => ArchiveError::Empty,
-            UnpackError::Unsupported(compression) => compression.into(),
+            UnpackError::Unsupported(compression) => ArchiveError::Compression(compression),
             UnpackError::Read(source) => ArchiveError::Read { offset: 0, source },
         })?;
         Ok(Self::plain(input, limit))

@@ -1,0 +1,213 @@
+//! What a source of packages offers: its index, `Packages` or `Packages.gz`. Nobody signs it: it only says what to fetch, and
+//! whatever it says of a package is held against the package.
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use flate2::read::MultiGzDecoder;
+use gentoo::Package;
+use gentoo::index::Packages;
+use model::sources::{PackagePlace, PackageSource, normal_mirror};
+
+use super::Errand;
+use crate::fetch::http::{Http, Trouble};
+use crate::fetch::mirror::{Mirrors, Route, shown};
+
+/// Larger than any compressed index by far: 20,000 packages take 5 MB.
+const COMPRESSED_LIMIT: u64 = 64 << 20;
+
+/// Larger than any index by far: 20,000 packages take 30 MB.
+const LIMIT: u64 = 256 << 20;
+
+/// A source of packages and what it offers now.
+#[derive(Debug)]
+pub(super) struct Offer<'a> {
+    /// The source.
+    pub(super) source: &'a PackageSource,
+    /// Where the index was found, for people.
+    pub(super) found: String,
+    /// Where its packages are.
+    pub(super) place: Place,
+    /// The folder of its packages, where the index names another one than its own.
+    pub(super) uri: Option<String>,
+    /// Its packages in the order of the index.
+    pub(super) packages: Vec<Package>,
+}
+
+/// Where the packages of a source are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On servers.
+    Servers(Mirrors),
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+impl Place {
+    /// The place of a source's packages; `uri` is the folder that its index names, if it names one.
+    pub(super) fn of(errand: &Errand, source: &PackageSource, uri: Option<&str>) -> Result<Self> {
+        Ok(match (&source.place, uri) {
+            (PackagePlace::Folder(folder), _) => Self::Folder(errand.root.join(folder)),
+            (PackagePlace::Mirrors(_), Some(uri)) => Self::Servers(errand.upstream(&[uri.to_owned()])?),
+            (PackagePlace::Mirrors(folders), None) => Self::Servers(errand.upstream(folders)?),
+        })
+    }
+}
+
+/// Reads the index of `source`.
+pub(super) fn read<'a>(errand: &Errand, source: &'a PackageSource) -> Result<Offer<'a>> {
+    let place = Place::of(errand, source, None)?;
+    let (found, first, index) = match &place {
+        Place::Servers(mirrors) => {
+            let route = mirrors.route()?;
+            let (mirror, index) = from_servers(errand, source, &route)?;
+            (shown(&mirror), Some(mirror), index)
+        }
+        Place::Folder(folder) => (
+            folder.display().to_string(),
+            None,
+            from_folder(folder, &source.name)?,
+        ),
+    };
+    let uri = match (first.is_some(), index.header.get("URI").map(String::as_str)) {
+        // emerge looks for the packages of a folder in the folder, whatever its index says.
+        (false, _) | (_, None | Some("")) => None,
+        (true, Some(uri)) => {
+            let Some(uri) = normal_mirror(uri) else {
+                bail!(
+                    "the index of `{}` at {found} has its packages at `{}`, which is no http:// or https:// URL of a folder",
+                    source.name,
+                    formats::layer::shown(uri.as_bytes())
+                );
+            };
+            let own = matches!(&source.place, PackagePlace::Mirrors(folders) if folders.contains(&uri));
+            (!own).then_some(uri)
+        }
+    };
+    let place = match (uri.as_deref(), place, first) {
+        (Some(uri), ..) => Place::of(errand, source, Some(uri))?,
+        // First from where the index is: another mirror may be older.
+        (None, Place::Servers(mirrors), Some(first)) => {
+            Place::Servers(Mirrors::Known(mirrors.route()?.starting_with(&first)))
+        }
+        (None, place, _) => place,
+    };
+    Ok(Offer {
+        source,
+        found,
+        place,
+        uri,
+        packages: index.packages,
+    })
+}
+
+/// The index from the first mirror that has a readable one, and the mirror.
+fn from_servers(errand: &Errand, source: &PackageSource, route: &Route) -> Result<(String, Packages)> {
+    let http = Http::new(route, &errand.network.limits)?;
+    let mut failures = Vec::new();
+    for mirror in &route.mirrors {
+        for name in ["Packages.gz", "Packages"] {
+            let url = format!("{mirror}{name}");
+            let limit = if name == "Packages" {
+                LIMIT
+            } else {
+                COMPRESSED_LIMIT
+            };
+            let read = http.document(&url, limit).map(|bytes| parse(name, bytes));
+            let (failure, other_name) = match read {
+                Ok(Ok(index)) => return Ok((mirror.clone(), index)),
+                Ok(Err(error)) => (format!("{error:#}"), false),
+                Err(Trouble::Absent(text)) => (text, true),
+                Err(trouble) => (trouble.into_text(), false),
+            };
+            failures.push(format!("{}: {failure}", shown(&url)));
+            if !other_name {
+                break;
+            }
+        }
+    }
+    bail!(
+        "no mirror of the package source `{}` has a readable index:\n  {}",
+        source.name,
+        failures.join("\n  ")
+    )
+}
+
+fn from_folder(folder: &Path, name: &str) -> Result<Packages> {
+    if !folder.is_dir() {
+        bail!(
+            "the package source `{name}` is the folder {}, which does not exist",
+            folder.display()
+        );
+    }
+    for file in ["Packages", "Packages.gz"] {
+        let path = folder.join(file);
+        let opened = match fs::File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            opened => opened.with_context(|| format!("cannot open {}", path.display()))?,
+        };
+        let bytes = limited(opened, LIMIT).with_context(|| format!("cannot read {}", path.display()))?;
+        return parse(file, bytes).with_context(|| format!("cannot use {}", path.display()));
+    }
+    bail!(
+        "the folder {} of the package source `{name}` has no index `Packages`: `PKGDIR={} emaint binhost --fix` makes one",
+        folder.display(),
+        folder.display()
+    )
+}
+
+/// The index that the bytes of a file are.
+fn parse(name: &str, bytes: Vec<u8>) -> Result<Packages> {
+    let text = if name.ends_with(".gz") {
+        limited(MultiGzDecoder::new(&bytes[..]), LIMIT).context("it cannot be unpacked")?
+    } else {
+        bytes
+    };
+    Ok(Packages::parse(&text)?)
+}
+
+/// All that a reader gives, if that is at most `limit` bytes.
+fn limited(reader: impl Read, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        bail!("it has more than {limit} bytes");
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gz(bytes: impl Read) -> Vec<u8> {
+        let mut packed = Vec::new();
+        flate2::read::GzEncoder::new(bytes, flate2::Compression::fast())
+            .read_to_end(&mut packed)
+            .unwrap();
+        packed
+    }
+
+    #[test]
+    fn an_index_is_unpacked_within_its_limit() {
+        let text = "PACKAGES: 1\nVERSION: 0\n\nCPV: app/bar-1\nPATH: app/bar/bar-1-1.gpkg.tar\n\n";
+        let index = parse("Packages.gz", gz(text.as_bytes())).unwrap();
+        assert_eq!(index, parse("Packages", text.into()).unwrap());
+        assert_eq!(index.packages.len(), 1);
+
+        let bomb = gz(std::io::repeat(b'\n').take(LIMIT + 1));
+        assert!(bomb.len() < 2 << 20);
+        let error = format!("{:#}", parse("Packages.gz", bomb).unwrap_err());
+        assert_eq!(error, "it cannot be unpacked: it has more than 268435456 bytes");
+        let cut = gz(text.as_bytes());
+        let error = format!(
+            "{:#}",
+            parse("Packages.gz", cut[..cut.len() - 9].to_vec()).unwrap_err()
+        );
+        assert!(error.starts_with("it cannot be unpacked: "), "{error}");
+        let error = format!("{:#}", parse("Packages.gz", text.into()).unwrap_err());
+        assert!(error.starts_with("it cannot be unpacked: "), "{error}");
+    }
+}

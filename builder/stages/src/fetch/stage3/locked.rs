@@ -1,0 +1,183 @@
+//! What of a Gentoo base stands in `sources.lock`: every byte of the stage3 and of each package over it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+use formats::units::Bytes;
+use gentoo::{Atom, Package};
+use model::sources::{Stage3, normal_mirror};
+use serde::{Deserialize, Serialize};
+
+use crate::fetch::digest::{Sha1Sum, Sha256Sum};
+use crate::fetch::lock::{LockedFile, is_plain_name, other_signer};
+
+/// A stage3 and the packages over it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedStage3 {
+    /// The atoms that the overlays named when this was resolved.
+    pub world: BTreeSet<String>,
+    /// The packages over the stage3, in the order in which they are installed.
+    #[serde(default)]
+    pub packages: Vec<LockedPackage>,
+    /// The stage3.
+    pub tarball: LockedFile,
+    /// What holds for all packages of a source, by its name.
+    #[serde(default)]
+    pub sources: BTreeMap<String, LockedPackageSource>,
+}
+
+/// A package whose every byte is decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedPackage {
+    /// Category, name and version: `net-misc/rsync-3.4.1-r2`.
+    pub cpv: String,
+    /// Which build of this version, where its source counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<u32>,
+    /// Whether an overlay names it; else another package needs it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub requested: bool,
+    /// The name of its source in `sources.toml`.
+    pub source: String,
+    /// Where it is, relative to the source's folder.
+    pub path: String,
+    /// Its size.
+    pub size: Bytes,
+    /// Its SHA-1, by which the source's index lists it.
+    pub sha1: Sha1Sum,
+    /// Its SHA-256.
+    pub sha256: Sha256Sum,
+}
+
+/// What holds for all packages of a source.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedPackageSource {
+    /// Primary fingerprints of who signed its packages; none where nobody had to.
+    pub signers: BTreeSet<String>,
+    /// The folder of its packages, where its index names another one than its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl LockedPackage {
+    /// The name of its file.
+    pub fn file(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+
+    /// Category and name, without the version; all of it where it has none.
+    pub fn name(&self) -> String {
+        match self.cpv.parse::<gentoo::Cpv>() {
+            Ok(cpv) => cpv.name.to_string(),
+            Err(_) => self.cpv.clone(),
+        }
+    }
+
+    /// Version and build, as people tell two of a name apart: `3.4.1-r2 (build 3)`.
+    pub fn version(&self) -> String {
+        let version = match self.cpv.parse::<gentoo::Cpv>() {
+            Ok(cpv) => cpv.version.to_string(),
+            Err(_) => self.cpv.clone(),
+        };
+        match self.build {
+            Some(build) => format!("{version} (build {build})"),
+            None => version,
+        }
+    }
+}
+
+impl LockedStage3 {
+    /// What no honest lock has: names that lead elsewhere, packages from nowhere.
+    pub(in crate::fetch) fn check(&self) -> Result<()> {
+        let mut seen = BTreeSet::new();
+        for package in &self.packages {
+            let LockedPackage {
+                cpv, source, path, ..
+            } = package;
+            if cpv.parse::<gentoo::Cpv>().is_err() {
+                bail!("`{cpv}` is no name of a package with its version");
+            }
+            if !seen.insert(cpv) {
+                bail!("there are two packages `{cpv}`");
+            }
+            if !path.split('/').all(is_plain_name) {
+                bail!("`{path}` is no path below a source of packages");
+            }
+            if !self.sources.contains_key(source) {
+                bail!("`{cpv}` is from the source `{source}`, of which nothing is said");
+            }
+        }
+        for uri in self.sources.values().filter_map(|source| source.uri.as_ref()) {
+            if normal_mirror(uri).as_ref() != Some(uri) {
+                bail!("`{uri}` is no folder on a server");
+            }
+        }
+        Ok(())
+    }
+
+    /// The first thing in which it is not what `source` asks for.
+    pub(in crate::fetch) fn difference(&self, source: &Stage3) -> Option<String> {
+        let prefix = format!("stage3-{}-", source.flavor);
+        if !self.tarball.file.starts_with(&prefix) {
+            return Some(format!(
+                "it asks for a stage3 {}, locked is {}",
+                source.flavor, self.tarball.file
+            ));
+        }
+        other_signer("base", &source.signer, &self.tarball.signer)
+            .or_else(|| self.sources_difference(source))
+            .or_else(|| self.masked(source))
+    }
+
+    fn sources_difference(&self, source: &Stage3) -> Option<String> {
+        self.sources.iter().find_map(|(name, locked)| {
+            let Some(now) = source.package_source(name) else {
+                let count = self.packages.iter().filter(|package| package.source == *name);
+                return Some(format!(
+                    "it has no package source `{name}`, from which {} packages are locked",
+                    count.count()
+                ));
+            };
+            let signer = now.signer.as_ref()?;
+            if locked.signers.is_empty() {
+                return Some(format!(
+                    "packages of `{name}` have to be signed now, nobody looked whether the locked ones are"
+                ));
+            }
+            locked.signers.iter().find_map(|key| {
+                let pinned = signer.fingerprints.is_empty() || signer.fingerprints.contains(key);
+                let text =
+                    || format!("packages of `{name}` were signed by {key}, which is not pinned any more");
+                (!pinned).then(text)
+            })
+        })
+    }
+
+    fn masked(&self, source: &Stage3) -> Option<String> {
+        source.mask.iter().find_map(|mask| {
+            let atom: Atom = mask.parse().ok()?;
+            let locked = self.packages.iter().find(|locked| {
+                let package = Package::from_values(&locked.cpv, |_| None);
+                package.is_ok_and(|package| atom.matches(&package))
+            })?;
+            Some(format!("it masks `{mask}`, locked is {}", locked.cpv))
+        })
+    }
+
+    /// The first thing in which it is not what the overlays ask for.
+    pub(in crate::fetch) fn world_difference(&self, world: &BTreeSet<String>) -> Option<String> {
+        if let Some(new) = world.difference(&self.world).next() {
+            return Some(format!("they ask for `{new}`, which was not asked for then"));
+        }
+        let old = self.world.difference(world).next()?;
+        Some(format!("none asks for `{old}` any more"))
+    }
+}

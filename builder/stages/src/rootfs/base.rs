@@ -1,0 +1,47 @@
+//! The lowest layers of every role: a root file system that the overlays are laid over.
+
+use std::fmt::Debug;
+
+use anyhow::Result;
+use formats::layer::Layer;
+use formats::manifest::Installed;
+use model::sources::Platform;
+
+use super::tarball::{Tarball, layer_of};
+use crate::engine::{Engine, Key};
+
+/// A base root file system.
+pub trait Base: Debug + Sync {
+    /// Its layers with their files stored at zstd level `zstd`; made now if the cache does not have them.
+    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers>;
+
+    /// What overlays have to know of it.
+    fn platform(&self) -> Platform;
+}
+
+/// The layers of a base.
+#[derive(Debug, Clone)]
+pub struct BaseLayers {
+    /// First to last, to be stacked in this order. At least one.
+    pub layers: Vec<Layer>,
+    /// Stands for all of them.
+    pub key: Key,
+    /// What became of packages that were installed over the lowest, where any were.
+    pub installed: Option<Installed>,
+}
+
+/// A tarball made of Debian packages.
+impl Base for Tarball {
+    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
+        let (layer, key) = layer_of(engine, self, zstd)?;
+        Ok(BaseLayers {
+            layers: vec![layer],
+            key,
+            installed: None,
+        })
+    }
+
+    fn platform(&self) -> Platform {
+        Platform::DEBIAN
+    }
+}

@@ -1,0 +1,222 @@
+//! A Gentoo base: a stage3, and binary packages installed over it as a second layer. Nothing of either is unpacked or run.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use formats::blob::Blob;
+use formats::layer::{Index, Layer};
+use formats::manifest::{FileTotal, Installed};
+use formats::units::{Bytes, Time};
+use gentoo::install::{Filters, Installer, Options, PackageInput, PackageManager, Report, Size};
+use model::sources::{self, Distribution, Platform, Stage3};
+
+use super::base::{Base, BaseLayers};
+use super::merge::without_each;
+use super::tarball::{layer_of, packing};
+use crate::engine::{Engine, Key};
+use crate::fetch::{PackageFile, Stage3Files};
+
+/// Goes up with every change of what the layer of the same packages holds.
+const REVISION: u32 = 1;
+
+/// The stage's name in the cache.
+const STAGE: &str = "gentoo-packages";
+
+/// What is in a folder of the cache: the layer over the stage3, what of the stage3 goes (each path followed by a NUL), and
+/// what installing came to.
+const INDEX: &str = "index";
+const BLOB: &str = "blob";
+const REMOVED: &str = "removed";
+const REPORT: &str = "report.json";
+
+/// A stage3 with packages over it.
+#[derive(Debug)]
+pub struct GentooBase<'a> {
+    /// The stage3 and the packages, verified.
+    pub files: Stage3Files,
+    /// What is left out of both, and what starts services.
+    pub source: &'a Stage3,
+    /// The time of what no package gives one.
+    pub time: Time,
+}
+
+impl Base for GentooBase<'_> {
+    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
+        let (stage3, stage3_key) = layer_of(engine, &self.files.tarball, zstd)?;
+        let key = self.key(&stage3_key);
+        let folder = engine
+            .cache
+            .obtain(STAGE, &key, |part| self.install(engine, &stage3, zstd, part))?;
+        let installed = load(&folder).with_context(|| {
+            format!(
+                "the cached layer of the packages is damaged: remove {}",
+                folder.display()
+            )
+        })?;
+        for line in unhandled(&installed.report) {
+            engine.progress.detail(line);
+        }
+        let mut layers = without_each(vec![stage3], &installed.removed);
+        layers.push(installed.layer);
+        Ok(BaseLayers {
+            layers,
+            key,
+            installed: Some(described(installed.report)),
+        })
+    }
+
+    fn platform(&self) -> Platform {
+        Platform {
+            distribution: Distribution::Gentoo,
+            init: self.source.init,
+        }
+    }
+}
+
+impl GentooBase<'_> {
+    fn key(&self, stage3: &Key) -> Key {
+        let mut key = Key::builder(STAGE, REVISION)
+            .key("stage3", stage3)
+            .text("time", &self.time.seconds.to_string());
+        for PackageFile { locked, .. } in &self.files.packages {
+            key = key
+                .text("package", &locked.cpv)
+                .text("sha256", &locked.sha256.to_string())
+                .text("requested", if locked.requested { "yes" } else { "no" });
+        }
+        let leave_out = &self.source.leave_out;
+        for pattern in &leave_out.paths {
+            key = key.text("leave out", pattern);
+        }
+        key.text("package manager", &format!("{:?}", leave_out.package_manager))
+            .finish()
+    }
+
+    /// Installs the packages over `stage3`; what comes of it goes into the folder `part`.
+    fn install(&self, engine: &Engine, stage3: &Layer, zstd: u8, part: &Path) -> Result<()> {
+        let blob = File::create(part.join(BLOB)).context("cannot make the blob of a layer")?;
+        let options = Options {
+            filters: filters(&self.source.leave_out)?,
+            ..Options::new(packing(engine, zstd)?, self.time)
+        };
+        let stage3_name = self.files.tarball.path.file_name().unwrap_or_default();
+        let packages = &self.files.packages;
+        let whole = packages.iter().map(|package| package.locked.size.0).sum();
+        let task = engine.progress.bytes(STAGE, whole);
+        let mut installer = Installer::new(stage3, BufWriter::new(blob), options)
+            .with_context(|| format!("cannot install packages over {}", stage3_name.display()))?;
+        for package in packages {
+            task.message(package.locked.cpv.clone());
+            let opened = package.open()?;
+            let cpv = package.locked.cpv.parse().with_context(|| {
+                format!(
+                    "`{}` does not name a package with its version",
+                    package.locked.cpv
+                )
+            })?;
+            let mut image = opened.image()?;
+            let prefix = image.prefix();
+            installer.add(PackageInput {
+                cpv: &cpv,
+                metadata: opened.metadata(),
+                image: &mut image,
+                prefix,
+                bin_md5: opened.md5(),
+                requested: package.locked.requested,
+            })?;
+            task.advance(package.locked.size.0);
+        }
+        let mut installed = installer.finish()?;
+        installed
+            .blob
+            .flush()
+            .context("cannot write the blob of a layer")?;
+        let removed: Vec<u8> = installed
+            .removed
+            .iter()
+            .flat_map(|path| path.iter().chain(&[0]))
+            .copied()
+            .collect();
+        let report =
+            serde_json::to_vec(&installed.report).context("cannot write what was installed as JSON")?;
+        for (name, bytes) in [
+            (INDEX, installed.index.to_bytes()),
+            (REMOVED, removed),
+            (REPORT, report),
+        ] {
+            fs::write(part.join(name), bytes)
+                .with_context(|| format!("cannot write the {name} of a layer"))?;
+        }
+        task.done(format!(
+            "{} packages over {}: {} files with {}",
+            packages.len(),
+            stage3_name.display(),
+            installed.report.after.files,
+            Bytes(installed.report.after.bytes)
+        ));
+        Ok(())
+    }
+}
+
+/// What a folder of the cache holds.
+struct Loaded {
+    layer: Layer,
+    removed: Vec<Vec<u8>>,
+    report: Report,
+}
+
+fn load(folder: &Path) -> Result<Loaded> {
+    let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("cannot read its {name}"));
+    let blob = File::open(folder.join(BLOB)).context("cannot open its blob")?;
+    let removed = read(REMOVED)?;
+    let paths = removed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    Ok(Loaded {
+        layer: Index::from_bytes(&read(INDEX)?)?.with_blob(Blob::from(blob))?,
+        removed: paths.map(<[u8]>::to_vec).collect(),
+        report: serde_json::from_slice(&read(REPORT)?).context("cannot read its report")?,
+    })
+}
+
+fn filters(leave_out: &sources::LeaveOut) -> Result<Filters> {
+    let package_manager = match leave_out.package_manager {
+        sources::PackageManager::Keep => PackageManager::Keep,
+        sources::PackageManager::Drop => PackageManager::Drop,
+    };
+    Filters::new(&leave_out.paths, package_manager).context("sources.toml does not say what is left out")
+}
+
+/// What packages would do when they are installed, and nobody did.
+fn unhandled(report: &Report) -> impl Iterator<Item = String> {
+    report
+        .packages
+        .iter()
+        .filter(|package| !package.unhandled.is_empty())
+        .map(|package| {
+            format!(
+                "{} was installed without what it would run: {}",
+                package.package,
+                package.unhandled.join(", ")
+            )
+        })
+}
+
+/// What a manifest says of it.
+fn described(report: Report) -> Installed {
+    let total = |size: Size| FileTotal {
+        files: size.files,
+        bytes: Bytes(size.bytes),
+    };
+    Installed {
+        protected: report.protected.into_iter().map(|file| file.path).collect(),
+        before: total(report.before),
+        after: total(report.after),
+        unhandled_phases: report
+            .packages
+            .into_iter()
+            .filter(|package| !package.unhandled.is_empty())
+            .map(|package| (package.package, package.unhandled))
+            .collect(),
+    }
+}

@@ -1,0 +1,134 @@
+"""Makes the stand-in for Gentoo's mirror; ci/mirror calls it. What takes minutes is kept in the cache folder."""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from gentoo_mirror import ebuilds, stage3, upstream
+from gentoo_mirror.debian import Archive
+from gentoo_mirror.image import write_image
+from gentoo_mirror.keys import Key
+from gentoo_mirror.portage import Portage, pretend_installed, processors, virtual_environment
+from gentoo_mirror.table import HERE, Table
+
+PROJECT = HERE.parent.parent
+PACKAGES = "releases/arm64/binpackages/23.0/arm64"
+AUTOBUILDS = "releases/arm64/autobuilds"
+
+# Where sources.toml has a keyring each; here all three are played by one key.
+KEYRINGS = ("gentoo", "kernel-org", "u-boot")
+
+# Made mirrors that no input leads to any more go after a week.
+KEPT_SECONDS = 7 * 24 * 3600
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="ci/mirror", description=__doc__)
+    parser.add_argument("directory", type=Path, help="folder that becomes the mirror; what it has of one is replaced")
+    parser.add_argument("--without-sources", action="store_true", help="leave out the kernel and U-Boot (pub/)")
+    options = parser.parse_args()
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "portadc-ci/mirror"
+    cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = obtain(cache)
+        publish(made, options.directory, with_sources=not options.without_sources)
+
+
+def obtain(cache):
+    """The folder of the cache with the mirror of the present inputs, made now if it is not there."""
+    table = Table()
+    archive = Archive(cache / "apt", PROJECT)
+    archive.update()
+    packages = archive.packages(table.debs())
+    made = cache / inputs(packages)
+    if not made.exists():
+        table.complete(packages)
+        part = cache / "part"
+        shutil.rmtree(part, ignore_errors=True)
+        make(part, table, packages)
+        part.rename(made)
+    os.utime(made)
+    for other in cache.iterdir():
+        if len(other.name) == len(made.name) and time.time() - other.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(other)
+    return made
+
+
+def inputs(packages):
+    """A name for all that the mirror is made of. Short: GnuPG's sockets lie in a folder of this name."""
+    key = hashlib.sha256()
+    for file in [*sorted(path for path in HERE.rglob("*") if "__pycache__" not in path.parts), PROJECT / "ci/portage-venv"]:
+        if file.is_file():
+            key.update(f"{file.relative_to(PROJECT)} {file.stat().st_mode & 0o111} ".encode())
+            key.update(hashlib.sha256(file.read_bytes()).digest())
+    for name in sorted(packages):
+        key.update(f"{name} {packages[name].sha256}\n".encode())
+    return key.hexdigest()[:16]
+
+
+def make(folder, table, packages):
+    """Makes the mirror (without sources) in `folder`."""
+    work = folder / "work"
+    (work / "distfiles").mkdir(parents=True)
+    key = Key(folder / "gnupg")
+    for recipe in table.recipes:
+        write_image(recipe, packages, work / "distfiles" / f"{recipe.pf}.tar")
+    say("images of the packages")
+
+    repository, binhost = folder / "repository", folder / PACKAGES
+    binhost.mkdir(parents=True)
+    accounts = ebuilds.account_ebuilds(table)
+    ebuilds.write_repository(repository, table, accounts)
+    venv = Path(virtual_environment(PROJECT))
+    portage = Portage(venv, repository, binhost, work, key.home, signing_key=key.fingerprint())
+    jobs = processors() + 1
+    pretend_installed(work / "build", table)
+    names = [recipe.name for recipe in table.recipes] + list(accounts)
+    portage.emerge(work / "build", "--buildpkgonly", "--nodeps", "--oneshot", f"--jobs={jobs}", *names)
+    say(f"{len(names)} binary packages")
+
+    tree = work / "stage3"
+    stage3.make_tree(portage, tree, "systemd", jobs)
+    moment = datetime.now(timezone.utc).replace(microsecond=0)
+    stage3.publish(tree, folder / AUTOBUILDS, "systemd", moment, key)
+    say("stage3-arm64-systemd")
+    key.stop()
+    shutil.rmtree(work)
+
+
+def publish(made, directory, with_sources):
+    """Puts the mirror `made` into `directory`, as hard links where that is possible."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ["releases", "repository", "keys", "pub", "gnupg"]:
+        shutil.rmtree(directory / name, ignore_errors=True)
+    for name in ["releases", "repository"]:
+        try:
+            shutil.copytree(made / name, directory / name, symlinks=True, copy_function=os.link)
+        except (OSError, shutil.Error):
+            shutil.rmtree(directory / name)
+            shutil.copytree(made / name, directory / name, symlinks=True)
+    shutil.copytree(made / "gnupg", directory / "gnupg", ignore=shutil.ignore_patterns("S.*", "*.lock"))
+    key = Key(directory / "gnupg")
+    for name in KEYRINGS:
+        key.export(directory / "keys" / f"{name}.asc")
+    (directory / "keys/fingerprint").write_text(f"{key.fingerprint()}\n")
+    if with_sources:
+        upstream.publish(directory, PROJECT, key)
+    key.stop()
+    size = subprocess.run(["du", "-sh", directory], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[0]
+    print(f"{directory}: a stand-in for Gentoo's mirror, {size}; its key is {key.fingerprint()}")
+
+
+def say(text):
+    print(f"made: {text}", flush=True)
+
+
+main()

@@ -1,0 +1,70 @@
+"""The repository: the static one of the folder `repository`, with an ebuild for every package of the table."""
+
+import shutil
+from pathlib import Path
+
+from gentoo_mirror.portage import PROFILE
+from gentoo_mirror.table import HERE
+
+
+def write_repository(folder, table, accounts):
+    """Writes the repository `gentoo` into `folder`, which must not exist."""
+    shutil.copytree(HERE / "repository", folder)
+    for recipe in table.recipes:
+        _write(folder, recipe.name, recipe.version, _ebuild(recipe))
+    for name, text in accounts.items():
+        _write(folder, name, "0", text)
+    categories = sorted({path.parent.parent.name for path in folder.glob("*/*/*.ebuild")})
+    (folder / "profiles" / "categories").write_text("".join(f"{name}\n" for name in categories))
+    system = "".join(f"*{recipe.name}\n" for recipe in table.recipes if recipe.system)
+    (folder / PROFILE / "packages").write_text(system)
+
+
+def account_ebuilds(table):
+    """Name of the package -> its ebuild, for every group and user of the table."""
+    ebuilds = {}
+    groups = dict(table.groups)
+    for name, user in table.users.items():
+        group = user.get("group", name)
+        groups.setdefault(group, user["id"])
+        lines = ["EAPI=8", "inherit acct-user", f'DESCRIPTION="User for {name}"', f"ACCT_USER_ID={user['id']}"]
+        lines.append(f"ACCT_USER_GROUPS=( {group} )")
+        for key, variable in [("home", "HOME"), ("owner", "HOME_OWNER"), ("mode", "HOME_PERMS")]:
+            if key in user:
+                lines.append(f"ACCT_USER_{variable}={user[key]}")
+        ebuilds[f"acct-user/{name}"] = "\n".join([*lines, "acct-user_add_deps", ""])
+    for name, number in groups.items():
+        lines = ["EAPI=8", "inherit acct-group", f'DESCRIPTION="Group for {name}"', f"ACCT_GROUP_ID={number}", ""]
+        ebuilds[f"acct-group/{name}"] = "\n".join(lines)
+    return ebuilds
+
+
+def _write(folder, name, version, text):
+    package = folder / name
+    package.mkdir(parents=True)
+    (package / f"{package.name}-{version}.ebuild").write_text(text)
+
+
+def _ebuild(recipe):
+    eclasses = "debian-image" + (" fcaps" if recipe.filecaps else "")
+    lines = ["EAPI=8", f"inherit {eclasses}"]
+    lines.append(f'DESCRIPTION="{_quoted(recipe.description)}"')
+    lines.append(f'HOMEPAGE="{recipe.homepage}"')
+    lines.append(f'SRC_URI="https://gentoo.invalid/{recipe.pf}.tar"')
+    lines.append('LICENSE="GPL-2"')
+    lines.append(f'SLOT="{recipe.slot}"')
+    if recipe.iuse:
+        lines.append(f'IUSE+=" {" ".join(dict.fromkeys(recipe.iuse))}"')
+    if recipe.rdepend:
+        lines.append(f'RDEPEND="{recipe.rdepend}"')
+        lines.append('DEPEND="${RDEPEND}"')
+    if recipe.filecaps:
+        lines.append(f"FILECAPS=( {recipe.filecaps} )")
+    phases = Path(HERE / "phases" / f"{recipe.name}.sh")
+    if phases.exists():
+        lines.append(phases.read_text())
+    return "\n".join([*lines, ""])
+
+
+def _quoted(text):
+    return "".join(f"\\{letter}" if letter in '"\\$`' else letter for letter in text)

@@ -1,0 +1,35 @@
+"""emerge for a tree, with the packages of a stand-in mirror; ci/emerge calls it."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from gentoo_mirror.portage import Portage, virtual_environment
+from gentoo_mirror.table import HERE
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="ci/emerge", description=__doc__)
+    parser.add_argument("mirror", type=Path, help="what ci/mirror made")
+    parser.add_argument("root", type=Path, help="the tree")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what emerge is told")
+    options = parser.parse_args()
+    url = os.environ.get("MIRROR_URL", f"file://{options.mirror}/")
+    with tempfile.TemporaryDirectory(prefix="emerge-") as work:
+        work = Path(work)
+        portage = Portage(
+            Path(virtual_environment(HERE.parent.parent)),
+            options.mirror / "repository",
+            work / "packages",
+            work,
+            options.mirror / "gnupg",
+            binhost=f"{url}releases/arm64/binpackages/23.0/arm64",
+        )
+        command = portage.command(["--usepkgonly", "--getbinpkg", *options.arguments])
+        sys.exit(subprocess.run(command, env=portage.environment_of(options.root)).returncode)
+
+
+main()
