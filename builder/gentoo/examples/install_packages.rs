@@ -1,5 +1,5 @@
 //! Installs binary packages into the system that a tar on standard input has; writes the whole system as a tar to
-//! standard output and the report to standard error. What `ci/check-gentoo` compares with what portage does.
+//! standard output and the report to standard error. What `ci/check-install` compares with what portage does.
 //!
 //! ```text
 //! tar -C ROOT -c . | install_packages [--leave-out PATTERN] [--drop-package-manager] PACKAGE... | tar -C NEW -x

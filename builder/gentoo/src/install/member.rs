@@ -1,7 +1,6 @@
-//! One entry of an image by itself: its path on the system, whether the records can hold it, its bytes and their sum.
+//! One entry of an image by itself: whether the records can hold it, its bytes and their sum.
 
-use formats::layer::archive::{Archive, Kind as MemberKind, Member, Region};
-use formats::layer::{MAX_PATH, PathFault, Refusal, member_path};
+use formats::layer::archive::{Kind as MemberKind, Member, Region};
 use md5::{Digest as _, Md5};
 
 use super::accounts;
@@ -10,29 +9,14 @@ use super::environment;
 use super::error::Fault;
 use super::protect::MEMORY;
 use super::root::{MAX_READ, split};
+use crate::binary::ImageEntries;
 
 /// Zeros that are summed at once.
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
-/// The path on the system of a member, relative to the root.
-pub(super) fn path_of(member: &Member, prefix: &str) -> Result<Vec<u8>, Fault> {
-    let refused = |fault| Fault::Entry {
-        name: member.name.clone(),
-        reason: Refusal::Path(fault),
-    };
-    let name = &member.name[..];
-    let folder = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
-    if !folder.is_empty() && (name == folder || name.strip_suffix(b"/") == Some(folder)) {
-        return Ok(Vec::new());
-    }
-    let name = strip(name, prefix).ok_or_else(|| Fault::Prefix {
-        name: member.name.clone(),
-        prefix: prefix.as_bytes().to_vec(),
-    })?;
-    let path = member_path(name, member.kind, MAX_PATH).map_err(refused)?;
-    if path.is_empty() && member.kind != MemberKind::Directory {
-        return Err(refused(PathFault::EmptyComponent));
-    }
+/// Accepts the path of an entry that the database can hold and that is not the package manager's own.
+pub(super) fn check_path(member: &Member) -> Result<(), Fault> {
+    let path = &member.name[..];
     check_text(path, path, "a name")?;
     if [VDB, b"var/lib/portage", b"var/cache/edb"].iter().any(|folder| {
         let below = path
@@ -42,16 +26,7 @@ pub(super) fn path_of(member: &Member, prefix: &str) -> Result<Vec<u8>, Fault> {
     }) {
         return Err(Fault::Records { path: path.to_vec() });
     }
-    Ok(path.to_vec())
-}
-
-pub(super) fn strip<'a>(name: &'a [u8], prefix: &str) -> Option<&'a [u8]> {
-    let name = if prefix.is_empty() {
-        name
-    } else {
-        name.strip_prefix(b"./").unwrap_or(name)
-    };
-    name.strip_prefix(prefix.as_bytes())
+    Ok(())
 }
 
 /// Accepts what a line of CONTENTS can hold: portage reads it as UTF-8.
@@ -88,7 +63,7 @@ pub(super) fn is_text(path: &[u8]) -> bool {
 }
 
 /// All bytes of a file.
-pub(super) fn read(archive: &mut Archive<'_>, member: &Member, path: &[u8]) -> Result<Vec<u8>, Fault> {
+pub(super) fn read(entries: &mut ImageEntries<'_>, member: &Member, path: &[u8]) -> Result<Vec<u8>, Fault> {
     let large = || Fault::Large {
         path: path.to_vec(),
         size: member.size,
@@ -102,7 +77,7 @@ pub(super) fn read(archive: &mut Archive<'_>, member: &Member, path: &[u8]) -> R
     for region in &member.regions {
         // Regions lie within the size, which fits.
         let start = region.offset as usize;
-        archive.read_data(&mut bytes[start..start + region.length as usize])?;
+        entries.read_data(&mut bytes[start..start + region.length as usize])?;
     }
     Ok(bytes)
 }

@@ -15,8 +15,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Read, Write};
 
+<<<<<<< HEAD
 use formats::layer::archive::{Archive, Kind as MemberKind, Member};
 use formats::layer::{Attributes, BuildError, MAX_PATH, Refusal, member_path};
+=======
+use formats::layer::archive::{Kind as MemberKind, Member};
+use formats::layer::{Attributes, BuildError, Refusal};
+>>>>>>> install
 use formats::tree::{InodeId, InodeKind};
 use md5::{Digest as _, Md5};
 
@@ -26,15 +31,21 @@ use super::database::{Database, PackageId};
 use super::environment;
 use super::error::Fault;
 use super::filters::Filters;
-use super::member::{Sum, check_text, is_text, kind_name, path_of, read, strip, unrecordable};
+use super::member::{Sum, check_path, check_text, is_text, kind_name, read, unrecordable};
 use super::protect::{Offer, Protection, Verdict};
 use super::report::Size;
 use super::root::{Place, Root, split};
+<<<<<<< HEAD
 use crate::contents::Kind;
 
 /// Most bytes of an image that is not compressed any more.
 const MAX_IMAGE: u64 = 64 << 30;
 
+=======
+use crate::binary::{ImageEntries, Limits};
+use crate::contents::Kind;
+
+>>>>>>> install
 /// A package on its way into the system.
 pub(super) struct Merge<'a, W> {
     pub root: &'a mut Root<W>,

@@ -21,10 +21,10 @@ fn images_that_do_not_fit_are_refused() {
             "entry `image/../x` is refused: the path contains `..`",
         ),
         (image().file("image//x", ""), "is refused: the path"),
-        (image().file("/image/x", ""), "does not lie in `image/`"),
+        (image().file("/image/x", ""), "the path is absolute"),
         (
             image().file("other/x", ""),
-            "entry `other/x` does not lie in `image/`",
+            "`other/x` is refused: it does not lie in `image/`",
         ),
         (image().file("imagery", ""), "does not lie in"),
         (
@@ -41,7 +41,7 @@ fn images_that_do_not_fit_are_refused() {
         ),
         (
             image().file("image/x", "").file("image/x", ""),
-            "`x` is in the package twice",
+            "an earlier entry has the same path",
         ),
         (
             image().file("image/usr/bin", ""),
@@ -63,27 +63,24 @@ fn images_that_do_not_fit_are_refused() {
             image().file("image/nowhere/x", ""),
             "a symbolic link that leads to no directory",
         ),
-        (
-            own_link,
-            "passes through `a`, a symbolic link of the package itself",
-        ),
+        (own_link, "it passes through `a`, which is a symbolic link"),
         (
             image().file("image/x", "").file("image/x/y", ""),
-            "no directory in the package itself",
+            "it passes through `x`, which is a file",
         ),
         (
             image().hardlink("image/x", "image/y"),
-            "it links to `y`, which is no earlier entry",
+            "it is a hard link to `image/y`, which is no earlier file",
         ),
         (
             image().hardlink("image/x", "etc/shadow"),
-            "does not lie in `image/`",
+            "it is a hard link to `etc/shadow`",
         ),
         (
             image().hardlink("image/x", "image/../etc/shadow"),
-            "the path contains `..`",
+            "which is no earlier file of the image",
         ),
-        (device, "device nodes are not allowed"),
+        (device, "it is a character device, which packages do not have"),
         (
             image().symlink("image/x", "a\nb"),
             "`x` has a line break, which CONTENTS cannot hold",
@@ -107,12 +104,18 @@ fn images_that_do_not_fit_are_refused() {
             "`etc/env.d/50x`, line 1: a quote is not closed",
         ),
     ];
+    let mut wrong = Vec::new();
     for (tar, words) in cases {
         let package = Package::new("app/new-1", tar.clone());
-        let error = install(system(), &[package], options()).err();
-        let error = chain(&error.unwrap_or_else(|| panic!("accepted, but should say: {words}")));
-        assert!(error.contains(words), "{error}\n  should say: {words}");
+        match install(system(), &[package], options()) {
+            Ok(_) => wrong.push(format!("accepted; should say: {words}")),
+            Err(error) if !chain(&error).contains(words) => {
+                wrong.push(format!("{}; should say: {words}", chain(&error)));
+            }
+            Err(_) => {}
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

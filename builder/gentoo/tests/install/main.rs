@@ -1,4 +1,4 @@
-//! Packages merged over a small system: the rules, and what is refused. `ci/check-gentoo` holds the same rules against
+//! Packages merged over a small system: the rules, and what is refused. `ci/check-install` holds the same rules against
 //! portage.
 
 #![allow(clippy::unwrap_used)]
