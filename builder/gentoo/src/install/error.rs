@@ -1,9 +1,10 @@
 //! What can stop packages from being installed.
 
-use formats::layer::{ArchiveError, BuildError, PackError, Refusal, shown};
+use formats::layer::{BuildError, PackError, Refusal, shown};
 use formats::tree::StackError;
 use thiserror::Error;
 
+use crate::binary::ImageError;
 use crate::contents::ContentsError;
 use crate::{Cpv, SyntaxError};
 
@@ -36,9 +37,9 @@ pub enum Fault {
     /// The entries of the base do not stand together.
     #[error(transparent)]
     Stack(#[from] StackError),
-    /// The image cannot be read.
+    /// The image cannot be read, or has an entry that no package may have.
     #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    Image(#[from] ImageError),
     /// An entry of the image is not accepted.
     #[error("entry {} is refused: {reason}", shown(name))]
     Entry {
@@ -46,14 +47,6 @@ pub enum Fault {
         name: Vec<u8>,
         /// Why.
         reason: Refusal,
-    },
-    /// An entry of the image lies outside the folder of files.
-    #[error("entry {} does not lie in {}", shown(name), shown(prefix))]
-    Prefix {
-        /// The name as the image gives it.
-        name: Vec<u8>,
-        /// The folder that all entries have to be in.
-        prefix: Vec<u8>,
     },
     /// A path that the database cannot hold.
     #[error("{} has {what}, which CONTENTS cannot hold", shown(path))]

@@ -15,13 +15,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, Read, Write};
 
-<<<<<<< HEAD
-use formats::layer::archive::{Archive, Kind as MemberKind, Member};
-use formats::layer::{Attributes, BuildError, MAX_PATH, Refusal, member_path};
-=======
 use formats::layer::archive::{Kind as MemberKind, Member};
 use formats::layer::{Attributes, BuildError, Refusal};
->>>>>>> install
 use formats::tree::{InodeId, InodeKind};
 use md5::{Digest as _, Md5};
 
@@ -35,17 +30,9 @@ use super::member::{Sum, check_path, check_text, is_text, kind_name, read, unrec
 use super::protect::{Offer, Protection, Verdict};
 use super::report::Size;
 use super::root::{Place, Root, split};
-<<<<<<< HEAD
-use crate::contents::Kind;
-
-/// Most bytes of an image that is not compressed any more.
-const MAX_IMAGE: u64 = 64 << 30;
-
-=======
 use crate::binary::{ImageEntries, Limits};
 use crate::contents::Kind;
 
->>>>>>> install
 /// A package on its way into the system.
 pub(super) struct Merge<'a, W> {
     pub root: &'a mut Root<W>,
@@ -85,29 +72,24 @@ pub(super) struct Merged {
 impl<W: Write> Merge<'_, W> {
     /// Merges all entries of an image whose names start with `prefix`.
     pub fn image(&mut self, image: &mut dyn Read, prefix: &str) -> Result<(), Fault> {
-        let mut archive = Archive::plain(BufReader::with_capacity(1 << 17, image), MAX_IMAGE);
-        while let Some(member) = archive.next_member()? {
-            let path = path_of(&member, prefix)?;
-            if path.is_empty() {
+        let image = BufReader::with_capacity(1 << 17, image);
+        let mut entries = ImageEntries::new(image, prefix, Limits::default());
+        while let Some(member) = entries.next_entry()? {
+            if member.name.is_empty() {
                 continue;
             }
+            check_path(&member)?;
             let name = member.name.clone();
-            self.member(&mut archive, member, &path, prefix)
-                .map_err(|fault| match fault {
-                    Fault::Build(BuildError::Refused { reason, .. }) => Fault::Entry { name, reason },
-                    fault => fault,
-                })?;
+            self.member(&mut entries, member).map_err(|fault| match fault {
+                Fault::Build(BuildError::Refused { reason, .. }) => Fault::Entry { name, reason },
+                fault => fault,
+            })?;
         }
         Ok(())
     }
 
-    fn member(
-        &mut self,
-        archive: &mut Archive<'_>,
-        member: Member,
-        path: &[u8],
-        prefix: &str,
-    ) -> Result<(), Fault> {
+    fn member(&mut self, entries: &mut ImageEntries<'_>, member: Member) -> Result<(), Fault> {
+        let path = &member.name[..];
         let attributes = self.attributes(&member, path);
         if self.leaves_out(path) {
             if member.kind == MemberKind::Directory {
@@ -131,7 +113,7 @@ impl<W: Write> Merge<'_, W> {
             directory: self.above(above)?,
             name: name.to_vec(),
         };
-        let kind = self.kind(archive, &member, path, &place, attributes, prefix)?;
+        let kind = self.kind(entries, &member, path, &place, attributes)?;
         self.database.own(place, self.package);
         self.merged.items.insert(path.to_vec(), kind);
         Ok(())
@@ -140,12 +122,11 @@ impl<W: Write> Merge<'_, W> {
     /// Merges what is no directory; what CONTENTS says of it.
     fn kind(
         &mut self,
-        archive: &mut Archive<'_>,
+        entries: &mut ImageEntries<'_>,
         member: &Member,
         path: &[u8],
         place: &Place,
         attributes: Attributes,
-        prefix: &str,
     ) -> Result<Kind, Fault> {
         let is_protected = self.protection.covers(path);
         self.check(place, kind_name(member.kind), is_protected)?;
@@ -155,7 +136,7 @@ impl<W: Write> Merge<'_, W> {
         };
         match member.kind {
             MemberKind::File => {
-                let md5 = self.file(archive, member, path, place, attributes, is_protected)?;
+                let md5 = self.file(entries, member, path, place, attributes, is_protected)?;
                 Ok(Kind::File { md5, mtime })
             }
             MemberKind::Symlink => {
@@ -171,7 +152,7 @@ impl<W: Write> Merge<'_, W> {
                 let target = target.clone();
                 Ok(Kind::Symlink { target, mtime })
             }
-            MemberKind::Hardlink => self.hardlink(member, path, place, is_protected, prefix),
+            MemberKind::Hardlink => self.hardlink(member, path, place, is_protected),
             MemberKind::Fifo => {
                 self.root.put_other(place, attributes, InodeKind::Fifo)?;
                 self.merged.entries.insert(path.to_vec(), Some(place.clone()));
@@ -189,7 +170,7 @@ impl<W: Write> Merge<'_, W> {
     /// Merges a file; the MD5 of its bytes.
     fn file(
         &mut self,
-        archive: &mut Archive<'_>,
+        entries: &mut ImageEntries<'_>,
         member: &Member,
         path: &[u8],
         place: &Place,
@@ -211,7 +192,7 @@ impl<W: Write> Merge<'_, W> {
                 member.size,
                 &member.regions,
                 |buffer| {
-                    archive.read_data(buffer).map_err(Fault::from)?;
+                    entries.read_data(buffer).map_err(Fault::from)?;
                     sum.add(buffer);
                     Ok::<(), Fault>(())
                 },
@@ -224,7 +205,7 @@ impl<W: Write> Merge<'_, W> {
             self.merged.entries.insert(path.to_vec(), Some(place.clone()));
             return Ok(md5);
         }
-        let bytes = read(archive, member, path)?;
+        let bytes = read(entries, member, path)?;
         let md5 = Md5::digest(&bytes).into();
         let to = self.destination(path, place, md5, None, is_protected)?;
         if let Some(to) = &to {
@@ -247,19 +228,8 @@ impl<W: Write> Merge<'_, W> {
         path: &[u8],
         place: &Place,
         is_protected: bool,
-        prefix: &str,
     ) -> Result<Kind, Fault> {
-        let target = strip(&member.target, prefix).ok_or_else(|| Fault::Prefix {
-            name: member.target.clone(),
-            prefix: prefix.as_bytes().to_vec(),
-        })?;
-        let target = member_path(target, MemberKind::File, MAX_PATH).map_err(|fault| Fault::Entry {
-            name: member.name.clone(),
-            reason: Refusal::LinkPath {
-                target: member.target.clone(),
-                fault,
-            },
-        })?;
+        let target = &member.target[..];
         let (Some(kind), Some(first)) = (
             self.merged.items.get(target).cloned(),
             self.merged.entries.get(target).cloned(),
