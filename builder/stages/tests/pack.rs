@@ -56,6 +56,7 @@ fn manifest(node: &str, size: Bytes, map: &str) -> String {
         layout: "card".to_owned(),
         sources: "debian".to_owned(),
         inputs: Vec::new(),
+        installed: None,
         firmware: Firmware::NotNeeded,
         firmware_sha256: None,
         firmware_advice: None,

@@ -85,6 +85,7 @@ impl Bench {
             layout: "node".to_owned(),
             sources: "debian".to_owned(),
             inputs: Vec::new(),
+            installed: None,
             firmware,
             firmware_sha256: None,
             firmware_advice: (firmware == Firmware::Absent).then(|| "add it".to_owned()),

@@ -1,6 +1,6 @@
 //! Overlays over layers: what goes away from those, and the one layer that comes over them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use formats::layer::{Attributes, Body, Entry, Layer, LayerBuilder, Packing};
@@ -156,7 +156,7 @@ fn with_services(
     let tree = stack(below.iter().chain([&files]), overlays.time)?;
     let (added, removed) = match overlays.platform.init {
         Init::Systemd => unit_links(&tree, engine, overlays)?,
-        Init::OpenRc => (runlevel_links(overlays.overlays, &tree)?, Vec::new()),
+        Init::OpenRc => (runlevel_links(overlays.overlays, &tree)?, BTreeSet::new()),
     };
     let removed: Vec<Vec<u8>> = removed.into_iter().map(String::into_bytes).collect();
     let mut layer = files.without(&removed);
@@ -198,7 +198,7 @@ fn unit_links(
     tree: &Tree,
     engine: &Engine,
     overlays: &Overlays<'_, '_>,
-) -> Result<(Vec<(String, String)>, Vec<String>)> {
+) -> Result<(BTreeMap<String, String>, BTreeSet<String>)> {
     let mut links = UnitLinks::new(tree);
     let mut findings = Findings::default();
     for overlay in overlays.overlays {
@@ -238,6 +238,5 @@ fn unit_links(
                 .detail(format!("overlay {}: nothing brings unit {unit}", overlay.name));
         }
     }
-    let (added, removed) = findings.or_value(links)?.into_changes();
-    Ok((added.into_iter().collect(), removed.into_iter().collect()))
+    Ok(findings.or_value(links)?.into_changes())
 }

@@ -1,14 +1,19 @@
 //! Services of OpenRC: the symbolic links that `rc-update add` makes, computed without running anything.
 
+use std::collections::BTreeMap;
+
 use formats::tree::{InodeKind, Tree};
 use model::finding::{Finding, Findings};
 use model::overlay::Overlay;
 
 /// The links that start the services of `overlays`, path and target: `etc/runlevels/default/sshd` to `/etc/init.d/sshd`. A
 /// service has to be a file of `/etc/init.d` in `tree`, or a link to one that is (`net.eth0` to `net.lo`).
-pub(super) fn runlevel_links(overlays: &[&Overlay], tree: &Tree) -> Result<Vec<(String, String)>, Findings> {
+pub(super) fn runlevel_links(
+    overlays: &[&Overlay],
+    tree: &Tree,
+) -> Result<BTreeMap<String, String>, Findings> {
     let mut findings = Findings::default();
-    let mut links = Vec::new();
+    let mut links = BTreeMap::new();
     for overlay in overlays {
         for (runlevel, services) in &overlay.runlevels {
             for service in services {
@@ -22,10 +27,10 @@ pub(super) fn runlevel_links(overlays: &[&Overlay], tree: &Tree) -> Result<Vec<(
                         "bring it with a package or a file of the overlay; links such as net.eth0 go into [links]",
                     ));
                 }
-                links.push((
+                links.insert(
                     format!("etc/runlevels/{runlevel}/{name}"),
                     format!("/etc/init.d/{name}"),
-                ));
+                );
             }
         }
     }
