@@ -46,6 +46,7 @@ fn manifest(folder: &Path, firmware: Firmware, parts: &[(&str, &[u8])]) {
         layout: "card".into(),
         sources: "debian".into(),
         inputs: inputs.collect(),
+        installed: None,
         firmware,
         firmware_sha256: None,
         firmware_advice: None,
