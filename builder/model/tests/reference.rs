@@ -106,7 +106,9 @@ fn fleet_with(more: &str) -> Result<Fleet, Findings> {
     let known = Known {
         boards: ["odroid-c2", "qemu-virt"].map(String::from).into(),
         layouts: ["card"].map(String::from).into(),
-        overlays: ["common", "container"].map(String::from).into(),
+        overlays: ["common", "container", "gentoo", "openrc"]
+            .map(String::from)
+            .into(),
     };
     let mut findings = Findings::default();
     let written: Option<FleetToml> = document::parse(&file, &mut findings);

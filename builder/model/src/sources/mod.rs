@@ -21,7 +21,7 @@ mod written;
 mod tests;
 
 use check::unknown;
-pub use stage3::{LeaveOut, PackageManager, PackagePlace, PackageSource, Stage3};
+pub use stage3::{LeaveOut, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
 
 /// `sources.toml`, checked.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use gentoo::install::{Filters, PackageManager};
 use toml::Spanned;
 
 use super::check::Check;
@@ -53,20 +54,10 @@ pub enum PackagePlace {
 /// What of stage3 and packages is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeaveOut {
-    /// Absolute paths; `*` stands for any characters of a name. What matches is left out, a folder with all that is in it.
+    /// Patterns, each valid, as [`gentoo::install::Filters`] has them.
     pub paths: Vec<String>,
     /// Whether the node can install packages itself.
     pub package_manager: PackageManager,
-}
-
-/// What becomes of the package manager's own records, `/var/db/pkg`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PackageManager {
-    /// They are there and true: `emerge` goes on working.
-    #[default]
-    Keep,
-    /// They are left out.
-    Drop,
 }
 
 impl Stage3 {
@@ -181,13 +172,12 @@ impl Check<'_> {
 
     fn leave_out(&mut self, written: LeaveOutToml) -> LeaveOut {
         for path in &written.paths {
-            let names = path.get_ref().strip_prefix('/').unwrap_or_default();
-            let plain = |name: &str| !matches!(name, "" | "." | "..") && !name.contains('\0');
-            if !names.split('/').all(plain) {
+            if let Err(error) = Filters::new(&[path.get_ref()], PackageManager::Keep) {
                 self.found(
                     path.span(),
-                    format!("`{}` is no path that can be left out", path.get_ref()),
-                    "an absolute path without `.`, `..` and `/` at the end; `*` stands for any characters of a name",
+                    error.to_string(),
+                    "`/usr/share/doc`, or a name wherever it is: `*.a`; `!/usr/share/locale/de` keeps what an earlier one \
+                     leaves out",
                 );
             }
         }

@@ -249,7 +249,9 @@ pub(super) struct PackageSourceToml {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(super) struct LeaveOutToml {
-    /// Absolute paths; `*` stands for any characters of a name. A folder is left out with all that is in it.
+    /// Patterns; of those that match the last one decides. `/usr/share/doc` leaves out a path with all that is below it,
+    /// `*.a` every file or folder of such a name, `!/usr/share/locale/de` keeps what an earlier pattern leaves out. `*` stands
+    /// for any characters of a name, `?` for one.
     #[schemars(with = "Vec<String>")]
     pub(super) paths: Vec<Spanned<String>>,
     /// `keep` (the default): the records of installed packages stay, and are true, so that `emerge` goes on working.

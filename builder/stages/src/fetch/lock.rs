@@ -137,11 +137,17 @@ impl Lock {
     fn to_text(&self) -> Result<String> {
         let mut document: DocumentMut = toml::to_string(self)?.parse()?;
         for name in self.sets.keys() {
-            let mut packages = document.get_mut(name);
-            for key in ["base", "stage3", "packages"] {
-                packages = packages.and_then(|item| item.as_table_like_mut()?.get_mut(key));
+            let mut base = document.get_mut(name);
+            for key in ["base", "stage3"] {
+                base = base.and_then(|item| item.as_table_like_mut()?.get_mut(key));
             }
-            if let Some(packages) = packages {
+            let Some(base) = base.and_then(Item::as_table_like_mut) else {
+                continue;
+            };
+            if let Some(mut key) = base.key_mut("packages") {
+                key.leaf_decor_mut().set_suffix(" ");
+            }
+            if let Some(packages) = base.get_mut("packages") {
                 let tables = std::mem::take(packages).into_array_of_tables();
                 let lines = tables.unwrap_or_default().into_iter().map(|table| {
                     let mut line = Value::InlineTable(table.into_inline_table());

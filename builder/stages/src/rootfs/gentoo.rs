@@ -9,8 +9,8 @@ use formats::blob::Blob;
 use formats::layer::{Index, Layer};
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
-use gentoo::install::{Filters, Installer, Options, PackageInput, PackageManager, Report, Size};
-use model::sources::{self, Distribution, Platform, Stage3};
+use gentoo::install::{Filters, Installer, Options, PackageInput, Report, Size};
+use model::sources::{Distribution, LeaveOut, Platform, Stage3};
 
 use super::base::{Base, BaseLayers};
 use super::merge::without_each;
@@ -179,12 +179,9 @@ fn load(folder: &Path) -> Result<Loaded> {
     })
 }
 
-fn filters(leave_out: &sources::LeaveOut) -> Result<Filters> {
-    let package_manager = match leave_out.package_manager {
-        sources::PackageManager::Keep => PackageManager::Keep,
-        sources::PackageManager::Drop => PackageManager::Drop,
-    };
-    Filters::new(&leave_out.paths, package_manager).context("sources.toml does not say what is left out")
+fn filters(leave_out: &LeaveOut) -> Result<Filters> {
+    Filters::new(&leave_out.paths, leave_out.package_manager)
+        .context("sources.toml does not say what is left out")
 }
 
 /// What packages would do when they are installed, and nobody did.
