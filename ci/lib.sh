@@ -102,3 +102,15 @@ seed_cache() {
         cp -al "$cache/$stage" "$1/" 2>/dev/null || cp -a "$cache/$stage" "$1/"
     done
 }
+
+# partition IMAGE NUMBER FILE: the bytes of a partition as a sparse file of its own, with its blocks shared or copied
+# inside the kernel.
+partition() {
+    local start size
+    read -r start size < <(sfdisk --json "$1" | python3 -c "
+import json, sys
+partition = json.load(sys.stdin)['partitiontable']['partitions'][$2 - 1]
+print(partition['start'], partition['size'])")
+    dd if="$1" of="$3" bs=512 skip="$start" count="$size" iflag=fullblock conv=sparse status=none
+    truncate -s $((size * 512)) "$3"
+}

@@ -59,8 +59,8 @@ use merge::{Merge, Merged};
 use protect::Protection;
 use root::{Finished, Place, Root, RootError, split};
 
-use crate::Cpv;
 use crate::contents::Kind;
+use crate::{Cpv, PackageName};
 
 /// How packages are installed.
 #[derive(Debug, Clone)]
@@ -162,6 +162,11 @@ impl<W: Write> Installer<W> {
         self.install(input).map_err(|fault| fault.of(cpv))
     }
 
+    /// Puts a package that the base has into the world: the user asked for it, too.
+    pub fn want(&mut self, name: &PackageName) {
+        self.database.world.insert(name.as_str().as_bytes().to_vec());
+    }
+
     /// Writes what follows from all packages; the layer.
     pub fn finish(mut self) -> Result<Installed<W>, InstallError> {
         self.write_records().map_err(InstallError::Finish)?;
@@ -240,7 +245,7 @@ impl<W: Write> Installer<W> {
             )?;
         }
         if input.requested {
-            self.database.world.insert(cpv.name.as_str().as_bytes().to_vec());
+            self.want(&cpv.name);
         }
         self.run_phases(cpv, &variables, &merged, first)?;
         if merged.environment_changed || replaced.is_some() {

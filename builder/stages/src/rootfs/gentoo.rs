@@ -9,6 +9,7 @@ use formats::blob::Blob;
 use formats::layer::{Index, Layer};
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
+use gentoo::Atom;
 use gentoo::install::{Filters, Installer, Options, PackageInput, Report, Size};
 use model::sources::{Distribution, LeaveOut, Platform, Stage3};
 
@@ -19,7 +20,7 @@ use crate::engine::{Engine, Key};
 use crate::fetch::{PackageFile, Stage3Files};
 
 /// Goes up with every change of what the layer of the same packages holds.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// The stage's name in the cache.
 const STAGE: &str = "gentoo-packages";
@@ -86,6 +87,9 @@ impl GentooBase<'_> {
                 .text("sha256", &locked.sha256.to_string())
                 .text("requested", if locked.requested { "yes" } else { "no" });
         }
+        for atom in &self.files.world {
+            key = key.text("world", atom);
+        }
         let leave_out = &self.source.leave_out;
         for pattern in &leave_out.paths {
             key = key.text("leave out", pattern);
@@ -127,6 +131,12 @@ impl GentooBase<'_> {
                 requested: package.locked.requested,
             })?;
             task.advance(package.locked.size.0);
+        }
+        for atom in &self.files.world {
+            let atom: Atom = atom
+                .parse()
+                .with_context(|| format!("`{atom}` is no atom of a package"))?;
+            installer.want(&atom.name);
         }
         let mut installed = installer.finish()?;
         installed

@@ -66,6 +66,8 @@ impl BaseNeeds {
 pub struct Stage3Files {
     /// The stage3.
     pub tarball: Tarball,
+    /// The atoms that the overlays name, whether the stage3 or a package over it satisfies them.
+    pub world: BTreeSet<String>,
     /// The packages over it, in the order in which they are installed.
     pub packages: Vec<PackageFile>,
 }
@@ -131,6 +133,7 @@ pub fn obtain_stage3(
     };
     Ok(Stage3Files {
         tarball: obtain_tarball(&errand, &locked.tarball, source)?,
+        world: locked.world.clone(),
         packages: packages::obtain(&errand, source, locked)?,
     })
 }
