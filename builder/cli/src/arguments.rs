@@ -75,10 +75,14 @@ pub struct LockedSourceOptions {
 pub enum Command {
     /// Check every rule of the project; all findings at once
     Check,
-    /// Print each value of a node with the file and line it comes from
+    /// Print each value of a node with the file and line it comes from, or what the buses draw
     Show {
         /// The node
-        node: String,
+        #[arg(required_unless_present = "power")]
+        node: Option<String>,
+        /// Print amperes and watts of each bus: idle, at worst, and what its supply gives
+        #[arg(long, conflicts_with = "node")]
+        power: bool,
     },
     /// Show what overlays lay on a node, without building it: the paths, one file, or all of them in a folder
     Render {

@@ -13,6 +13,7 @@
 //! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
 //! | `containers` | containers and their limits |
 //! | `services` | what containers serve, and to whom |
+//! | `power` | what a bus draws, and what its supply gives |
 //! | `access` | who may open connections to whom |
 
 use std::collections::BTreeMap;
@@ -24,8 +25,9 @@ use std::sync::Arc;
 pub use access::{Accept, Passage};
 pub use check::{Known, check_fleet};
 pub use containers::{Container, INTERFACE_PREFIX};
+pub use power::{BusPower, Milli};
 pub use services::{Published, Service};
-pub use toml::{FleetToml, Protocol};
+pub use toml::{FleetToml, Governor, Protocol};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -41,6 +43,7 @@ mod origins;
 mod pattern;
 mod patterned;
 mod people;
+mod power;
 mod services;
 mod slots;
 mod toml;
@@ -61,6 +64,8 @@ pub struct Fleet {
     pub admin_keys: Vec<String>,
     /// NTP servers, host names or addresses.
     pub time_servers: Vec<String>,
+    /// What each bus draws, in the order of the buses.
+    pub power: Vec<BusPower>,
     /// Containers in the order of their names.
     pub containers: Vec<Container>,
     /// What they serve, in the order of the names.
@@ -151,6 +156,8 @@ pub struct Node {
     pub board: String,
     /// Its card's layout.
     pub layout: String,
+    /// How the clock of its processor is chosen.
+    pub governor: Governor,
     /// Each value that `show` prints, with the place it comes from.
     pub origins: Vec<Origin>,
 }

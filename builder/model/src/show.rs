@@ -1,11 +1,11 @@
-//! Each value of a node and where it was written.
+//! Each value of a node and where it was written; what the buses draw.
 
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::finding::Finding;
-use crate::fleet::Origin;
+use crate::fleet::{BusPower, Milli, Origin};
 use crate::project::Project;
 
 /// A value of a node, as people and programs read it.
@@ -71,6 +71,63 @@ pub fn text(values: &[Shown]) -> String {
         lines.push('\n');
     }
     lines
+}
+
+/// What each bus draws, a line each under a head: amperes, and watts at the supply's voltage.
+pub fn power_text(buses: &[BusPower]) -> String {
+    let mut rows =
+        vec![["bus", "nodes", "idle", "", "at worst", "", "supply", "", "load"].map(str::to_owned)];
+    rows.extend(buses.iter().map(|bus| {
+        let amperes = |current: Milli| format!("{current} A");
+        let watts = |current: Milli| format!("{} W", bus.watts(current));
+        [
+            bus.cluster.clone(),
+            bus.nodes.to_string(),
+            amperes(bus.idle),
+            watts(bus.idle),
+            amperes(bus.worst),
+            watts(bus.worst),
+            amperes(bus.supply),
+            watts(bus.supply),
+            format!("{} %", bus.load()),
+        ]
+    }));
+    let widths: [usize; 9] = std::array::from_fn(|column| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0)
+    });
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| match column {
+                0 => format!("{cell:width$}"),
+                _ => format!("{cell:>width$}"),
+            })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The same as a JSON array, in milliamperes and milliwatts.
+pub fn power_json(buses: &[BusPower]) -> serde_json::Value {
+    let bus = |bus: &BusPower| {
+        serde_json::json!({
+            "cluster": bus.cluster,
+            "nodes": bus.nodes,
+            "idle-milliamperes": bus.idle.0,
+            "idle-milliwatts": bus.watts(bus.idle).0,
+            "worst-milliamperes": bus.worst.0,
+            "worst-milliwatts": bus.watts(bus.worst).0,
+            "supply-milliamperes": bus.supply.0,
+            "supply-milliwatts": bus.watts(bus.supply).0,
+        })
+    };
+    buses.iter().map(bus).collect()
 }
 
 /// Widest column of values, in characters.

@@ -105,8 +105,8 @@ fn fleet_with(more: &str) -> Result<Fleet, Findings> {
     });
     let known = Known {
         boards: ["odroid-c2", "qemu-virt"].map(String::from).into(),
-        layouts: ["card"].map(String::from).into(),
-        overlays: ["common", "container", "gentoo", "openrc"]
+        layouts: ["card", "gateway"].map(String::from).into(),
+        overlays: ["common", "container", "gentoo", "openrc", "power"]
             .map(String::from)
             .into(),
     };

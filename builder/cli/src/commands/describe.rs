@@ -39,6 +39,17 @@ pub fn show(common: &Common, node: &str) -> Result<()> {
     }
 }
 
+/// `show --power`
+pub fn power(common: &Common) -> Result<()> {
+    let project = Project::load(&workplace::project_folder(common)?)?;
+    let buses = &project.fleet.power;
+    if common.json {
+        print_json(&show::power_json(buses))
+    } else {
+        print(&show::power_text(buses))
+    }
+}
+
 /// `schema [KIND]`
 pub fn schema(kind: Option<&str>) -> Result<()> {
     let schemas = schema::schemas();

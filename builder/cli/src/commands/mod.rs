@@ -25,7 +25,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     let common = &arguments.common;
     match &arguments.command {
         Command::Check => describe::check(common)?,
-        Command::Show { node } => describe::show(common, node)?,
+        Command::Show { node: Some(node), .. } => describe::show(common, node)?,
+        Command::Show { node: None, .. } => describe::power(common)?,
         Command::Render {
             nodes,
             all,

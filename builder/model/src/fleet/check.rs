@@ -9,6 +9,7 @@ use super::containers::{check_container_networks, check_containers};
 use super::network::check_networks;
 use super::nodes::Drafts;
 use super::people::{check_admin_keys, check_time_servers};
+use super::power::check_power;
 use super::services::check_services;
 use super::toml::{FleetToml, RoleToml};
 use super::{Fleet, Role};
@@ -64,6 +65,7 @@ pub fn check_fleet(
     check_ports(check, written, &roles, &nodes);
     check_container_networks(check, &nodes, &networks);
     let containers = check_containers(check, written, &nodes, &roles);
+    let power = check_power(check, written, &nodes);
     let services = check_services(check, written, &networks, &nodes);
     let passages = check_passages(check, written);
     Fleet {
@@ -73,6 +75,7 @@ pub fn check_fleet(
         nodes,
         admin_keys: values(&written.admin_keys),
         time_servers: values(&written.time_servers),
+        power,
         containers,
         services,
         passages,

@@ -1,5 +1,7 @@
 //! `images/fleet.toml` as written.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,6 +33,9 @@ pub struct FleetToml {
     /// Single nodes by name: an exception of a cluster's node, or one more node.
     #[serde(default)]
     pub nodes: Table<NodeToml>,
+    /// The current that one board draws, by the governor that it runs with.
+    #[serde(default)]
+    pub power: BTreeMap<Governor, DrawToml>,
     /// Containers by name. One that is taken out is no longer started; its data stays on its node.
     #[serde(default)]
     pub containers: Table<ContainerToml>,
@@ -54,6 +59,8 @@ pub struct DefaultsToml {
     pub board: Option<At<String>>,
     /// Layout of the card: a file of `images/layouts/` without `.toml`.
     pub layout: Option<At<String>>,
+    /// How the processor's clock is chosen. Default: ondemand.
+    pub governor: Option<At<Governor>>,
 }
 
 /// An IPv4 network, which may have IPv6 addresses as well.
@@ -111,6 +118,8 @@ pub struct ClusterToml {
     /// Name of the node in a slot, with `{cluster}` and `{slot}`; `{slot:02}` pads to two digits.
     /// Default: "{cluster}-{slot:02}".
     pub names: Option<At<String>>,
+    /// The power supply of the bus.
+    pub supply: Option<At<SupplyToml>>,
     /// The switch that the nodes are plugged into.
     pub switch: Option<SwitchToml>,
     /// Network that the nodes are on: a key of `networks`.
@@ -121,6 +130,8 @@ pub struct ClusterToml {
     pub board: Option<At<String>>,
     /// Layout of the nodes' cards: a file of `images/layouts/` without `.toml`.
     pub layout: Option<At<String>>,
+    /// How the clock of the nodes' processors is chosen.
+    pub governor: Option<At<Governor>>,
 }
 
 /// A switch.
@@ -159,6 +170,43 @@ pub struct NodeToml {
     pub board: Option<At<String>>,
     /// Layout of its card: a file of `images/layouts/` without `.toml`.
     pub layout: Option<At<String>>,
+    /// How the clock of its processor is chosen.
+    pub governor: Option<At<Governor>>,
+}
+
+/// How the clock of a processor is chosen, by the names of Linux.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Governor {
+    /// Always the highest.
+    Performance,
+    /// By load.
+    #[default]
+    Ondemand,
+    /// Always the lowest.
+    Powersave,
+}
+
+/// A power supply.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SupplyToml {
+    /// Its voltage.
+    pub volts: At<f64>,
+    /// The most current that it gives.
+    pub amperes: At<f64>,
+}
+
+/// The current that one board draws, measured, in amperes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DrawToml {
+    /// With nothing to do.
+    pub idle: At<f64>,
+    /// With all processors busy.
+    pub busy: At<f64>,
+    /// With the network busy.
+    pub network: Option<At<f64>>,
 }
 
 /// The second port of a gateway.

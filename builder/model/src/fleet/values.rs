@@ -12,7 +12,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::nodes::{Clashes, Draft, Drafts};
 use super::origins::origins;
 use super::patterned::{ADDRESSES, ADDRESSES6, CONTAINERS, CONTAINERS6};
-use super::{FleetToml, Mac, Network, Node, Port};
+use super::{FleetToml, Governor, Mac, Network, Node, Port};
 use crate::check::Check;
 use crate::finding::SourceFile;
 use crate::names::quoted;
@@ -38,6 +38,8 @@ pub(super) struct Choices {
     pub board: Sourced<String>,
     /// Its card's layout.
     pub layout: Sourced<String>,
+    /// How the clock of its processor is chosen, where somebody said so.
+    pub governor: Option<Sourced<Governor>>,
 }
 
 /// What a node has, each with its place.
@@ -180,7 +182,27 @@ impl Draft<'_> {
             &shared.layout,
             &defaults.layout,
         );
+        let governors = [
+            (own.and_then(|own| own.governor.as_ref()), None),
+            (
+                shared.governor.as_ref(),
+                Some(format!("cluster {}", self.cluster.value)),
+            ),
+            (
+                defaults.governor.as_ref(),
+                Some("default of the fleet".to_owned()),
+            ),
+        ];
+        let governor = governors.into_iter().find_map(|(written, note)| {
+            let written = written?;
+            Some(Sourced {
+                value: written.value,
+                span: written.span.clone(),
+                note,
+            })
+        });
         Some(Choices {
+            governor,
             network: network?,
             role: role?,
             board: board?,
@@ -254,6 +276,10 @@ impl Draft<'_> {
             role: choices.role.value,
             board: choices.board.value,
             layout: choices.layout.value,
+            governor: choices
+                .governor
+                .map(|governor| governor.value)
+                .unwrap_or_default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`; what its ports and containers have: see `network` |
+//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`, `governor`; what its ports and containers have: see `network` |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers` |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
@@ -113,6 +113,7 @@ struct NodeContext<'a> {
     role: &'a str,
     board: &'a str,
     layout: &'a str,
+    governor: String,
     #[serde(flatten)]
     ports: PortsContext<'a>,
     #[serde(flatten)]
@@ -292,6 +293,7 @@ fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
         role: &node.role,
         board: &node.board,
         layout: &node.layout,
+        governor: node.governor.to_string(),
         ports: PortsContext::of(fleet, node),
         containers: ContainersContext::of(fleet, node),
     }
