@@ -80,6 +80,24 @@ pub enum Command {
         /// The node
         node: String,
     },
+    /// Show what overlays lay on a node, without building it: the paths, one file, or all of them in a folder
+    Render {
+        /// The nodes
+        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NODE")]
+        nodes: Vec<String>,
+        /// Every node of the fleet
+        #[arg(long, requires = "output")]
+        all: bool,
+        /// Print this file of the one node
+        #[arg(long, value_name = "PATH", conflicts_with_all = ["all", "output"])]
+        file: Option<String>,
+        /// Write the files of each node to DIR/NODE; those that only root may read, such as keys, stay out
+        #[arg(short, long, value_name = "DIR")]
+        output: Option<PathBuf>,
+        /// Source set of sources.toml [default: the one that sources.toml names]
+        #[arg(long, value_name = "SET")]
+        sources: Option<String>,
+    },
     /// Print the JSON Schema of a kind of TOML file, for editors
     Schema {
         /// The kind; without it the kinds are listed

@@ -10,25 +10,38 @@
 //! | `values` | what each of them has |
 //! | `origins` | where that was written |
 //! | `people` | admin keys and time servers |
+//! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
+//! | `containers` | containers and their limits |
+//! | `services` | what containers serve, and to whom |
+//! | `access` | who may open connections to whom |
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use access::{Accept, Passage};
 pub use check::{Known, check_fleet};
-pub use toml::FleetToml;
+pub use containers::{Container, INTERFACE_PREFIX};
+pub use services::{Published, Service};
+pub use toml::{FleetToml, Protocol};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::finding::{Place, SourceFile};
 use crate::overlay::Placed;
 
+mod access;
 mod check;
+mod containers;
 mod network;
 mod nodes;
 mod origins;
 mod pattern;
+mod patterned;
 mod people;
+mod services;
 mod slots;
 mod toml;
 mod values;
@@ -48,9 +61,15 @@ pub struct Fleet {
     pub admin_keys: Vec<String>,
     /// NTP servers, host names or addresses.
     pub time_servers: Vec<String>,
+    /// Containers in the order of their names.
+    pub containers: Vec<Container>,
+    /// What they serve, in the order of the names.
+    pub services: Vec<Service>,
+    /// Who may open connections to whom, as it was written.
+    passages: Vec<Passage>,
 }
 
-/// An IPv4 network.
+/// A network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// The name it is referred to by.
@@ -61,6 +80,12 @@ pub struct Network {
     pub prefix: u8,
     /// The router of its hosts.
     pub gateway: Option<Ipv4Addr>,
+    /// Its IPv6 addresses.
+    pub subnet6: Option<Ipv6Net>,
+    /// The router of its hosts for IPv6.
+    pub gateway6: Option<Ipv6Addr>,
+    /// What else its hosts reach, and by whom: an address of the network.
+    pub routes: Vec<(IpNet, IpAddr)>,
     /// Name servers of its hosts.
     pub name_servers: Vec<Ipv4Addr>,
 }
@@ -78,6 +103,23 @@ pub struct Role {
     pub overlays: Vec<String>,
     /// Overlays laid over the base, first to last, for the template of containers; empty where no card of the role has one.
     pub template: Vec<Placed<String>>,
+    /// Whether its nodes run containers.
+    pub containers: bool,
+    /// Whether its nodes are routers with a second port.
+    pub gateway: bool,
+}
+
+/// The second port of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// The network it is on.
+    pub network: String,
+    /// Its address there.
+    pub address: Ipv4Addr,
+    /// Its IPv6 address there.
+    pub address6: Option<Ipv6Addr>,
+    /// The MAC address to set on it; `None` keeps its own.
+    pub mac: Option<Mac>,
 }
 
 /// One node.
@@ -91,6 +133,14 @@ pub struct Node {
     pub slot: u16,
     /// Its address on `network`.
     pub address: Ipv4Addr,
+    /// Its IPv6 address on `network`.
+    pub address6: Option<Ipv6Addr>,
+    /// The network of its containers, a part of `network`.
+    pub containers: Option<Ipv4Net>,
+    /// The same for IPv6.
+    pub containers6: Option<Ipv6Net>,
+    /// The second port of a gateway.
+    pub internet: Option<Port>,
     /// The network it is on.
     pub network: String,
     /// The MAC address to set on its port; `None` keeps the board's own.

@@ -14,6 +14,7 @@ use stages::boot::{Access, BootRequest, Expected, Outcome, check, on_console, re
 use stages::build::{ImageFiles, KERNEL};
 use stages::engine::Preflight;
 use stages::rootfs::identity::IdentityStore;
+use stages::rootfs::local_interface;
 
 use crate::arguments::Common;
 use crate::output::{VERIFICATION_FAILED, print, print_json, table};
@@ -44,6 +45,10 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
     let request = BootRequest {
         node,
         network,
+        internet: node
+            .internet
+            .as_ref()
+            .map(|port| (port, &project.fleet.networks[&port.network])),
         image: &files.image,
         memory: Bytes::mib(memory),
     };
@@ -74,6 +79,7 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
     let expected = Expected {
         hostname: &node.name,
         machine_id: identity.machine_id.trim(),
+        interface: local_interface(node),
         address: format!("{}/{}", node.address, network.prefix),
         kernel_release: release,
         root,

@@ -9,6 +9,7 @@ mod export;
 mod firmware;
 mod inspect;
 mod kernel;
+mod render;
 mod uboot;
 mod update;
 mod volume;
@@ -25,6 +26,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
         Command::Check => describe::check(common)?,
         Command::Show { node } => describe::show(common, node)?,
+        Command::Render {
+            nodes,
+            all,
+            file,
+            output,
+            sources,
+        } => {
+            let what = match (file, output) {
+                (Some(path), _) => render::What::File(path),
+                (None, Some(folder)) => render::What::Folder(folder),
+                (None, None) => render::What::Paths,
+            };
+            render::run(common, nodes, *all, what, sources.as_deref())?;
+        }
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
         Command::Build {

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::access::check_passages;
+use super::containers::{check_container_networks, check_containers};
 use super::network::check_networks;
 use super::nodes::Drafts;
 use super::people::{check_admin_keys, check_time_servers};
+use super::services::check_services;
 use super::toml::{FleetToml, RoleToml};
 use super::{Fleet, Role};
 use crate::check::Check;
@@ -48,8 +51,21 @@ pub fn check_fleet(
     }
     let drafts = Drafts::collect(check, written);
     drafts.check_switches(check, written);
-    let nodes = drafts.into_nodes(check, written, &networks);
-    check_gateways(check, written, &networks, &nodes);
+    let mut nodes = drafts.into_nodes(check, written, &networks);
+    for node in &mut nodes {
+        // A bus has one pattern for all its nodes, also for those that run no containers.
+        if !roles.get(&node.role).is_some_and(|role| role.containers) {
+            (node.containers, node.containers6) = (None, None);
+            node.origins
+                .retain(|origin| !origin.name.starts_with("containers"));
+        }
+    }
+    check_gateways(check, written, &networks, &roles, &nodes);
+    check_ports(check, written, &roles, &nodes);
+    check_container_networks(check, &nodes, &networks);
+    let containers = check_containers(check, written, &nodes, &roles);
+    let services = check_services(check, written, &networks, &nodes);
+    let passages = check_passages(check, written);
     Fleet {
         name: written.name.value.clone(),
         networks,
@@ -57,6 +73,9 @@ pub fn check_fleet(
         nodes,
         admin_keys: values(&written.admin_keys),
         time_servers: values(&written.time_servers),
+        containers,
+        services,
+        passages,
     }
 }
 
@@ -81,6 +100,8 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
                     place: check.file.place(overlay.span.clone()),
                 })
                 .collect(),
+            containers: toml.containers,
+            gateway: toml.gateway,
         };
         roles.insert(role.name.clone(), role);
     }
@@ -130,13 +151,89 @@ fn check_references(check: &mut Check<'_>, written: &FleetToml, known: &Known) {
         refer(&node.board, "board", &boards);
         refer(&node.layout, "layout", &layouts);
     }
+    for (_, node) in &written.nodes {
+        if let Some(port) = &node.internet {
+            refer_to(&port.network, "network", &networks);
+        }
+    }
 }
 
-/// Finds nodes that have the address of a router.
+/// Finds gateways without a second port, and second ports that lead nowhere else.
+fn check_ports(
+    check: &mut Check<'_>,
+    written: &FleetToml,
+    roles: &BTreeMap<String, Role>,
+    nodes: &[super::Node],
+) {
+    for node in nodes {
+        let is_gateway = roles.get(&node.role).is_some_and(|role| role.gateway);
+        let place = |name: &str| node.origins.iter().find(|origin| origin.name == name);
+        match (&node.internet, is_gateway) {
+            (None, true) => {
+                let Some(role) = place("role") else { continue };
+                let message = format!("`{}` is a gateway without a second port", node.name);
+                check.found(&role.place.span, message).hint(format!(
+                    "add `internet = {{ network = \"uplink\", address = \"192.168.0.2\" }}` to [nodes.{}]",
+                    node.name
+                ));
+            }
+            (Some(_), false) => {
+                let Some(port) = place("internet") else { continue };
+                let message = format!(
+                    "`{}` has a second port, but its role `{}` is not that of a gateway",
+                    node.name, node.role
+                );
+                check.found(&port.place.span, message).hint(format!(
+                    "leave out `internet`, or set `gateway = true` in [roles.{}]",
+                    node.role
+                ));
+            }
+            (Some(port), true) if port.network == node.network => {
+                let Some(origin) = place("internet") else { continue };
+                let message = format!("both ports of `{}` are on network `{}`", node.name, port.network);
+                check
+                    .found(&origin.place.span, message)
+                    .hint("a gateway joins two networks");
+            }
+            _ => {}
+        }
+    }
+    check_port_addresses(check, written, nodes);
+}
+
+/// Finds addresses of second ports that another node has, too.
+fn check_port_addresses(check: &mut Check<'_>, written: &FleetToml, nodes: &[super::Node]) {
+    let mut taken: BTreeMap<Ipv4Addr, &str> = nodes
+        .iter()
+        .map(|node| (node.address, node.name.as_str()))
+        .collect();
+    for node in nodes {
+        let Some(port) = &node.internet else { continue };
+        let Some(other) = taken.insert(port.address, &node.name) else {
+            continue;
+        };
+        let span = written
+            .nodes
+            .into_iter()
+            .find(|(name, _)| name.value == node.name)
+            .and_then(|(_, toml)| toml.internet.as_ref())
+            .map(|port| port.address.span.clone());
+        if let Some(span) = span {
+            let message = format!(
+                "`{other}` and the second port of `{}` have the same address, {}",
+                node.name, port.address
+            );
+            check.found(&span, message).hint("give each its own");
+        }
+    }
+}
+
+/// Finds nodes that have the address of a router and are none.
 fn check_gateways(
     check: &mut Check<'_>,
     written: &FleetToml,
     networks: &BTreeMap<String, super::Network>,
+    roles: &BTreeMap<String, Role>,
     nodes: &[super::Node],
 ) {
     let gateways: BTreeMap<Ipv4Addr, &str> = networks
@@ -147,6 +244,9 @@ fn check_gateways(
         let Some(network) = gateways.get(&node.address) else {
             continue;
         };
+        if roles.get(&node.role).is_some_and(|role| role.gateway) && node.network == **network {
+            continue;
+        }
         let Some(origin) = node.origins.iter().find(|origin| origin.name == "address") else {
             continue;
         };

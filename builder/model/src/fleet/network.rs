@@ -1,8 +1,10 @@
 //! Networks: what is written becomes [`Network`], and addresses are held against them.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
+
+use ipnet::{IpNet, Ipv6Net};
 
 use super::Network;
 use super::toml::NetworkToml;
@@ -12,6 +14,9 @@ use crate::written::{At, Table};
 
 /// Prefix lengths of a network that has room for hosts and a router, and is no whole continent of addresses.
 const PREFIXES: RangeInclusive<u8> = 8..=30;
+
+/// The same for IPv6.
+const PREFIXES6: RangeInclusive<u8> = 32..=64;
 
 impl Network {
     /// Its last address: the broadcast address.
@@ -50,6 +55,32 @@ impl Network {
     }
 }
 
+impl Network {
+    /// The same for IPv6.
+    pub(super) fn host_fault6(&self, address: Ipv6Addr) -> Option<(String, String)> {
+        let Some(subnet) = self.subnet6 else {
+            let fault = format!("network `{}` has no IPv6 addresses", self.name);
+            return Some((fault, format!("add `subnet6` to [networks.{}]", self.name)));
+        };
+        let fault = if !subnet.contains(&address) {
+            format!("{address} is outside of network `{}`, {subnet}", self.name)
+        } else if address == subnet.network() {
+            format!("{address} is network `{}` itself, no host of it", self.name)
+        } else {
+            return None;
+        };
+        Some((fault, format!("hosts of `{}` are in {subnet}", self.name)))
+    }
+
+    /// Whether `address` lies in it.
+    fn has(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.contains(address),
+            IpAddr::V6(address) => self.subnet6.is_some_and(|subnet| subnet.contains(&address)),
+        }
+    }
+}
+
 impl std::fmt::Display for Network {
     /// The subnet: `172.16.0.0/16`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -73,6 +104,9 @@ pub(super) fn check_networks(
             base,
             prefix,
             gateway: None,
+            subnet6: toml.subnet6.as_ref().and_then(|written| subnet6(check, written)),
+            gateway6: None,
+            routes: Vec::new(),
             name_servers: Vec::new(),
         };
         if let Some(written) = &toml.gateway {
@@ -81,6 +115,13 @@ pub(super) fn check_networks(
                 check.found(&written.span, format!("gateway {fault}")).hint(hint);
             }
         }
+        if let Some(written) = &toml.gateway6 {
+            network.gateway6 = check.address6(written);
+            if let Some((fault, hint)) = network.gateway6.and_then(|gateway| network.host_fault6(gateway)) {
+                check.found(&written.span, format!("gateway {fault}")).hint(hint);
+            }
+        }
+        network.routes = static_routes(check, &toml.routes, &network);
         network.name_servers = toml
             .name_servers
             .iter()
@@ -97,6 +138,17 @@ pub(super) fn check_networks(
                 check
                     .found(&toml.subnet.span, message)
                     .related(&place.span, format!("`{}` is {other}", other.name))
+                    .hint("give each network its own addresses, or the nodes cannot route between them");
+            }
+            if let (Some(one), Some(two), Some(written)) = (network.subnet6, other.subnet6, &toml.subnet6)
+                && (one.contains(&two) || two.contains(&one))
+            {
+                let message = format!(
+                    "network `{}`, {one}, overlaps `{}`, {two}",
+                    name.value, other.name
+                );
+                check
+                    .found(&written.span, message)
                     .hint("give each network its own addresses, or the nodes cannot route between them");
             }
         }
@@ -153,7 +205,105 @@ fn subnet(check: &mut Check<'_>, written: &At<String>) -> Option<(Ipv4Addr, u8)>
     Some((first, prefix))
 }
 
+/// First IPv6 address and prefix length.
+fn subnet6(check: &mut Check<'_>, written: &At<String>) -> Option<Ipv6Net> {
+    let example = "write first address and prefix length: \"fd54:ee1a:d2c6::/48\"";
+    let Ok(net) = written.parse::<Ipv6Net>() else {
+        check
+            .found(&written.span, format!("{} is no IPv6 subnet", quoted(written)))
+            .hint(example);
+        return None;
+    };
+    if !PREFIXES6.contains(&net.prefix_len()) {
+        let message = format!("prefix length {} is not within 32 to 64", net.prefix_len());
+        check
+            .found(&written.span, message)
+            .hint("a network of hosts has 64; one with networks of containers in it has fewer, such as 48");
+        return None;
+    }
+    if net != net.trunc() {
+        check
+            .found(
+                &written.span,
+                format!("{net} does not start at its first address"),
+            )
+            .hint(format!("write \"{}\"", net.trunc()));
+    }
+    let first = net.network();
+    if first.is_multicast() || first.is_unicast_link_local() || first.is_loopback() || first.is_unspecified()
+    {
+        check
+            .found(
+                &written.span,
+                format!("{net} is reserved, hosts cannot have its addresses"),
+            )
+            .hint("networks of your own are within fd00::/8 (RFC 4193)");
+        return None;
+    }
+    Some(net.trunc())
+}
+
+/// What hosts of `network` reach besides, and by whom.
+fn static_routes(
+    check: &mut Check<'_>,
+    written: &Table<At<String>>,
+    network: &Network,
+) -> Vec<(IpNet, IpAddr)> {
+    let mut routes = Vec::new();
+    for (destination, via) in written {
+        let net = destination
+            .parse::<IpNet>()
+            .ok()
+            .filter(|net| *net == net.trunc());
+        if net.is_none() {
+            check
+                .found(
+                    &destination.span,
+                    format!(
+                        "{} is no subnet that starts at its first address",
+                        quoted(destination)
+                    ),
+                )
+                .hint("\"172.16.0.0/16\" = \"192.168.0.2\": what is reached, and the router's address");
+        }
+        let router: Option<IpAddr> = via.parse().ok();
+        if router.is_none() {
+            check
+                .found(&via.span, format!("{} is no address", quoted(via)))
+                .hint("the router's address on this network: \"192.168.0.2\"");
+        }
+        let (Some(net), Some(router)) = (net, router) else {
+            continue;
+        };
+        if !network.has(router) {
+            check
+                .found(
+                    &via.span,
+                    format!("the router {router} is outside of network `{}`", network.name),
+                )
+                .hint("its hosts reach a router only by an address of their own network");
+        }
+        if net.addr().is_ipv4() != router.is_ipv4() {
+            check
+                .found(&via.span, format!("{net} and {router} are not of one family"))
+                .hint("IPv4 and IPv6 have routes of their own");
+        }
+        routes.push((net, router));
+    }
+    routes
+}
+
 impl Check<'_> {
+    /// An IPv6 address as written, or `None` with a finding.
+    pub(super) fn address6(&mut self, written: &At<String>) -> Option<Ipv6Addr> {
+        let address = written.parse().ok();
+        if address.is_none() {
+            self.found(&written.span, format!("{} is no IPv6 address", quoted(written)))
+                .hint("such as \"fd54:ee1a:d2c6::1:7\", without a prefix length");
+        }
+        address
+    }
+
     /// An IPv4 address as written, or `None` with a finding.
     pub(super) fn address(&mut self, written: &At<String>) -> Option<Ipv4Addr> {
         let address = written.parse().ok();

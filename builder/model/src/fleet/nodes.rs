@@ -81,13 +81,19 @@ impl<'a> Drafts<'a> {
         let names = shared.names.as_ref().map_or(NAMES, |names| names.as_str());
         let pattern = Pattern::parse(names)
             .map_err(|(part, fault)| (shared.names.as_ref().unwrap_or(cluster), part, fault));
-        let address = Pattern::parse(&shared.address).map_err(|(part, fault)| (&shared.address, part, fault));
-        let faults = [
-            slots.as_ref().err(),
-            pattern.as_ref().err(),
-            address.as_ref().err(),
+        let patterns = [
+            Some(&shared.address),
+            shared.address6.as_ref(),
+            shared.containers.as_ref(),
+            shared.containers6.as_ref(),
         ];
-        for (written, part, fault) in faults.into_iter().flatten() {
+        let faults = patterns.into_iter().flatten().map(|written| {
+            Pattern::parse(written)
+                .map_err(|(part, fault)| (written, part, fault))
+                .err()
+        });
+        let first = [slots.as_ref().err().cloned(), pattern.as_ref().err().cloned()];
+        for (written, part, fault) in first.into_iter().chain(faults).flatten() {
             let span = check.part(written, part.clone());
             check.found(&span, fault.clone());
         }

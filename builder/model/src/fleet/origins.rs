@@ -1,12 +1,11 @@
 //! Where each value of a node was written, as `show` prints it.
 
-use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::nodes::Draft;
-use super::values::{Choices, Sourced};
-use super::{FleetToml, Mac, Origin};
+use super::values::{Own, Sourced};
+use super::{FleetToml, Origin, Port};
 use crate::finding::SourceFile;
 use crate::written::{At, Table};
 
@@ -19,6 +18,13 @@ struct Origins<'a> {
 impl Origins<'_> {
     fn add(&mut self, name: &str, value: impl ToString, span: &Range<usize>, note: Option<String>) {
         self.list.push(Origin::new(self.file, span, name, value, note));
+    }
+
+    /// A value, where there is one.
+    fn add_sourced<T: ToString>(&mut self, name: &str, value: Option<&Sourced<T>>) {
+        if let Some(value) = value {
+            self.add(name, value.value.to_string(), &value.span, value.note.clone());
+        }
     }
 
     /// A list, at its first value; an empty list was written nowhere.
@@ -43,10 +49,9 @@ pub(super) fn origins(
     file: &Arc<SourceFile>,
     written: &FleetToml,
     draft: &Draft<'_>,
-    choices: &Choices,
-    address: &Sourced<Ipv4Addr>,
-    mac: Option<&Sourced<Mac>>,
+    own: &Own,
 ) -> Vec<Origin> {
+    let choices = &own.choices;
     let mut origins = Origins {
         file,
         list: Vec::new(),
@@ -54,14 +59,28 @@ pub(super) fn origins(
     origins.add("name", &draft.name, &draft.name_span, draft.name_note.clone());
     origins.add("cluster", &draft.cluster.value, &draft.cluster.span, None);
     origins.add("slot", draft.slot, &draft.slot_span, None);
-    origins.add("address", address.value, &address.span, address.note.clone());
-    if let Some(mac) = mac {
-        origins.add("mac", mac.value, &mac.span, mac.note.clone());
+    origins.add_sourced("address", Some(&own.address));
+    origins.add_sourced("address6", own.address6.as_ref());
+    origins.add_sourced("mac", own.mac.as_ref());
+    origins.add_sourced("containers", own.containers.as_ref());
+    origins.add_sourced("containers6", own.containers6.as_ref());
+    if let Some(port) = &own.port {
+        let Port {
+            network,
+            address,
+            address6,
+            mac,
+        } = &port.value;
+        let texts = [
+            Some(network.clone()),
+            Some(address.to_string()),
+            address6.map(|address| address.to_string()),
+            mac.map(|mac| mac.to_string()),
+        ];
+        let text = texts.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        origins.add("internet", text, &port.span, None);
     }
-    let chosen = |origins: &mut Origins<'_>, name: &str, choice: &Sourced<String>| {
-        origins.add(name, &choice.value, &choice.span, choice.note.clone());
-    };
-    chosen(&mut origins, "network", &choices.network);
+    origins.add_sourced("network", Some(&choices.network));
     if let Some(network) = find(&written.networks, &choices.network.value) {
         let note = Some(format!("network {}", choices.network.value));
         origins.add(
@@ -70,12 +89,19 @@ pub(super) fn origins(
             &network.subnet.span,
             note.clone(),
         );
-        if let Some(gateway) = &network.gateway {
-            origins.add("gateway", &gateway.value, &gateway.span, note.clone());
+        let single = [
+            ("gateway", &network.gateway),
+            ("subnet6", &network.subnet6),
+            ("gateway6", &network.gateway6),
+        ];
+        for (name, value) in single {
+            if let Some(value) = value {
+                origins.add(name, &value.value, &value.span, note.clone());
+            }
         }
         origins.add_list("name-servers", &network.name_servers, note);
     }
-    chosen(&mut origins, "role", &choices.role);
+    origins.add_sourced("role", Some(&choices.role));
     if let Some(role) = find(&written.roles, &choices.role.value) {
         origins.add_list(
             "overlays",
@@ -88,8 +114,8 @@ pub(super) fn origins(
             Some(format!("role {}", choices.role.value)),
         );
     }
-    chosen(&mut origins, "board", &choices.board);
-    chosen(&mut origins, "layout", &choices.layout);
+    origins.add_sourced("board", Some(&choices.board));
+    origins.add_sourced("layout", Some(&choices.layout));
     if let Some(first) = written.admin_keys.first() {
         let comments: Vec<_> = written.admin_keys.iter().map(|key| key_name(key)).collect();
         origins.add("admin-keys", comments.join(", "), &first.span, None);

@@ -31,6 +31,15 @@ pub struct FleetToml {
     /// Single nodes by name: an exception of a cluster's node, or one more node.
     #[serde(default)]
     pub nodes: Table<NodeToml>,
+    /// Containers by name. One that is taken out is no longer started; its data stays on its node.
+    #[serde(default)]
+    pub containers: Table<ContainerToml>,
+    /// What containers serve, by name.
+    #[serde(default)]
+    pub services: Table<ServiceToml>,
+    /// Who may open connections to containers and nodes, beside what is published of services.
+    #[serde(default)]
+    pub allow: Vec<AllowToml>,
 }
 
 /// What every node has unless its cluster or the node itself says otherwise.
@@ -47,7 +56,7 @@ pub struct DefaultsToml {
     pub layout: Option<At<String>>,
 }
 
-/// An IPv4 network.
+/// An IPv4 network, which may have IPv6 addresses as well.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NetworkToml {
@@ -55,6 +64,13 @@ pub struct NetworkToml {
     pub subnet: At<String>,
     /// Router of the network's hosts: an address of the network.
     pub gateway: Option<At<String>>,
+    /// First IPv6 address and prefix length: "fd54:ee1a:d2c6::/48".
+    pub subnet6: Option<At<String>>,
+    /// Router of the network's hosts for IPv6: an address of `subnet6`.
+    pub gateway6: Option<At<String>>,
+    /// What else its hosts reach, and the address of the network that is its router: "172.16.0.0/16" = "192.168.0.2".
+    #[serde(default)]
+    pub routes: Table<At<String>>,
     /// Name servers of the network's hosts, IPv4 addresses in order.
     #[serde(default)]
     pub name_servers: Vec<At<String>>,
@@ -70,6 +86,12 @@ pub struct RoleToml {
     /// subvolume for it. Their templates know of no single node. Their packages are the base's, as those of all overlays.
     #[serde(default)]
     pub template: Vec<At<String>>,
+    /// Whether its nodes run containers.
+    #[serde(default)]
+    pub containers: bool,
+    /// Whether its nodes are routers between two networks: each needs a second port, `internet`.
+    #[serde(default)]
+    pub gateway: bool,
 }
 
 /// A bus of nodes: one power supply, one switch.
@@ -80,6 +102,12 @@ pub struct ClusterToml {
     pub slots: At<String>,
     /// Address of the node in a slot, with `{slot}` for its number: "172.16.1.{slot}".
     pub address: At<String>,
+    /// IPv6 address of the node in a slot: "fd54:ee1a:d2c6::1:{slot}".
+    pub address6: Option<At<String>>,
+    /// Network of the containers of the node in a slot, a part of the nodes' network: "172.16.1{slot:02}.0/24".
+    pub containers: Option<At<String>>,
+    /// The same for IPv6: "fd54:ee1a:d2c6:1{slot:02}::/64".
+    pub containers6: Option<At<String>>,
     /// Name of the node in a slot, with `{cluster}` and `{slot}`; `{slot:02}` pads to two digits.
     /// Default: "{cluster}-{slot:02}".
     pub names: Option<At<String>>,
@@ -117,6 +145,10 @@ pub struct NodeToml {
     pub slot: Option<At<u16>>,
     /// Its address instead of the one by its cluster's pattern.
     pub address: Option<At<String>>,
+    /// Its IPv6 address instead of the one by its cluster's pattern.
+    pub address6: Option<At<String>>,
+    /// The second port of a gateway (USB Ethernet), which leads to the internet.
+    pub internet: Option<PortToml>,
     /// MAC address to set on its port, for a board that has lost its own: "02:00:00:00:01:07".
     pub mac: Option<At<String>>,
     /// Network: a key of `networks`.
@@ -127,4 +159,88 @@ pub struct NodeToml {
     pub board: Option<At<String>>,
     /// Layout of its card: a file of `images/layouts/` without `.toml`.
     pub layout: Option<At<String>>,
+}
+
+/// The second port of a gateway.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PortToml {
+    /// Network that it is on: a key of `networks`, and not that of the first port.
+    pub network: At<String>,
+    /// Its address there.
+    pub address: At<String>,
+    /// Its IPv6 address there.
+    pub address6: Option<At<String>>,
+    /// MAC address to set on it.
+    pub mac: Option<At<String>>,
+}
+
+/// A container.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ContainerToml {
+    /// The node that it runs on.
+    pub node: At<String>,
+    /// Its address in the node's network of containers.
+    pub address: At<String>,
+    /// Its IPv6 address there.
+    pub address6: Option<At<String>>,
+    /// Its MAC address. Default: 02:00 and the four numbers of its address.
+    pub mac: Option<At<String>>,
+    /// Most processor time it gets, in whole processors. Default: all that the node has.
+    pub cpus: Option<At<u16>>,
+    /// Most memory it gets: "256 MiB". Default: all that the node has.
+    pub memory: Option<At<String>>,
+    /// Whether it starts with its node.
+    #[serde(default = "yes")]
+    pub autostart: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What a container serves.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServiceToml {
+    /// The container: a key of `containers`.
+    pub container: At<String>,
+    /// Port it listens on.
+    pub port: At<u16>,
+    /// How it is spoken to.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Port by which anybody reaches it at the gateway. Without it nobody does but whom `allow` lets.
+    pub public: Option<At<u16>>,
+}
+
+/// A protocol that has ports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// Who may open connections to whom.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AllowToml {
+    /// Containers and networks by name; "containers" is all containers, "nodes" all nodes.
+    pub from: Vec<At<String>>,
+    /// Containers by name; "containers" is all containers, "nodes" all nodes that run containers.
+    pub to: Vec<At<String>>,
+    /// TCP ports. Where neither these, nor `udp`, nor `icmp` is given, everything is allowed.
+    #[serde(default)]
+    pub tcp: Vec<At<u16>>,
+    /// UDP ports.
+    #[serde(default)]
+    pub udp: Vec<At<u16>>,
+    /// Whether the echo of `ping` is allowed.
+    #[serde(default)]
+    pub icmp: bool,
 }

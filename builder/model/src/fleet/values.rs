@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use ipnet::{Ipv4Net, Ipv6Net};
+
 use super::nodes::{Clashes, Draft, Drafts};
 use super::origins::origins;
-use super::pattern::Pattern;
-use super::{FleetToml, Mac, Network, Node};
+use super::patterned::{ADDRESSES, ADDRESSES6, CONTAINERS, CONTAINERS6};
+use super::{FleetToml, Mac, Network, Node, Port};
 use crate::check::Check;
 use crate::finding::SourceFile;
 use crate::names::quoted;
@@ -38,6 +40,24 @@ pub(super) struct Choices {
     pub layout: Sourced<String>,
 }
 
+/// What a node has, each with its place.
+pub(super) struct Own {
+    /// What it chose.
+    pub choices: Choices,
+    /// Its address.
+    pub address: Sourced<Ipv4Addr>,
+    /// Its IPv6 address.
+    pub address6: Option<Sourced<Ipv6Addr>>,
+    /// Its MAC address.
+    pub mac: Option<Sourced<Mac>>,
+    /// The network of its containers.
+    pub containers: Option<Sourced<Ipv4Net>>,
+    /// The same for IPv6.
+    pub containers6: Option<Sourced<Ipv6Net>>,
+    /// Its second port.
+    pub port: Option<Sourced<Port>>,
+}
+
 /// A value that no table sets: which, and for the nodes of which cluster.
 type Missing<'a> = BTreeSet<(&'static str, &'a str)>;
 
@@ -49,14 +69,25 @@ impl Drafts<'_> {
         written: &FleetToml,
         networks: &BTreeMap<String, Network>,
     ) -> Vec<Node> {
-        let addresses = self.addresses(check);
+        let addresses = ADDRESSES.of(&self, check);
         check_addresses(check, &self.nodes, &addresses);
+        let addresses6 = ADDRESSES6.of(&self, check);
+        check_addresses(check, &self.nodes, &addresses6);
         let macs: Vec<_> = self.nodes.iter().map(|draft| draft.mac(check)).collect();
         check_macs(check, &self.nodes, &macs);
+        let mut containers = CONTAINERS.of(&self, check).into_iter();
+        let mut containers6 = CONTAINERS6.of(&self, check).into_iter();
+        let ports: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|draft| draft.port(check, networks))
+            .collect();
         let mut missing = Missing::new();
         let mut outside = Clashes::default();
         let mut nodes = Vec::new();
-        for ((draft, address), mac) in self.nodes.iter().zip(addresses).zip(macs) {
+        let values = addresses.into_iter().zip(addresses6).zip(macs).zip(ports);
+        for (draft, (((address, address6), mac), port)) in self.nodes.iter().zip(values) {
+            let (containers, containers6) = (containers.next().flatten(), containers6.next().flatten());
             let (Some(choices), Some(address)) = (draft.choices(check, written, &mut missing), address)
             else {
                 continue;
@@ -68,7 +99,22 @@ impl Drafts<'_> {
                 let message = format!("address of `{}`: {fault} ({hint})", draft.name);
                 outside.add(&choices.network.span, &address.span, || message);
             }
-            nodes.push(draft.node(check.file, written, choices, address, mac));
+            if let Some(address6) = &address6
+                && let Some((fault, hint)) = network.host_fault6(address6.value)
+            {
+                let message = format!("address of `{}`: {fault} ({hint})", draft.name);
+                outside.add(&choices.network.span, &address6.span, || message);
+            }
+            let own = Own {
+                choices,
+                address,
+                address6,
+                mac,
+                containers,
+                containers6,
+                port,
+            };
+            nodes.push(draft.node(check.file, written, own));
         }
         outside.report(
             check,
@@ -76,72 +122,6 @@ impl Drafts<'_> {
             "correct the address, its pattern, or the network",
         );
         nodes
-    }
-
-    /// The address of each node.
-    fn addresses(&self, check: &mut Check<'_>) -> Vec<Option<Sourced<Ipv4Addr>>> {
-        // Each pattern once: what is wrong with it is wrong for all its nodes.
-        let mut patterns: BTreeMap<usize, Option<Pattern>> = BTreeMap::new();
-        let mut addresses = Vec::new();
-        for draft in &self.nodes {
-            if let Some(own) = draft.own.and_then(|own| own.address.as_ref()) {
-                addresses.push(check.address(own).map(|value| Sourced {
-                    value,
-                    span: own.span.clone(),
-                    note: None,
-                }));
-                continue;
-            }
-            let written = &draft.shared.address;
-            let pattern = patterns
-                .entry(written.span.start)
-                .or_insert_with(|| self.address_pattern(check, draft));
-            let text = pattern
-                .as_ref()
-                .map(|pattern| pattern.fill(draft.cluster, draft.slot));
-            let value = text.as_ref().and_then(|text| text.parse().ok());
-            if let Some(text) = text.filter(|_| value.is_none()) {
-                let message = format!("{} of slot {} is no IPv4 address", quoted(&text), draft.slot);
-                let found = check.found(&written.span, message);
-                if written.contains("{slot:") {
-                    found.hint("the numbers of an address have no leading zeros: write `{slot}`");
-                } else {
-                    found.hint("\"172.16.1.{slot}\" gives slot 7 the address 172.16.1.7; numbers end at 255");
-                }
-                *pattern = None;
-            }
-            addresses.push(value.map(|value| Sourced {
-                value,
-                span: written.span.clone(),
-                note: Some(format!(
-                    "pattern `{}` of cluster {}",
-                    written.value, draft.cluster.value
-                )),
-            }));
-        }
-        addresses
-    }
-
-    /// The address pattern of a node's cluster, or `None` with a finding.
-    fn address_pattern(&self, check: &mut Check<'_>, draft: &Draft<'_>) -> Option<Pattern> {
-        let written = &draft.shared.address;
-        // What is wrong with the pattern itself was found with its cluster.
-        let pattern = Pattern::parse(written).ok()?;
-        let users = self.nodes.iter().filter(|other| {
-            other.cluster.value == draft.cluster.value && other.own.is_none_or(|own| own.address.is_none())
-        });
-        let count = users.count();
-        if count > 1 && !pattern.tells_slots_apart() {
-            let message = format!(
-                "{count} nodes of cluster `{}` would have one address",
-                draft.cluster.value
-            );
-            check
-                .found(&written.span, message)
-                .hint("put `{slot}` into `address`");
-            return None;
-        }
-        Some(pattern)
     }
 }
 
@@ -210,40 +190,65 @@ impl Draft<'_> {
 
     /// The node's MAC address, where it has one of its own.
     fn mac(&self, check: &mut Check<'_>) -> Option<Sourced<Mac>> {
-        let written = self.own?.mac.as_ref()?;
-        match written.parse() {
-            Ok(value) => Some(Sourced {
-                value,
-                span: written.span.clone(),
-                note: None,
-            }),
-            Err(fault) => {
-                check
-                    .found(
-                        &written.span,
-                        format!("{} is no MAC address of a node: {fault}", quoted(written)),
-                    )
-                    .hint("six octets in hexadecimal; one of your own starts with 02: \"02:00:00:00:01:07\"");
-                None
-            }
+        read_mac(check, self.own?.mac.as_ref()?)
+    }
+
+    /// The second port, where the node has one.
+    fn port(&self, check: &mut Check<'_>, networks: &BTreeMap<String, Network>) -> Option<Sourced<Port>> {
+        let written = self.own?.internet.as_ref()?;
+        let address = check.address(&written.address);
+        let address6 = written
+            .address6
+            .as_ref()
+            .map(|written| (written, check.address6(written)));
+        let mac = written.mac.as_ref().and_then(|written| read_mac(check, written));
+        let network = networks.get(&written.network.value)?;
+        if let Some((fault, hint)) = address.and_then(|address| network.host_fault(address)) {
+            check
+                .found(&written.address.span, format!("the second port: {fault}"))
+                .hint(hint);
         }
+        if let Some((written, Some(address6))) = address6
+            && let Some((fault, hint)) = network.host_fault6(address6)
+        {
+            check
+                .found(&written.span, format!("the second port: {fault}"))
+                .hint(hint);
+        }
+        Some(Sourced {
+            value: Port {
+                network: network.name.clone(),
+                address: address?,
+                address6: address6.and_then(|(_, address)| address),
+                mac: mac.map(|mac| mac.value),
+            },
+            span: written.network.span.clone(),
+            note: None,
+        })
     }
 
     /// The finished node.
-    fn node(
-        &self,
-        file: &Arc<SourceFile>,
-        written: &FleetToml,
-        choices: Choices,
-        address: Sourced<Ipv4Addr>,
-        mac: Option<Sourced<Mac>>,
-    ) -> Node {
+    fn node(&self, file: &Arc<SourceFile>, written: &FleetToml, own: Own) -> Node {
+        let origins = origins(file, written, self, &own);
+        let Own {
+            choices,
+            address,
+            address6,
+            mac,
+            containers,
+            containers6,
+            port,
+        } = own;
         Node {
-            origins: origins(file, written, self, &choices, &address, mac.as_ref()),
+            origins,
             name: self.name.clone(),
             cluster: self.cluster.value.clone(),
             slot: self.slot,
             address: address.value,
+            address6: address6.map(|address| address.value),
+            containers: containers.map(|network| network.value),
+            containers6: containers6.map(|network| network.value),
+            internet: port.map(|port| port.value),
             network: choices.network.value,
             mac: mac.map(|mac| mac.value),
             role: choices.role.value,
@@ -253,8 +258,32 @@ impl Draft<'_> {
     }
 }
 
+/// A MAC address as written, or `None` with a finding.
+pub(super) fn read_mac(check: &mut Check<'_>, written: &At<String>) -> Option<Sourced<Mac>> {
+    match written.parse() {
+        Ok(value) => Some(Sourced {
+            value,
+            span: written.span.clone(),
+            note: None,
+        }),
+        Err(fault) => {
+            check
+                .found(
+                    &written.span,
+                    format!("{} is no MAC address of a node: {fault}", quoted(written)),
+                )
+                .hint("six octets in hexadecimal; one of your own starts with 02: \"02:00:00:00:01:07\"");
+            None
+        }
+    }
+}
+
 /// Finds addresses that two nodes have.
-fn check_addresses(check: &mut Check<'_>, nodes: &[Draft<'_>], addresses: &[Option<Sourced<Ipv4Addr>>]) {
+fn check_addresses<A: Ord + fmt::Display>(
+    check: &mut Check<'_>,
+    nodes: &[Draft<'_>],
+    addresses: &[Option<Sourced<A>>],
+) {
     check_distinct(
         check,
         nodes,

@@ -16,7 +16,9 @@ pub struct Expected<'a> {
     pub hostname: &'a str,
     /// Content of `/etc/machine-id`.
     pub machine_id: &'a str,
-    /// Address with prefix length on `eth0`: `172.16.1.7/16`.
+    /// The port by which it is on its network: `eth0`.
+    pub interface: &'a str,
+    /// Address with prefix length on it: `172.16.1.7/16`.
     pub address: String,
     /// `uname -r`.
     pub kernel_release: &'a str,
@@ -46,7 +48,7 @@ state=$(timeout 300 systemctl is-system-running --wait 2>/dev/null)
 test -n "$state" || state=$(systemctl is-system-running)
 echo "hostname=$(cat /proc/sys/kernel/hostname)"
 echo "machine-id=$(cat /etc/machine-id)"
-echo "address=$(ip -4 -o address show dev eth0 scope global | awk '{ print $4 }' | paste -sd,)"
+echo "address=$(ip -4 -o address show dev "$interface" scope global | awk '{ print $4 }' | paste -sd,)"
 echo "state=$state"
 echo "failed=$(systemctl --failed --plain --no-legend | awk '{ print $1 }' | paste -sd,)"
 echo "kernel=$(uname -r)"
@@ -65,7 +67,8 @@ const CARD_TAIL: u64 = 2 << 20;
 
 /// Compares the node with what it must be.
 pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
-    let text = match ssh.run(QUESTIONS)? {
+    let questions = format!("interface={}\n{QUESTIONS}", expected.interface);
+    let text = match ssh.run(&questions)? {
         Answer::Output(text) => text,
         Answer::Refused(reason) | Answer::Unreachable(reason) | Answer::WrongHostKey(reason) => {
             bail!("the node stopped answering: {reason}")
@@ -165,6 +168,7 @@ mod tests {
         let expected = Expected {
             hostname: "red-07",
             machine_id: "0123",
+            interface: "eth0",
             address: "172.16.1.7/16".into(),
             kernel_release: "6.12.1",
             root: &root,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use model::fleet::Network;
 
 use super::BootRequest;
 use crate::engine::end_with_us;
@@ -50,10 +51,7 @@ impl Machine {
             .with_context(|| format!("{} is not UTF-8", card.display()))?;
         let ssh_port = free_port()?;
         let network = request.network;
-        // QEMU itself has to be someone on the network: the gateway if there is one.
-        let host = network
-            .gateway
-            .unwrap_or(Ipv4Addr::from(u32::from(network.base) + 1));
+        let lan = user_network(network, request.node.address);
         let snapshot = match disk {
             Disk::Snapshot => "on",
             Disk::Throwaway => "off",
@@ -81,10 +79,16 @@ impl Machine {
             .args(["-device", "virtio-blk-pci,drive=card"])
             .arg("-netdev")
             .arg(format!(
-                "user,id=lan,net={}/{},host={host},restrict=on,hostfwd=tcp:127.0.0.1:{ssh_port}-{}:22",
-                network.base, network.prefix, request.node.address
+                "{lan},id=lan,hostfwd=tcp:127.0.0.1:{ssh_port}-{}:22",
+                request.node.address
             ))
             .args(["-device", "virtio-net-pci,netdev=lan"]);
+        if let Some((port, network)) = request.internet {
+            command
+                .arg("-netdev")
+                .arg(format!("{},id=internet", user_network(network, port.address)))
+                .args(["-device", "qemu-xhci", "-device", "usb-net,netdev=internet"]);
+        }
         match console {
             Console::Terminal => {
                 command.arg("-nographic");
@@ -132,6 +136,19 @@ impl Drop for Machine {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// QEMU's part of a network on which a node has `address`: without a way out, and itself someone else there, the gateway
+/// if that is not the node.
+fn user_network(network: &Network, address: Ipv4Addr) -> String {
+    let last = Ipv4Addr::from(u32::from(network.broadcast()) - 1);
+    let first = Ipv4Addr::from(u32::from(network.base) + 1);
+    let others = network.gateway.into_iter().chain([first, last]);
+    let host = others.into_iter().find(|host| *host != address).unwrap_or(last);
+    format!(
+        "user,net={}/{},host={host},restrict=on",
+        network.base, network.prefix
+    )
 }
 
 /// A port of 127.0.0.1 that nobody listens on.

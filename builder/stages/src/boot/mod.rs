@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
-use model::fleet::{Network, Node};
+use model::fleet::{Network, Node, Port};
 
 use crate::engine::{Engine, Requirement};
 
@@ -28,6 +28,8 @@ pub struct BootRequest<'a> {
     pub node: &'a Node,
     /// The network the node is on; QEMU's user network takes its place.
     pub network: &'a Network,
+    /// The second port of a gateway, by USB Ethernet, and the network that it is on.
+    pub internet: Option<(&'a Port, &'a Network)>,
     /// The image.
     pub image: &'a Path,
     /// Memory of the virtual machine.

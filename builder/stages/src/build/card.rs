@@ -17,7 +17,7 @@ use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Time};
 use model::board::Board;
 use model::fleet::Node;
-use model::layout::{FileSystem, Layout, Partition, PartitionSize};
+use model::layout::{FileSystem, Layout, PartitionSize};
 use model::project::Project;
 use model::sources::SourceSet;
 
@@ -64,6 +64,24 @@ pub struct Planned<'a> {
     pub key: Key,
 }
 
+/// How the partitions of the card of `node` are found.
+pub fn partition_ids(project: &Project, node: &Node) -> rootfs::CardIds {
+    let ids = CardIds::derive(&project.fleet.name, &node.name);
+    let table = project.boards[&node.board].partition_table;
+    let (mut boot_partuuid, mut root_partuuid) = (String::new(), String::new());
+    for (number, partition) in (1..).zip(&project.layouts[&node.layout].partitions) {
+        let id = ids.part_uuid(table, number, &partition.label);
+        match partition.file_system {
+            FileSystem::Fat => boot_partuuid = id,
+            FileSystem::Btrfs(_) => root_partuuid = id,
+        }
+    }
+    rootfs::CardIds {
+        boot_partuuid,
+        root_partuuid,
+    }
+}
+
 /// A node's card, and what is written beside it.
 pub struct NodeCard {
     /// What it has other than the base.
@@ -105,24 +123,11 @@ impl<'a> CardMaker<'a> {
 
     /// What is rendered for `node`.
     pub fn own_layer(&self, node: &Node) -> Result<NodeLayer> {
-        let ids = CardIds::derive(&self.project.fleet.name, &node.name);
-        let part_uuid = |number: usize, partition: &Partition| {
-            ids.part_uuid(self.board.partition_table, number, &partition.label)
-        };
-        let (mut boot_partuuid, mut root_partuuid) = (String::new(), String::new());
-        for (number, partition) in (1..).zip(&self.layout.partitions) {
-            match partition.file_system {
-                FileSystem::Fat => boot_partuuid = part_uuid(number, partition),
-                FileSystem::Btrfs(_) => root_partuuid = part_uuid(number, partition),
-            }
-        }
         self.layers.node_layer(&NodeInputs {
             node,
             identity: &self.store.node(&node.name)?,
-            card: &rootfs::CardIds {
-                boot_partuuid,
-                root_partuuid,
-            },
+            containers: &self.store.containers_of(&self.project.fleet, node)?,
+            card: &partition_ids(self.project, node),
         })
     }
 

@@ -42,6 +42,7 @@ use crate::rootfs::identity::{IdentityStore, Operator};
 use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};
 
+pub use card::partition_ids;
 pub use images::Sums;
 pub use inputs::{KERNEL, kernel_source};
 pub use state::{ImageFigures, ImageFiles};

@@ -30,6 +30,12 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         boot_partuuid: "00000001-01".to_owned(),
         root_partuuid: "00000001-02".to_owned(),
     };
+    let names = project
+        .fleet
+        .containers
+        .iter()
+        .map(|container| container.name.clone());
+    let containers: BTreeMap<String, Identity> = names.map(|name| (name, identity.clone())).collect();
     let mut findings = Findings::default();
     let mut renderers = BTreeMap::new();
     let mut templates = BTreeMap::new();
@@ -73,9 +79,10 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         let inputs = NodeInputs {
             node,
             identity: &identity,
+            containers: &containers,
             card: &card,
         };
-        let context = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_nodes()))?;
+        let context = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_all()))?;
         let paths = renderer.own_paths();
         for path in paths
             .filter(|path| !failed.contains(&(&node.role, *path)))

@@ -2,10 +2,11 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout` |
-//! | `nodes` | all nodes of the fleet, each like `node` |
+//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`; what its ports and containers have: see `network` |
+//! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers` |
-//! | `networks` | by name: `name`, `base`, `prefix`, `gateways`, `name_servers` |
+//! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
+//! | `routes` | the way to the containers of each node: `node`, `via`, `destination` |
 //! | `board` | `name`, `consoles` (device names) |
 //! | `mounts` | the lines of fstab: `device`, `path`, `type`, `options` |
 //! | `identity` | `machine_id`, `host_key`, `host_key_public` |
@@ -19,18 +20,20 @@
 use std::collections::BTreeMap;
 
 use model::board::Board;
-use model::fleet::{Fleet, Network, Node};
+use model::fleet::{Fleet, Node};
 use model::layout::{FileSystem, Layout};
 use serde::Serialize;
 
 use super::identity::{Identity, Operator};
+use super::network::{self, ContainersContext, NetworkContext, PortsContext, RouteContext};
 
 /// Names that a template can start with, for the hint of an error.
-pub(super) const NAMES: [&str; 8] = [
+pub(super) const NAMES: [&str; 9] = [
     "node",
     "nodes",
     "fleet",
     "networks",
+    "routes",
     "board",
     "mounts",
     "identity",
@@ -56,6 +59,8 @@ pub struct NodeInputs<'a> {
     pub node: &'a Node,
     /// Its keys and machine id.
     pub identity: &'a Identity,
+    /// Those of its containers, by their names.
+    pub containers: &'a BTreeMap<String, Identity>,
     /// Where its file systems are.
     pub card: &'a CardIds,
 }
@@ -68,6 +73,8 @@ pub(super) struct Context<'a> {
     nodes: Option<&'a [NodeContext<'a>]>,
     fleet: FleetContext<'a>,
     networks: &'a BTreeMap<&'a str, NetworkContext<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routes: Option<&'a [RouteContext<'a>]>,
     board: BoardContext<'a>,
     authorized_keys: Vec<&'a str>,
 }
@@ -89,6 +96,7 @@ pub(super) struct Shared<'a> {
     operator: &'a Operator,
     nodes: Vec<NodeContext<'a>>,
     networks: BTreeMap<&'a str, NetworkContext<'a>>,
+    routes: Vec<RouteContext<'a>>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -105,15 +113,10 @@ struct NodeContext<'a> {
     role: &'a str,
     board: &'a str,
     layout: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct NetworkContext<'a> {
-    name: &'a str,
-    base: String,
-    prefix: u8,
-    gateways: Vec<String>,
-    name_servers: Vec<String>,
+    #[serde(flatten)]
+    ports: PortsContext<'a>,
+    #[serde(flatten)]
+    containers: ContainersContext<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -147,32 +150,33 @@ struct Mount {
 impl<'a> Shared<'a> {
     /// `operator` may log in beside the people whose keys the fleet has.
     pub fn new(fleet: &'a Fleet, board: &'a Board, layout: &'a Layout, operator: &'a Operator) -> Self {
-        let networks = fleet.networks.values().map(|network| {
-            let context = NetworkContext {
-                name: &network.name,
-                base: network.base.to_string(),
-                prefix: network.prefix,
-                gateways: gateways(network),
-                name_servers: name_servers(network),
-            };
-            (network.name.as_str(), context)
-        });
+        let networks = fleet.networks.values();
+        let networks = networks.map(|network| (network.name.as_str(), NetworkContext::of(network)));
         Self {
             fleet,
             board,
             layout,
             operator,
             networks: networks.collect(),
+            routes: RouteContext::to_containers(fleet),
             nodes: fleet.nodes.iter().map(|node| node_context(fleet, node)).collect(),
         }
     }
 
-    /// What the templates of one node are rendered from; `nodes` is not there where no template asks for it, which
-    /// spares a large fleet much time.
-    pub fn of_node(&'a self, inputs: &NodeInputs<'a>, with_nodes: bool) -> Context<'a> {
-        let NodeInputs { node, identity, card } = *inputs;
+    /// What the templates of one node are rendered from; `nodes` and `routes` are not there where no template asks for
+    /// them, which spares a large fleet much time.
+    pub fn of_node(&'a self, inputs: &NodeInputs<'a>, with_all: bool) -> Context<'a> {
+        let NodeInputs {
+            node,
+            identity,
+            containers,
+            card,
+        } = *inputs;
+        let mut itself = node_context(self.fleet, node);
+        itself.containers.complete(self.fleet, containers);
+        itself.ports.complete(self.fleet, node);
         let own = OwnContext {
-            node: node_context(self.fleet, node),
+            node: itself,
             mounts: mounts(self.layout, card),
             identity: IdentityContext {
                 machine_id: &identity.machine_id,
@@ -180,7 +184,7 @@ impl<'a> Shared<'a> {
                 host_key_public: &identity.host_key_public,
             },
         };
-        self.context(Some(own), with_nodes)
+        self.context(Some(own), with_all)
     }
 
     /// What the templates are rendered from that know of no node.
@@ -188,7 +192,7 @@ impl<'a> Shared<'a> {
         self.context(None, true)
     }
 
-    fn context(&'a self, own: Option<OwnContext<'a>>, with_nodes: bool) -> Context<'a> {
+    fn context(&'a self, own: Option<OwnContext<'a>>, with_all: bool) -> Context<'a> {
         let mut authorized_keys: Vec<&str> = Vec::new();
         for key in self.fleet.admin_keys.iter().chain([&self.operator.public_key]) {
             if !authorized_keys.contains(&key.as_str()) {
@@ -197,12 +201,13 @@ impl<'a> Shared<'a> {
         }
         Context {
             own,
-            nodes: with_nodes.then_some(&self.nodes[..]),
+            nodes: with_all.then_some(&self.nodes[..]),
             fleet: FleetContext {
                 name: &self.fleet.name,
                 time_servers: &self.fleet.time_servers,
             },
             networks: &self.networks,
+            routes: with_all.then_some(&self.routes[..]),
             board: BoardContext {
                 name: &self.board.name,
                 // `ttyAML0,115200n8` is the device and how it is set.
@@ -270,7 +275,7 @@ fn fstab_field(text: &str) -> String {
         .replace('\t', "\\011")
 }
 
-fn node_context<'a>(fleet: &Fleet, node: &'a Node) -> NodeContext<'a> {
+fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
     let network = fleet.networks.get(&node.network);
     NodeContext {
         name: &node.name,
@@ -279,27 +284,15 @@ fn node_context<'a>(fleet: &Fleet, node: &'a Node) -> NodeContext<'a> {
         address: node.address.to_string(),
         prefix: network.map_or(32, |network| network.prefix),
         network: &node.network,
-        gateways: network.map(gateways).unwrap_or_default(),
-        name_servers: network.map(name_servers).unwrap_or_default(),
+        gateways: network
+            .map(|network| network::gateways(network, node))
+            .unwrap_or_default(),
+        name_servers: network.map(network::name_servers).unwrap_or_default(),
         macs: node.mac.iter().map(|mac| mac.to_string()).collect(),
         role: &node.role,
         board: &node.board,
         layout: &node.layout,
+        ports: PortsContext::of(fleet, node),
+        containers: ContainersContext::of(fleet, node),
     }
-}
-
-fn gateways(network: &Network) -> Vec<String> {
-    network
-        .gateway
-        .iter()
-        .map(|gateway| gateway.to_string())
-        .collect()
-}
-
-fn name_servers(network: &Network) -> Vec<String> {
-    network
-        .name_servers
-        .iter()
-        .map(|server| server.to_string())
-        .collect()
 }

@@ -6,19 +6,22 @@
 //!   known_hosts                 host keys of the whole fleet, for `ssh -o UserKnownHostsFile=`
 //!   nodes/<name>/machine-id
 //!   nodes/<name>/ssh_host_ed25519_key(.pub)
+//!   containers/<name>/              the same of each container
 //!   .lock                       held while something is made
 //! ```
 //!
 //! Each folder of a node appears whole or not at all. Nothing here is ever deleted or replaced: a node that left the
 //! fleet may come back.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use model::fleet::Fleet;
+use model::fleet::{Fleet, Node};
 use model::names::host_fault;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use ssh_key::rand_core::{OsRng, RngCore};
@@ -38,7 +41,7 @@ pub struct IdentityStore {
     folder: PathBuf,
 }
 
-/// What makes a node itself.
+/// What makes a node or a container itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     /// 32 hexadecimal digits, machine-id(5).
@@ -66,23 +69,42 @@ impl IdentityStore {
         };
         make_private_folder(folder)?;
         make_private_folder(&store.nodes())?;
+        make_private_folder(&store.containers())?;
         Ok(store)
     }
 
     /// The identity of the node called `name`, made now if it has none.
     pub fn node(&self, name: &str) -> Result<Identity> {
+        self.identity(&self.nodes(), name, "node")
+    }
+
+    /// The identity of the container called `name`, made now if it has none. It goes with it from node to node.
+    pub fn container(&self, name: &str) -> Result<Identity> {
+        self.identity(&self.containers(), name, "container")
+    }
+
+    /// The identities of the containers that `fleet` has on `node`, by name.
+    pub fn containers_of(&self, fleet: &Fleet, node: &Node) -> Result<BTreeMap<String, Identity>> {
+        let containers = fleet.containers.iter();
+        let of_node = containers.filter(|container| container.node == node.name);
+        of_node
+            .map(|container| Ok((container.name.clone(), self.container(&container.name)?)))
+            .collect()
+    }
+
+    fn identity(&self, folder: &Path, name: &str, what: &str) -> Result<Identity> {
         if let Some(fault) = host_fault(name) {
-            bail!("node name `{}` {fault}", name.escape_debug());
+            bail!("{what} name `{}` {fault}", name.escape_debug());
         }
-        let folder = self.nodes().join(name);
-        if !exists(&folder)? {
+        let own = folder.join(name);
+        if !exists(&own)? {
             let _lock = self.lock()?;
             // Another build may have made it while this one waited.
-            if !exists(&folder)? {
-                self.make_node(name, &folder)?;
+            if !exists(&own)? {
+                make_identity(folder, name)?;
             }
         }
-        read_node(&folder).with_context(|| format!("the identity of node {name} cannot be used"))
+        read_identity(&own).with_context(|| format!("the identity of {what} {name} cannot be used"))
     }
 
     /// The operator's key pair, made now if there is none.
@@ -118,22 +140,36 @@ impl IdentityStore {
         Ok(path)
     }
 
-    /// One line a node, sshd(8) "SSH_KNOWN_HOSTS FILE FORMAT": `172.16.1.7,red-07 ssh-ed25519 AAAA...`.
+    /// One line a node and a container, sshd(8) "SSH_KNOWN_HOSTS FILE FORMAT": `172.16.1.7,red-07 ssh-ed25519 AAAA...`.
     fn known_hosts(&self, fleet: &Fleet) -> Result<String> {
         let mut text = String::new();
-        for node in &fleet.nodes {
-            let public = self.node(&node.name)?.host_key_public;
-            let mut words = public.split(' ');
+        let mut add = |address: Ipv4Addr, name: &str, identity: Identity| {
+            let mut words = identity.host_key_public.split(' ');
             let (Some(kind), Some(key)) = (words.next(), words.next()) else {
-                bail!("the host key of {} has no two words", node.name)
+                bail!("the host key of {name} has no two words")
             };
-            text.push_str(&format!("{},{} {kind} {key}\n", node.address, node.name));
+            text.push_str(&format!("{address},{name} {kind} {key}\n"));
+            Ok(())
+        };
+        for node in &fleet.nodes {
+            add(node.address, &node.name, self.node(&node.name)?)?;
+        }
+        for container in &fleet.containers {
+            add(
+                container.address,
+                &container.name,
+                self.container(&container.name)?,
+            )?;
         }
         Ok(text)
     }
 
     fn nodes(&self) -> PathBuf {
         self.folder.join("nodes")
+    }
+
+    fn containers(&self) -> PathBuf {
+        self.folder.join("containers")
     }
 
     /// Held until it is dropped.
@@ -150,28 +186,28 @@ impl IdentityStore {
             .with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(file)
     }
+}
 
-    /// Makes a node's folder under a name that no node can have, then renames it.
-    fn make_node(&self, name: &str, folder: &Path) -> Result<()> {
-        let part = self.nodes().join(format!(".{name}.part"));
-        match fs::remove_dir_all(&part) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", part.display()));
-            }
-            _ => {}
+/// Makes the folder of `name` in `folder` under a name that nothing can have, then renames it.
+fn make_identity(folder: &Path, name: &str) -> Result<()> {
+    let part = folder.join(format!(".{name}.part"));
+    match fs::remove_dir_all(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", part.display()));
         }
-        make_private_folder(&part)?;
-        let pair = generate_key(&format!("root@{name}"))?;
-        write_new(
-            &part.join(MACHINE_ID),
-            format!("{}\n", generate_machine_id()?).as_bytes(),
-        )?;
-        write_new(&part.join(HOST_KEY), private_text(&pair)?.as_bytes())?;
-        write_new(&public_path(&part.join(HOST_KEY)), public_text(&pair)?.as_bytes())?;
-        sync_folder(&part)?;
-        fs::rename(&part, folder).with_context(|| format!("cannot rename {}", part.display()))?;
-        sync_folder(&self.nodes())
+        _ => {}
     }
+    make_private_folder(&part)?;
+    let pair = generate_key(&format!("root@{name}"))?;
+    write_new(
+        &part.join(MACHINE_ID),
+        format!("{}\n", generate_machine_id()?).as_bytes(),
+    )?;
+    write_new(&part.join(HOST_KEY), private_text(&pair)?.as_bytes())?;
+    write_new(&public_path(&part.join(HOST_KEY)), public_text(&pair)?.as_bytes())?;
+    sync_folder(&part)?;
+    fs::rename(&part, folder.join(name)).with_context(|| format!("cannot rename {}", part.display()))?;
+    sync_folder(folder)
 }
 
 impl std::fmt::Debug for Identity {
@@ -184,7 +220,7 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-fn read_node(folder: &Path) -> Result<Identity> {
+fn read_identity(folder: &Path) -> Result<Identity> {
     check_mode(folder, &fs::symlink_metadata(folder)?)?;
     let path = folder.join(MACHINE_ID);
     let machine_id = read_private(&path)?.trim_end().to_owned();

@@ -15,7 +15,8 @@
 //! | `accounts` | owners by name, locked passwords |
 //! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
-//! | `context`, `render` | what templates can use, and their rendering |
+//! | `context`, `network`, `render` | what templates can use, and their rendering |
+//! | `preview` | what overlays lay on a node, without a base |
 //! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
@@ -26,7 +27,9 @@ mod debian;
 mod gentoo;
 pub mod identity;
 mod merge;
+mod network;
 mod overlaid;
+mod preview;
 mod render;
 mod role;
 mod runlevels;
@@ -40,6 +43,8 @@ pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
 pub use debian::{AptSource, DebianBase, debian_requirements};
 pub use gentoo::GentooBase;
+pub use network::local_interface;
+pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;

@@ -94,10 +94,14 @@ impl Renderer {
         own.map(|(path, _)| path)
     }
 
-    /// Whether one of these needs to know all nodes.
-    pub fn own_need_nodes(&self) -> bool {
+    /// Whether one of these needs what grows with the fleet: all nodes, or the routes to them.
+    pub fn own_need_all(&self) -> bool {
         let mut own = self.files.values().filter(|template| template.is_own());
-        own.any(|template| template.names.has("nodes"))
+        own.any(|template| {
+            ["nodes", "routes"]
+                .into_iter()
+                .any(|name| template.names.has(name))
+        })
     }
 
     /// The texts of what is rendered once for all nodes of a role.

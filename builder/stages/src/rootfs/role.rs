@@ -187,7 +187,7 @@ impl<'a> RoleLayers<'a> {
 
     /// Renders what is the node's own. All templates that fail are found at once.
     pub fn node_layer(&'a self, inputs: &NodeInputs<'a>) -> Result<NodeLayer> {
-        let context = Renderer::prepare(&self.shared.of_node(inputs, self.renderer.own_need_nodes()))?;
+        let context = Renderer::prepare(&self.shared.of_node(inputs, self.renderer.own_need_all()))?;
         let mut findings = Findings::default();
         // Uncompressed, so that a file of the same length takes the same place on every node.
         let mut layer = LayerBuilder::in_memory(Packing {

@@ -281,6 +281,8 @@ fn overlays_are_checked_before_anything_is_built() {
                         name: name.to_owned(),
                         overlays,
                         template: Vec::new(),
+                        containers: false,
+                        gateway: false,
                     },
                 )
             })

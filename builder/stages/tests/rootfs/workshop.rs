@@ -130,6 +130,7 @@ impl Workshop {
         role.node_layer(&NodeInputs {
             node: self.node(name),
             identity: &self.store.node(name)?,
+            containers: &self.store.containers_of(&self.project.fleet, self.node(name))?,
             card: &CardIds {
                 boot_partuuid: "c0ffee00-01".into(),
                 root_partuuid: "c0ffee00-02".into(),

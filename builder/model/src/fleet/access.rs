@@ -1,0 +1,194 @@
+//! Who may open connections to whom: what `allow` says and what services publish, as each container and each node
+//! takes it.
+
+use std::collections::BTreeSet;
+
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use super::containers::RESERVED;
+use super::services::check_port;
+use super::toml::{AllowToml, FleetToml, Protocol};
+use super::{Container, Fleet};
+use crate::check::Check;
+use crate::names::{quoted, suggest};
+use crate::written::At;
+
+/// A rule as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    from: Vec<String>,
+    to: Vec<String>,
+    what: What,
+}
+
+/// What may be opened.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    /// Anything.
+    Everything,
+    /// These ports, and perhaps the echo.
+    Some {
+        tcp: Vec<u16>,
+        udp: Vec<u16>,
+        icmp: bool,
+    },
+}
+
+/// What a container or a node takes from whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accept {
+    /// From anybody; the lists of sources are empty then.
+    pub anybody: bool,
+    /// IPv4 sources, ascending.
+    pub sources: Vec<Ipv4Net>,
+    /// IPv6 sources, ascending.
+    pub sources6: Vec<Ipv6Net>,
+    /// Anything is taken; ports are empty then.
+    pub everything: bool,
+    /// TCP ports, ascending.
+    pub tcp: Vec<u16>,
+    /// UDP ports, ascending.
+    pub udp: Vec<u16>,
+    /// The echo of `ping`.
+    pub icmp: bool,
+}
+
+impl Fleet {
+    /// What `container` takes: its published services from anybody, then what `allow` says in its order.
+    pub fn accepted_by(&self, container: &Container) -> Vec<Accept> {
+        let mut accepts = Vec::new();
+        let published = |protocol| {
+            let ports: BTreeSet<u16> = self
+                .services
+                .iter()
+                .filter(|service| service.container == container.name && service.public.is_some())
+                .filter(|service| service.protocol == protocol)
+                .map(|service| service.port)
+                .collect();
+            ports.into_iter().collect::<Vec<_>>()
+        };
+        let (tcp, udp) = (published(Protocol::Tcp), published(Protocol::Udp));
+        if !(tcp.is_empty() && udp.is_empty()) {
+            accepts.push(Accept {
+                anybody: true,
+                sources: Vec::new(),
+                sources6: Vec::new(),
+                everything: false,
+                tcp,
+                udp,
+                icmp: false,
+            });
+        }
+        accepts.extend(self.passages_to(&[container.name.as_str(), "containers"]));
+        accepts
+    }
+
+    /// What every node that runs containers takes.
+    pub fn accepted_by_nodes(&self) -> Vec<Accept> {
+        self.passages_to(&["nodes"]).collect()
+    }
+
+    fn passages_to<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = Accept> + 'a {
+        let to_them = |passage: &&Passage| passage.to.iter().any(|to| names.contains(&to.as_str()));
+        self.passages
+            .iter()
+            .filter(to_them)
+            .map(|passage| self.resolved(passage))
+    }
+
+    /// A rule with addresses for names. One that has no source left takes nothing.
+    fn resolved(&self, passage: &Passage) -> Accept {
+        let mut sources = Vec::new();
+        let mut sources6 = Vec::new();
+        for from in &passage.from {
+            match from.as_str() {
+                "containers" => {
+                    sources.extend(self.nodes.iter().filter_map(|node| node.containers));
+                    sources6.extend(self.nodes.iter().filter_map(|node| node.containers6));
+                }
+                "nodes" => {
+                    sources.extend(self.nodes.iter().map(|node| Ipv4Net::from(node.address)));
+                    sources6.extend(
+                        self.nodes
+                            .iter()
+                            .filter_map(|node| node.address6.map(Ipv6Net::from)),
+                    );
+                }
+                name => {
+                    let container = self.container(name);
+                    sources.extend(container.map(|container| Ipv4Net::from(container.address)));
+                    sources6.extend(container.and_then(|container| container.address6.map(Ipv6Net::from)));
+                    let network = self.networks.get(name);
+                    sources
+                        .extend(network.and_then(|network| Ipv4Net::new(network.base, network.prefix).ok()));
+                    sources6.extend(network.and_then(|network| network.subnet6));
+                }
+            }
+        }
+        let (everything, tcp, udp, icmp) = match &passage.what {
+            What::Everything => (true, Vec::new(), Vec::new(), false),
+            What::Some { tcp, udp, icmp } => (false, tcp.clone(), udp.clone(), *icmp),
+        };
+        Accept {
+            anybody: false,
+            // Overlapping elements are refused by nftables.
+            sources: Ipv4Net::aggregate(&sources),
+            sources6: Ipv6Net::aggregate(&sources6),
+            everything,
+            tcp,
+            udp,
+            icmp,
+        }
+    }
+}
+
+/// The rules of `allow`, each name in them known.
+pub(super) fn check_passages(check: &mut Check<'_>, written: &FleetToml) -> Vec<Passage> {
+    let containers = written.containers.names().chain(RESERVED);
+    let sources: Vec<&str> = containers.clone().chain(written.networks.names()).collect();
+    let targets: Vec<&str> = containers.collect();
+    written
+        .allow
+        .iter()
+        .map(|rule| {
+            check_names(check, &rule.from, &sources, "from");
+            check_names(check, &rule.to, &targets, "to");
+            for port in rule.tcp.iter().chain(&rule.udp) {
+                check_port(check, port);
+            }
+            Passage {
+                from: rule.from.iter().map(|name| name.value.clone()).collect(),
+                to: rule.to.iter().map(|name| name.value.clone()).collect(),
+                what: what(rule),
+            }
+        })
+        .collect()
+}
+
+fn check_names(check: &mut Check<'_>, names: &[At<String>], known: &[&str], key: &str) {
+    check.distinct(names, "name");
+    for name in names {
+        if known.contains(&name.as_str()) {
+            continue;
+        }
+        let message = format!("`{key}` cannot be {}: there is no such thing", quoted(name));
+        check
+            .found(&name.span, message)
+            .hint(suggest(name, known.iter().copied()));
+    }
+}
+
+fn what(rule: &AllowToml) -> What {
+    let ports = |ports: &[At<u16>]| {
+        let ports: BTreeSet<u16> = ports.iter().map(|port| port.value).collect();
+        ports.into_iter().collect::<Vec<_>>()
+    };
+    if rule.tcp.is_empty() && rule.udp.is_empty() && !rule.icmp {
+        return What::Everything;
+    }
+    What::Some {
+        tcp: ports(&rule.tcp),
+        udp: ports(&rule.udp),
+        icmp: rule.icmp,
+    }
+}

@@ -1,0 +1,150 @@
+//! What containers serve, and to whom.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::toml::{FleetToml, Protocol};
+use super::{Container, Fleet, Network, Node};
+use crate::check::Check;
+use crate::names::{quoted, suggest};
+use crate::written::At;
+
+/// What a container serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The container.
+    pub container: String,
+    /// How it is spoken to.
+    pub protocol: Protocol,
+    /// Port it listens on.
+    pub port: u16,
+    /// Port by which anybody reaches it at the gateway of the container's network.
+    pub public: Option<u16>,
+}
+
+/// A service as the gateway publishes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// The port at the gateway.
+    pub public: u16,
+    /// The container's address.
+    pub address: Ipv4Addr,
+    /// The container's IPv6 address.
+    pub address6: Option<Ipv6Addr>,
+}
+
+impl Fleet {
+    /// What `node` publishes: the public services of containers whose network it is the gateway of.
+    pub fn published(&self, node: &Node) -> Vec<Published<'_>> {
+        let is_gateway = |container: &Container| {
+            let host = self.nodes.iter().find(|host| host.name == container.node);
+            let network = host.and_then(|host| self.networks.get(&host.network));
+            network.is_some_and(|network| is_gateway_of(node, network))
+        };
+        if node.internet.is_none() {
+            return Vec::new();
+        }
+        let services = self.services.iter().filter_map(|service| {
+            let container = self.container(&service.container)?;
+            Some(Published {
+                service,
+                public: service.public?,
+                address: container.address,
+                address6: container.address6,
+            })
+            .filter(|_| is_gateway(container))
+        });
+        services.collect()
+    }
+
+    /// The container called `name`.
+    pub fn container(&self, name: &str) -> Option<&Container> {
+        self.containers.iter().find(|container| container.name == name)
+    }
+}
+
+/// Whether `node` is the router of the hosts of `network`.
+fn is_gateway_of(node: &Node, network: &Network) -> bool {
+    node.network == network.name && network.gateway == Some(node.address)
+}
+
+/// The services that hold, by name.
+pub(super) fn check_services(
+    check: &mut Check<'_>,
+    written: &FleetToml,
+    networks: &BTreeMap<String, Network>,
+    nodes: &[Node],
+) -> Vec<Service> {
+    let mut services = Vec::new();
+    // Ports of the one gateway that publishes a network's services.
+    let mut public: BTreeMap<(&str, Protocol, u16), &At<String>> = BTreeMap::new();
+    for (name, toml) in &written.services {
+        check.name(name, "service");
+        for port in [Some(&toml.port), toml.public.as_ref()].into_iter().flatten() {
+            check_port(check, port);
+        }
+        let host = written
+            .containers
+            .into_iter()
+            .find(|(key, _)| key.value == toml.container.value);
+        if host.is_none() {
+            check
+                .found(
+                    &toml.container.span,
+                    format!("there is no container {}", quoted(&toml.container)),
+                )
+                .hint(suggest(&toml.container, written.containers.names()));
+        }
+        let node = host.and_then(|(_, host)| nodes.iter().find(|node| node.name == host.node.value));
+        let network = node.and_then(|node| networks.get(&node.network));
+        if let (Some(port), Some(network)) = (&toml.public, network) {
+            let gateway = nodes
+                .iter()
+                .find(|node| node.internet.is_some() && is_gateway_of(node, network));
+            if gateway.is_none() {
+                let message = format!(
+                    "no node of the fleet is the gateway of network `{}`",
+                    network.name
+                );
+                check.found(&port.span, message).hint(
+                    "a service is published by the node that has the address of the network's `gateway` and a port `internet`",
+                );
+            }
+            let key = (network.name.as_str(), toml.protocol, port.value);
+            if let Some(other) = public.get(&key) {
+                let message = format!(
+                    "port {} is published twice: for `{}` and `{}`",
+                    port.value, other.value, name.value
+                );
+                check
+                    .found(&port.span, message)
+                    .related(&other.span, "the other service")
+                    .hint("give one of them another `public` port");
+            } else {
+                public.insert(key, name);
+            }
+        }
+        services.push(Service {
+            name: name.value.clone(),
+            container: toml.container.value.clone(),
+            protocol: toml.protocol,
+            port: toml.port.value,
+            public: toml.public.as_ref().map(|port| port.value),
+        });
+    }
+    services.sort_by(|one, other| one.name.cmp(&other.name));
+    services
+}
+
+/// Zero is no port that anything listens on.
+pub(super) fn check_port(check: &mut Check<'_>, port: &At<u16>) {
+    if port.value == 0 {
+        check
+            .found(&port.span, "port 0 is none that can be reached")
+            .hint("ports are 1 to 65535");
+    }
+}

@@ -1,0 +1,354 @@
+//! What templates can use of networks, ports, containers, and of who may open connections to whom.
+//!
+//! Both of a node and of each of its containers, addresses are lists: `ipv4` and `ipv6` of none or one, so that a
+//! template for one family passes over what lacks it.
+//!
+//! | of | are |
+//! |---|---|
+//! | `node`, `nodes` | `interface`, `addresses` (with prefix lengths), `ipv4`, `ipv6`, `static_routes`, `internet`, `containers`, `container_networks` |
+//! | `node` | `published`, `accepts` |
+//! | `internet` | `interface`, `network`, `addresses`, `ipv4`, `ipv6`, `gateways`, `name_servers`, `macs`, `static_routes` |
+//! | a container | `name`, `interface`, `mac`, `ipv4`, `ipv6`, `addresses`, `cpus`, `memory` (bytes), `autostart` |
+//! | a container of `node` | `machine_id`, `host_key_base64`, `host_key_public`, `accepts` |
+//! | of `accepts` | `anybody`, `sources4`, `sources6`, `everything`, `tcp`, `udp`, `icmp`: the lists as nftables takes them, `80, 443` |
+//! | of `published` | `service`, `protocol`, `public`, `port`, `ipv4`, `ipv6` |
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use base64ct::{Base64, Encoding};
+use model::fleet::{Accept, Container, Fleet, Network, Node, Protocol};
+use serde::Serialize;
+
+use super::identity::Identity;
+
+/// The one port of a node.
+const INTERFACE: &str = "eth0";
+
+/// The ports of a gateway: the seed of all rules calls them so.
+const LOCAL: &str = "ethLocalNetwork";
+const INTERNET: &str = "ethToInternet";
+
+/// The name of the port by which a node is on its network.
+pub fn local_interface(node: &Node) -> &'static str {
+    match node.internet {
+        Some(_) => LOCAL,
+        None => INTERFACE,
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NetworkContext<'a> {
+    name: &'a str,
+    base: String,
+    prefix: u8,
+    subnets: Vec<String>,
+    subnet4: String,
+    subnet6: Vec<String>,
+    gateways: Vec<String>,
+    name_servers: Vec<String>,
+}
+
+/// The way to the containers of a node.
+#[derive(Debug, Serialize)]
+pub(super) struct RouteContext<'a> {
+    node: &'a str,
+    via: String,
+    destination: String,
+}
+
+/// A route that somebody wrote for all hosts of a network.
+#[derive(Debug, Clone, Serialize)]
+struct StaticRoute {
+    destination: String,
+    via: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct PortsContext<'a> {
+    interface: &'static str,
+    addresses: Vec<String>,
+    ipv4: Vec<String>,
+    ipv6: Vec<String>,
+    static_routes: Vec<StaticRoute>,
+    internet: Vec<InternetContext<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published: Option<Vec<PublishedContext<'a>>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct InternetContext<'a> {
+    interface: &'static str,
+    network: &'a str,
+    addresses: Vec<String>,
+    ipv4: Vec<String>,
+    ipv6: Vec<String>,
+    gateways: Vec<String>,
+    name_servers: Vec<String>,
+    macs: Vec<String>,
+    static_routes: Vec<StaticRoute>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct PublishedContext<'a> {
+    service: &'a str,
+    protocol: &'static str,
+    public: u16,
+    port: u16,
+    ipv4: Vec<String>,
+    ipv6: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct ContainersContext<'a> {
+    containers: Vec<ContainerContext<'a>>,
+    container_networks: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepts: Option<Vec<AcceptContext>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct ContainerContext<'a> {
+    name: &'a str,
+    interface: String,
+    mac: String,
+    addresses: Vec<String>,
+    ipv4: Vec<String>,
+    ipv6: Vec<String>,
+    cpus: Vec<u16>,
+    memory: Vec<u64>,
+    autostart: bool,
+    #[serde(flatten)]
+    secret: Option<SecretContext>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct SecretContext {
+    machine_id: String,
+    host_key_base64: String,
+    host_key_public: String,
+    accepts: Vec<AcceptContext>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct AcceptContext {
+    anybody: bool,
+    sources4: Vec<String>,
+    sources6: Vec<String>,
+    everything: bool,
+    tcp: Vec<String>,
+    udp: Vec<String>,
+    icmp: bool,
+}
+
+impl<'a> NetworkContext<'a> {
+    pub fn of(network: &'a Network) -> Self {
+        let subnet4 = network.to_string();
+        let subnet6 = texts(network.subnet6);
+        let gateways = texts(network.gateway)
+            .into_iter()
+            .chain(texts(network.gateway6))
+            .collect();
+        Self {
+            name: &network.name,
+            base: network.base.to_string(),
+            prefix: network.prefix,
+            subnets: [vec![subnet4.clone()], subnet6.clone()].concat(),
+            subnet4,
+            subnet6,
+            gateways,
+            name_servers: name_servers(network),
+        }
+    }
+}
+
+impl<'a> RouteContext<'a> {
+    /// The ways to the containers of all nodes.
+    pub fn to_containers(fleet: &'a Fleet) -> Vec<Self> {
+        let of_node = |node: &'a Node| {
+            let ipv4 = node
+                .containers
+                .map(|net| (node.address.to_string(), net.to_string()));
+            let ipv6 = node
+                .containers6
+                .zip(node.address6)
+                .map(|(net, address)| (address.to_string(), net.to_string()));
+            [ipv4, ipv6].into_iter().flatten().map(|(via, destination)| Self {
+                node: &node.name,
+                via,
+                destination,
+            })
+        };
+        fleet.nodes.iter().flat_map(of_node).collect()
+    }
+}
+
+impl<'a> PortsContext<'a> {
+    pub fn of(fleet: &'a Fleet, node: &'a Node) -> Self {
+        let network = fleet.networks.get(&node.network);
+        let internet = node.internet.iter().filter_map(|port| {
+            let network = fleet.networks.get(&port.network)?;
+            Some(InternetContext {
+                interface: INTERNET,
+                network: &port.network,
+                addresses: addresses(network, port.address, port.address6),
+                ipv4: vec![port.address.to_string()],
+                ipv6: texts(port.address6),
+                gateways: other_gateways(network, &own(port.address, port.address6)),
+                name_servers: name_servers(network),
+                macs: texts(port.mac),
+                static_routes: static_routes(network, port.address, port.address6),
+            })
+        });
+        Self {
+            interface: local_interface(node),
+            addresses: network
+                .map(|network| addresses(network, node.address, node.address6))
+                .unwrap_or_default(),
+            ipv4: vec![node.address.to_string()],
+            ipv6: texts(node.address6),
+            static_routes: network
+                .map(|network| static_routes(network, node.address, node.address6))
+                .unwrap_or_default(),
+            internet: internet.collect(),
+            published: None,
+        }
+    }
+
+    /// Adds what only the node itself needs.
+    pub fn complete(&mut self, fleet: &'a Fleet, node: &Node) {
+        let published = fleet
+            .published(node)
+            .into_iter()
+            .map(|published| PublishedContext {
+                service: &published.service.name,
+                protocol: match published.service.protocol {
+                    Protocol::Tcp => "tcp",
+                    Protocol::Udp => "udp",
+                },
+                public: published.public,
+                port: published.service.port,
+                ipv4: vec![published.address.to_string()],
+                ipv6: texts(published.address6),
+            });
+        self.published = Some(published.collect());
+    }
+}
+
+impl<'a> ContainersContext<'a> {
+    pub fn of(fleet: &'a Fleet, node: &Node) -> Self {
+        let containers = fleet
+            .containers
+            .iter()
+            .filter(|container| container.node == node.name);
+        Self {
+            containers: containers.map(ContainerContext::of).collect(),
+            container_networks: [texts(node.containers), texts(node.containers6)].concat(),
+            accepts: None,
+        }
+    }
+
+    /// Adds what only the node itself may know.
+    pub fn complete(&mut self, fleet: &Fleet, identities: &BTreeMap<String, Identity>) {
+        for context in &mut self.containers {
+            context.secret = fleet.container(context.name).and_then(|container| {
+                let identity = identities.get(context.name)?;
+                Some(SecretContext {
+                    machine_id: identity.machine_id.clone(),
+                    host_key_base64: Base64::encode_string(identity.host_key.as_bytes()),
+                    host_key_public: identity.host_key_public.clone(),
+                    accepts: accepts(fleet.accepted_by(container)),
+                })
+            });
+        }
+        self.accepts = Some(accepts(fleet.accepted_by_nodes()));
+    }
+}
+
+impl<'a> ContainerContext<'a> {
+    fn of(container: &'a Container) -> Self {
+        let ipv4 = vec![container.address.to_string()];
+        let ipv6 = texts(container.address6);
+        Self {
+            name: &container.name,
+            interface: container.interface(),
+            mac: container.mac.to_string(),
+            addresses: [ipv4.clone(), ipv6.clone()].concat(),
+            ipv4,
+            ipv6,
+            cpus: container.cpus.into_iter().collect(),
+            memory: container.memory.map(|memory| memory.0).into_iter().collect(),
+            autostart: container.autostart,
+            secret: None,
+        }
+    }
+}
+
+fn accepts(accepts: Vec<Accept>) -> Vec<AcceptContext> {
+    let joined = |texts: Vec<String>| match texts.is_empty() {
+        true => Vec::new(),
+        false => vec![texts.join(", ")],
+    };
+    let contexts = accepts.into_iter().map(|accept| AcceptContext {
+        anybody: accept.anybody,
+        sources4: joined(texts(accept.sources)),
+        sources6: joined(texts(accept.sources6)),
+        everything: accept.everything,
+        tcp: joined(texts(accept.tcp)),
+        udp: joined(texts(accept.udp)),
+        icmp: accept.icmp,
+    });
+    contexts.collect()
+}
+
+/// The routers of a network's hosts, as `node` needs them: it is none of its own.
+pub(super) fn gateways(network: &Network, node: &Node) -> Vec<String> {
+    other_gateways(network, &own(node.address, node.address6))
+}
+
+fn own(address: Ipv4Addr, address6: Option<Ipv6Addr>) -> Vec<IpAddr> {
+    let mut own = vec![IpAddr::V4(address)];
+    own.extend(address6.map(IpAddr::V6));
+    own
+}
+
+fn other_gateways(network: &Network, own: &[IpAddr]) -> Vec<String> {
+    let gateways = [network.gateway.map(IpAddr::V4), network.gateway6.map(IpAddr::V6)];
+    let others = gateways
+        .into_iter()
+        .flatten()
+        .filter(|gateway| !own.contains(gateway));
+    texts(others)
+}
+
+/// The name servers of a network's hosts.
+pub(super) fn name_servers(network: &Network) -> Vec<String> {
+    texts(network.name_servers.iter())
+}
+
+/// Addresses with the prefix lengths of their network.
+fn addresses(network: &Network, address: Ipv4Addr, address6: Option<Ipv6Addr>) -> Vec<String> {
+    let ipv4 = format!("{address}/{}", network.prefix);
+    let ipv6 = address6
+        .zip(network.subnet6)
+        .map(|(address, subnet)| format!("{address}/{}", subnet.prefix_len()));
+    std::iter::once(ipv4).chain(ipv6).collect()
+}
+
+/// The routes of a network's hosts, less those by the host itself.
+fn static_routes(network: &Network, address: Ipv4Addr, address6: Option<Ipv6Addr>) -> Vec<StaticRoute> {
+    let own = own(address, address6);
+    let others = network.routes.iter().filter(|(_, via)| !own.contains(via));
+    // A host without an IPv6 address has no use for its routes.
+    let usable = others.filter(|(_, via)| via.is_ipv4() || address6.is_some());
+    let routes = usable.map(|(destination, via)| StaticRoute {
+        destination: destination.to_string(),
+        via: via.to_string(),
+    });
+    routes.collect()
+}
+
+fn texts<T: Display>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+    values.into_iter().map(|value| value.to_string()).collect()
+}

@@ -1,0 +1,81 @@
+//! What overlays lay on a node, without the base below it: for whoever wants to read it before it is on a card, and for
+//! programs that check it (`nft -c`, `systemd-analyze verify`).
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use model::finding::Findings;
+use model::fleet::Node;
+use model::overlay::{Source, TargetPath};
+use model::project::Project;
+use model::sources::Platform;
+
+use super::context::{CardIds, NodeInputs, Shared};
+use super::identity::IdentityStore;
+use super::merge::merge;
+use super::render::Renderer;
+
+/// A path that an overlay lays on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Laid {
+    /// Permissions, 12 bits; links have none of their own.
+    pub mode: u32,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What a path is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A file with these bytes.
+    File(Vec<u8>),
+    /// A directory.
+    Directory,
+    /// A symbolic link to this target.
+    Link(String),
+}
+
+/// What the overlays of `node`'s role lay on it, where they are for a base of `platform`. Identities that are missing are
+/// made.
+pub fn preview(
+    project: &Project,
+    platform: Platform,
+    node: &Node,
+    card: &CardIds,
+    store: &IdentityStore,
+) -> Result<BTreeMap<TargetPath, Laid>> {
+    let overlays: Vec<_> = project.overlays_of(&node.role, platform).collect();
+    let merged = merge(&overlays)?;
+    let renderer = Renderer::new(merged.templates())?;
+    let operator = store.operator()?;
+    let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);
+    let shared = Shared::new(&project.fleet, board, layout, &operator);
+    let of_role = Renderer::prepare(&shared.of_role())?;
+    let inputs = NodeInputs {
+        node,
+        identity: &store.node(&node.name)?,
+        containers: &store.containers_of(&project.fleet, node)?,
+        card,
+    };
+    let of_node = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_all()))?;
+    let mut texts = renderer.render_shared(&of_role)?;
+    let mut findings = Findings::default();
+    for path in renderer.own_paths() {
+        if let Some(text) = findings.keep(renderer.render(path, &node.name, &of_node)) {
+            texts.insert(path, text);
+        }
+    }
+    let mut texts = findings.or_value(texts)?;
+    let mut laid = BTreeMap::new();
+    for (path, entry) in &merged.entries {
+        let content = match &entry.source {
+            Source::Verbatim(bytes) => Content::File(bytes.to_vec()),
+            Source::Template(_) => Content::File(texts.remove(path).unwrap_or_default().into_bytes()),
+            Source::Directory => Content::Directory,
+            Source::Link(target) => Content::Link(target.clone()),
+        };
+        let mode = entry.mode;
+        laid.insert(path.clone(), Laid { mode, content });
+    }
+    Ok(laid)
+}
