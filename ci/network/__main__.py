@@ -1,0 +1,163 @@
+"""The fleet's network with real packets, in network namespaces: ci/check-network calls this within name spaces of its
+own, where what it makes ends with it.
+
+            internet ---- router ---- [uplink] ---- toc ---- home-pc
+                                          |
+                                       utilite ---- [datacenter] ---- red-07 ---- web
+                                                          |
+                                                       blue-23 ---- irc
+
+What is in the middle comes from the folder with the rendered files of all nodes; what is around it is made here.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import matrix
+import spoofing
+from namespaces import HERE, Host, Namespace, Switch, cable
+from rendered import Container, Node
+
+INTERNET = ("203.0.113.9", "2001:db8::9")
+# The router's two addresses, of which the fleet knows the second.
+ROUTER_OUTSIDE = ("203.0.113.1", "2001:db8::1")
+ROUTER = ("192.168.0.1", "fd54:ee1a:d2c5:1680::1")
+HOME_PC = ("192.168.142.10", "fd54:ee1a:d2c5:142::10")
+# The names in the table of the nodes that are the two gateways.
+GATEWAYS = {"toc": "red-01", "utilite": "blue-01"}
+# Some that reach nobody, and do where toc, utilite and red-07 have no rules.
+REFUSED = [
+    ("internet", "home-pc"),
+    ("internet", "red-07"),
+    ("internet", "web"),
+    ("blue-23", "red-07"),
+    ("red-07", "router"),
+    ("web", "home-pc"),
+    ("web", "red-07"),
+    ("web", "utilite"),
+]
+
+
+def say(text):
+    print(f"\n==> {text}", flush=True)
+
+
+def finish(faults, text):
+    """Ends the judge if there is something wrong."""
+    if faults:
+        sys.exit("".join(f"error: {fault}\n" for fault in faults) + f"{len(faults)} faults")
+    print(text, flush=True)
+
+
+def check_rules(folder):
+    """nft reads every ruleset of every node, without loading it."""
+    bench = Namespace("bench")
+    bench.ip("link", "add", "eth0", "type", "veth", "peer", "wire")
+    faults, rulesets = [], 0
+    for node in sorted(folder.iterdir()):
+        commands = [["nft", "--includepath", node / "etc", "--check", "--file", node / "etc/nftables.conf"]]
+        uplink = node / "etc/portadc/guard-uplink.nft"
+        if uplink.exists():
+            commands.append(["env", f"GUARD_UPLINK={uplink}", node / "usr/lib/portadc/guard-uplink", "--check"])
+        for command in commands:
+            # With a /sys of the namespace, where the board's address is read.
+            done = subprocess.run(["ip", "netns", "exec", bench.name, *command], capture_output=True, text=True)
+            if done.returncode != 0:
+                faults.append(f"{node.name}: {done.stderr.strip()}")
+            rulesets += 1
+    finish(faults, f"{rulesets} rulesets of {len(list(folder.iterdir()))} nodes")
+
+
+def build(folder, log):
+    """All machines by the names of the table, connected and up, and the switch of the datacenter."""
+    uplink, datacenter = Switch("uplink"), Switch("datacenter")
+
+    internet, router, home = Host("internet"), Host("router"), Host("home-pc")
+    cable(internet, "eth0", router, "outside")
+    uplink.connect(router, "inside")
+    # A namespace goes by the name of its node, as do its files.
+    nodes = {name: Node(GATEWAYS.get(name, name), folder) for name in (*GATEWAYS, "red-07", "blue-23")}
+    for name in GATEWAYS:
+        uplink.connect(nodes[name], "ethToInternet")
+    cable(nodes["toc"], "ethLocalNetwork", home, "eth0")
+    datacenter.connect(nodes["utilite"], "ethLocalNetwork")
+    for name in ("red-07", "blue-23"):
+        datacenter.connect(nodes[name], "eth0")
+    for node in nodes.values():
+        node.boot(log)
+
+    # The internet's router knows the way to what is behind each gateway.
+    router.routes_packets()
+    bits = (24, 64)
+    for index in (0, 1):
+        internet.address("eth0", f"{INTERNET[index]}/{bits[index]}")
+        internet.route("default", ROUTER_OUTSIDE[index])
+        router.address("outside", f"{ROUTER_OUTSIDE[index]}/{bits[index]}")
+        router.address("inside", f"{ROUTER[index]}/{bits[index]}")
+        home.address("eth0", f"{HOME_PC[index]}/{bits[index]}")
+    for node in nodes.values():
+        node.booted()
+    addresses = {"internet": INTERNET, "router": ROUTER, "home-pc": HOME_PC}
+    for name, node in nodes.items():
+        of = {file: tuple(address.split("/")[0] for address in listed) for file, listed in node.addresses().items()}
+        addresses[name] = of["local"]
+        if "internet" in of:
+            addresses[f"{name}-up"] = of["internet"]
+    for index, (to_home, to_datacenter) in enumerate(
+        (("192.168.142.0/24", "172.16.0.0/16"), ("fd54:ee1a:d2c5:142::/64", "fd54:ee1a:d2c6::/48"))
+    ):
+        router.route(to_home, addresses["toc-up"][index])
+        router.route(to_datacenter, addresses["utilite-up"][index])
+        home.route("default", addresses["toc"][index])
+
+    containers = {name: Container(name, node) for node in nodes.values() for name in node.containers()}
+    for name, container in containers.items():
+        addresses[name] = tuple(map(container.bare, ("ipv4.address", "ipv6.address")))
+    machines = {"internet": internet, "router": router, "home-pc": home, **nodes, **containers}
+    for machine in machines.values():
+        machine.settled()
+    return machines, addresses, datacenter
+
+
+def main():
+    folder, log = map(Path, sys.argv[1:])
+    say("every ruleset, read by nft")
+    check_rules(folder)
+
+    say("the network comes up")
+    start = time.monotonic()
+    machines, addresses, datacenter = build(folder, log)
+    listeners = matrix.listen_all(machines)
+    print(f"{len(machines)} machines in {time.monotonic() - start:.1f} s")
+
+    say("who reaches whom")
+    faults, tried = matrix.check(HERE / "reachability.txt", machines, addresses)
+    finish(faults, f"{tried} connections and echoes as reachability.txt says")
+
+    say("frames in another's name")
+    world = SimpleNamespace(
+        container=machines["web"],
+        switch=datacenter,
+        internet=INTERNET,
+        router=addresses["utilite"],
+        other_node=addresses["blue-23"],
+        other_container=addresses["irc"],
+    )
+    faults, kinds, made = spoofing.check(world)
+    finish(faults, f"{kinds} kinds, none came out; {made} honest connections meanwhile")
+
+    say("the same without rules: it is they that refuse")
+    for name in ("toc", "utilite", "red-07"):
+        machines[name].run("nft", "flush", "ruleset")
+    for machine in machines.values():
+        # Some now believe what they were told in the last step.
+        machine.ip("neighbour", "flush", "all")
+    finish(matrix.check_open(REFUSED, machines, addresses), f"{len(REFUSED)} refused pairs reach each other")
+    for listener in listeners:
+        listener.kill()
+
+
+main()

@@ -1,0 +1,120 @@
+"""What runs within a namespace: listeners that say who they are, and the one that tries them. Standard input and output
+are JSON.
+
+    traffic.py listen NAME PORT...    until standard input ends; prints `null` when it listens
+    traffic.py try SECONDS            [[address, "80" or "ping"], ...] -> [answer or null, ...]
+    traffic.py go-on ADDRESS PORT     a connection every 50 ms until standard input ends -> [made, failed]
+"""
+
+import asyncio
+import json
+import os
+import socket
+import struct
+import sys
+
+
+async def listen(name, ports):
+    async def answer(_, writer):
+        # Who it is, and who it was asked by.
+        peer = writer.get_extra_info("peername")[0].removeprefix("::ffff:")
+        writer.write(f"{name} {peer}\n".encode())
+        try:
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        except OSError:
+            pass
+
+    servers = []
+    for port in ports:
+        for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            servers.append(await asyncio.start_server(answer, address, int(port), family=family, backlog=1024))
+    print(json.dumps(None), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+async def connect(address, port, seconds):
+    """What the listener says, or nothing."""
+    try:
+        async with asyncio.timeout(seconds):
+            reader, writer = await asyncio.open_connection(address, int(port))
+            line = await reader.readline()
+            writer.close()
+            return line.decode().strip() or None
+    except OSError:
+        return None
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+async def ping(address, number, seconds):
+    """Whether this very request is answered by this very address. Asks thrice, as the first may wait for a neighbour."""
+    is_v6 = ":" in address
+    request, reply = (128, 129) if is_v6 else (8, 0)
+    identity = (os.getpid() + number) & 0xFFFF
+    family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if is_v6 else (socket.AF_INET, socket.IPPROTO_ICMP)
+    loop = asyncio.get_running_loop()
+    with socket.socket(family, socket.SOCK_RAW, protocol) as link:
+        link.setblocking(False)
+        body = struct.pack("!BBHHH", request, 0, 0, identity, number) + b"portadc!"
+        # The kernel fills that of ICMPv6 in.
+        body = body[:2] + struct.pack("!H", 0 if is_v6 else checksum(body)) + body[4:]
+
+        async def ask():
+            while True:
+                try:
+                    await loop.sock_sendto(link, body, (address, 0))
+                except OSError:
+                    pass
+                await asyncio.sleep(seconds / 3)
+
+        asking = asyncio.create_task(ask())
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    packet, source = await loop.sock_recvfrom(link, 2048)
+                    message = packet if is_v6 else packet[(packet[0] & 15) * 4 :]
+                    kind, _, _, answered, sequence = struct.unpack("!BBHHH", message[:8])
+                    if (kind, answered, sequence, source[0]) == (reply, identity, number, address):
+                        return "echo"
+        except OSError:
+            return None
+        finally:
+            asking.cancel()
+
+
+async def attempt(questions, seconds):
+    waiting = []
+    for number, (address, what) in enumerate(questions):
+        waiting.append(ping(address, number, seconds) if what == "ping" else connect(address, what, seconds))
+    return await asyncio.gather(*waiting)
+
+
+async def go_on(address, port):
+    ended = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
+    made = failed = 0
+    while not ended.done():
+        if await connect(address, port, 5):
+            made += 1
+        else:
+            failed += 1
+        await asyncio.sleep(0.05)
+    return made, failed
+
+
+def main():
+    match sys.argv[1:]:
+        case ["listen", name, *ports]:
+            asyncio.run(listen(name, ports))
+        case ["try", seconds]:
+            print(json.dumps(asyncio.run(attempt(json.load(sys.stdin), float(seconds)))))
+        case ["go-on", address, port]:
+            print(json.dumps(asyncio.run(go_on(address, port))))
+
+
+main()
