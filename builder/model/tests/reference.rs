@@ -106,9 +106,22 @@ fn fleet_with(more: &str) -> Result<Fleet, Findings> {
     let known = Known {
         boards: ["odroid-c2", "qemu-virt"].map(String::from).into(),
         layouts: ["card", "gateway"].map(String::from).into(),
-        overlays: ["common", "container", "gentoo", "openrc", "power"]
-            .map(String::from)
-            .into(),
+        overlays: [
+            "common",
+            "container",
+            "gentoo",
+            "openrc",
+            "power",
+            "firewall",
+            "gateway",
+            "gateway-toc",
+            "gateway-utilite",
+            "guard",
+            "hypervisor",
+            "routes",
+        ]
+        .map(String::from)
+        .into(),
     };
     let mut findings = Findings::default();
     let written: Option<FleetToml> = document::parse(&file, &mut findings);
