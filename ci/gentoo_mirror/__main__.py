@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gentoo_mirror import ebuilds, stage3, upstream
 from gentoo_mirror.debian import Archive
 from gentoo_mirror.image import write_image
 from gentoo_mirror.keys import Key
-from gentoo_mirror.portage import Portage, pretend_installed, processors, virtual_environment
+from gentoo_mirror.portage import PROFILES, Portage, pretend_installed, processors, virtual_environment
 from gentoo_mirror.table import HERE, Table
 
 PROJECT = HERE.parent.parent
@@ -88,18 +89,33 @@ def make(folder, table, packages):
     accounts = ebuilds.account_ebuilds(table)
     ebuilds.write_repository(repository, table, accounts)
     venv = Path(virtual_environment(PROJECT))
-    portage = Portage(venv, repository, binhost, work, key.home, signing_key=key.fingerprint())
+    portage = {}
+    for flavor in PROFILES:
+        own = work / flavor
+        own.mkdir()
+        (own / "distfiles").symlink_to(work / "distfiles")
+        portage[flavor] = Portage(venv, repository, binhost, own, key.home, flavor, signing_key=key.fingerprint())
     jobs = processors() + 1
     pretend_installed(work / "build", table)
-    names = [recipe.name for recipe in table.recipes] + list(accounts)
-    portage.emerge(work / "build", "--buildpkgonly", "--nodeps", "--oneshot", f"--jobs={jobs}", *names)
-    say(f"{len(names)} binary packages")
+    everything = [recipe.name for recipe in table.recipes] + list(accounts)
+    # Gentoo's binhost has packages with and without systemd side by side. Those with it are made last: of two builds of a
+    # version those who do not look at USE flags take the newest.
+    without_systemd = [recipe.name for recipe in table.recipes if "+systemd" in recipe.iuse]
+    for flavor, names in [("openrc", without_systemd), ("systemd", everything)]:
+        portage[flavor].emerge(work / "build", "--buildpkgonly", "--nodeps", "--oneshot", f"--jobs={jobs}", *names)
+        say(f"{len(names)} binary packages for {flavor}")
 
-    tree = work / "stage3"
-    stage3.make_tree(portage, tree, "systemd", jobs)
     moment = datetime.now(timezone.utc).replace(microsecond=0)
-    stage3.publish(tree, folder / AUTOBUILDS, "systemd", moment, key)
-    say("stage3-arm64-systemd")
+
+    def make_stage3(flavor):
+        tree = work / f"stage3-{flavor}"
+        stage3.make_tree(portage[flavor], tree, flavor, jobs)
+        stage3.publish(tree, folder / AUTOBUILDS, flavor, moment, key)
+        say(f"stage3-arm64-{flavor}")
+
+    # emerge installs one package after the other: together they take hardly longer than one.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(make_stage3, PROFILES))
     key.stop()
     shutil.rmtree(work)
 

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-from gentoo_mirror.portage import PROFILE
 from gentoo_mirror.table import HERE
 
 
@@ -17,7 +16,7 @@ def write_repository(folder, table, accounts):
     categories = sorted({path.parent.parent.name for path in folder.glob("*/*/*.ebuild")})
     (folder / "profiles" / "categories").write_text("".join(f"{name}\n" for name in categories))
     system = "".join(f"*{recipe.name}\n" for recipe in table.recipes if recipe.system)
-    (folder / PROFILE / "packages").write_text(system)
+    (folder / "profiles/base/packages").write_text(system)
 
 
 def account_ebuilds(table):

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gentoo_mirror.portage import Portage, virtual_environment
+from gentoo_mirror.portage import PROFILES, Portage, virtual_environment
 from gentoo_mirror.table import HERE
 
 
@@ -26,10 +26,18 @@ def main():
             work / "packages",
             work,
             options.mirror / "gnupg",
+            flavor_of(options.root),
             binhost=f"{url}releases/arm64/binpackages/23.0/arm64",
         )
-        command = portage.command(["--usepkgonly", "--getbinpkg", *options.arguments])
+        command = portage.command(["--usepkgonly", "--getbinpkg", "--binpkg-respect-use=y", *options.arguments])
         sys.exit(subprocess.run(command, env=portage.environment_of(options.root)).returncode)
+
+
+def flavor_of(root):
+    """The flavor of the stage3 that the tree `root` was: its profile says so."""
+    profile = root / "etc/portage/make.profile"
+    [flavor] = [name for name, path in PROFILES.items() if str(profile.readlink()).endswith(f"/profiles/{path}")]
+    return flavor
 
 
 main()

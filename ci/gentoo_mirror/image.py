@@ -16,7 +16,9 @@ REMOVED = (
     "usr/share/initramfs-tools/*", "usr/share/lintian/*", "usr/share/menu/*", "usr/share/pam-configs/*",
     "usr/share/pam/*", "usr/share/runit/*",
 )  # fmt: skip
-KEPT = ("etc/default/useradd", "etc/default/lxc*", "usr/lib/sysusers.d/basic.conf")
+KEPT = (
+    "etc/default/useradd", "etc/default/lxc*", "etc/init.d/cgroups", "etc/init.d/savecache", "usr/lib/sysusers.d/basic.conf",
+)  # fmt: skip
 
 # Files that Gentoo's package has of its own, and their time: nothing depends on when they were checked out.
 FILES = HERE / "files"

@@ -10,17 +10,19 @@ FEATURES = (
     "xattr nostrip parallel-install binpkg-multi-instance compress-index"
 )
 
-PROFILE = "profiles/default/linux/arm64/23.0/systemd"
+# By flavor of the stage3, as the repository has them below `profiles`.
+PROFILES = {"systemd": "default/linux/arm64/23.0/systemd", "openrc": "default/linux/arm64/23.0"}
 
 
 class Portage:
-    """Portage that knows the repository and the packages that it is given, and works in the folder `work`.
+    """Portage that knows the repository and the packages that it is given, and works in the folder `work`. The systems it
+    works on are of the profile `flavor`.
 
     `gnupg` is the folder with the key that packages are checked with; with `signing_key` (a fingerprint) it signs what it
     makes, without it takes only packages that are signed. `binhost` is the URL of further packages.
     """
 
-    def __init__(self, venv, repository, packages, work, gnupg, signing_key=None, binhost=""):
+    def __init__(self, venv, repository, packages, work, gnupg, flavor, signing_key=None, binhost=""):
         self.work = work
         self.system = work / "system"
         for name in ["tmp", "distfiles", "etc/portage"]:
@@ -34,7 +36,7 @@ class Portage:
         (self.system / "etc/portage").symlink_to(work / "etc/portage")
         # Portage asks for GNU tar by this name.
         (self.system / "bin/gtar").symlink_to(shutil.which("tar"))
-        (work / "etc/portage/make.profile").symlink_to(repository / PROFILE)
+        (work / "etc/portage/make.profile").symlink_to(repository / "profiles" / PROFILES[flavor])
         settings = {
             "ACCEPT_LICENSE": "*",
             "BINPKG_COMPRESS": "zstd",

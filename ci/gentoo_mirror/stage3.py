@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from email.utils import formatdate
 
+from gentoo_mirror.portage import PROFILES
+
 MAKE_CONF = """\
 # Please consult /usr/share/portage/config/make.conf.example for a more detailed example.
 COMMON_FLAGS="-O2 -pipe"
@@ -34,13 +36,13 @@ def make_tree(portage, root, flavor, jobs):
     """Installs @system into the empty folder `root`."""
     # The layout comes first, so that everything else finds /usr merged; then the accounts' packages their files.
     portage.emerge(root, "--usepkgonly", "--oneshot", "--nodeps", "sys-apps/baselayout")
-    portage.emerge(root, "--usepkgonly", "--oneshot", f"--jobs={jobs}", "@system")
+    # Of two builds that one with the profile's USE flags.
+    portage.emerge(root, "--usepkgonly", "--binpkg-respect-use=y", "--oneshot", f"--jobs={jobs}", "@system")
     configuration = root / "etc/portage"
     (configuration / "binrepos.conf").mkdir(parents=True)
     (configuration / "make.conf").write_text(MAKE_CONF)
     (configuration / "binrepos.conf/gentoobinhost.conf").write_text(BINHOST)
-    profile = "default/linux/arm64/23.0" + ("/systemd" if flavor == "systemd" else "")
-    (configuration / "make.profile").symlink_to(f"../../var/db/repos/gentoo/profiles/{profile}")
+    (configuration / "make.profile").symlink_to(f"../../var/db/repos/gentoo/profiles/{PROFILES[flavor]}")
     for pattern in LEFT_BEHIND:
         for path in root.glob(pattern):
             if path.is_dir() and not path.is_symlink():

@@ -7,7 +7,7 @@ from gentoo_mirror.versions import gentoo_version
 
 HERE = Path(__file__).parent
 KEYS = {
-    "debs", "version", "slot", "system", "rdepend", "iuse", "remove", "links", "move", "modes", "filecaps",
+    "debs", "version", "slot", "system", "rdepend", "iuse", "remove", "links", "runlevels", "move", "modes", "filecaps",
 }  # fmt: skip
 
 
@@ -26,7 +26,9 @@ class Recipe:
         self.rdepend = entry.get("rdepend", "")
         self.iuse = entry.get("iuse", "").split()
         self.remove = entry.get("remove", [])
-        self.links = entry.get("links", {})
+        self.links = dict(entry.get("links", {}))
+        for runlevel, services in entry.get("runlevels", {}).items():
+            self.links |= {f"etc/runlevels/{runlevel}/{service}": f"/etc/init.d/{service}" for service in services}
         self.move = entry.get("move", {})
         self.modes = entry.get("modes", {})
         self.filecaps = entry.get("filecaps")
@@ -52,11 +54,13 @@ class Table:
     def __init__(self):
         document = tomllib.loads((HERE / "packages.toml").read_text())
         self.flags = document["flags"]
+        self.without = document["without"]
         self.dependencies = document["dependencies"]
         self.groups = document["groups"]
         self.users = document["users"]
         self.recipes = [Recipe(name, entry) for name, entry in document["package"].items()]
-        self.owners = {deb: recipe for recipe in self.recipes for deb in recipe.debs}
+        # What two packages have, as systemd and systemd-utils do, the others need of the first.
+        self.owners = {deb: recipe for recipe in reversed(self.recipes) for deb in recipe.debs}
 
     def debs(self):
         return sorted(self.owners)
@@ -82,13 +86,13 @@ class Table:
         plain, flagged = set(), {}
         for deb in recipe.debs:
             for choices in packages[deb].depends:
+                if any(choice in recipe.debs for choice in choices):
+                    continue
                 known = [choice for choice in choices if choice in self.owners or choice in self.dependencies]
                 if not known:
                     wrong.append(f"{recipe.name}: no package has what {deb} needs: {' | '.join(choices)}")
                     continue
                 needed = known[0]
-                if self.owners.get(needed) is recipe:
-                    continue
                 atom = self.dependencies.get(needed)
                 if atom is None:
                     atom = self.owners[needed].atom
@@ -102,6 +106,8 @@ class Table:
             # What the package needs in any case is no matter of a flag.
             if atoms := atoms - plain:
                 lines.append(f"{flag}? ( {' '.join(sorted(atoms))} )")
+            if flag in self.without:
+                lines.append(f"!{flag}? ( {self.without[flag]} )")
         if recipe.rdepend:
             lines.append(recipe.rdepend)
         recipe.rdepend = "\n\t".join(lines)

@@ -65,6 +65,12 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
     let release = kernel
         .and_then(|kernel| kernel.version.as_deref())
         .context("the manifest names no kernel")?;
+    let sources = project.sources.sets.get(&manifest.sources).with_context(|| {
+        format!(
+            "the image of {} was made of the source set `{}`, which sources.toml no longer has: build it again",
+            node.name, manifest.sources
+        )
+    })?;
     let store = IdentityStore::open(&folder.join("identity"))?;
     let root = project.layouts[&node.layout]
         .root()
@@ -78,6 +84,7 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
     let identity = store.node(&node.name)?;
     let expected = Expected {
         hostname: &node.name,
+        init: sources.base.platform().init,
         machine_id: identity.machine_id.trim(),
         interface: local_interface(node),
         address: format!("{}/{}", node.address, network.prefix),

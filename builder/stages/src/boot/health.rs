@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use formats::units::Bytes;
 use model::layout::Btrfs;
+use model::sources::Init;
 use serde::Serialize;
 
 use super::ssh::{Answer, Ssh};
@@ -14,6 +15,8 @@ use super::ssh::{Answer, Ssh};
 pub struct Expected<'a> {
     /// Host name.
     pub hostname: &'a str,
+    /// What starts its services, and so what is asked how that went.
+    pub init: Init,
     /// Content of `/etc/machine-id`.
     pub machine_id: &'a str,
     /// The port by which it is on its network: `eth0`.
@@ -41,16 +44,38 @@ pub struct Outcome {
     pub passed: bool,
 }
 
-/// Asks the node for everything at once; each line is `name=value`. `is-system-running --wait` returns when the boot
-/// is over, whatever came of it; a boot that does not end is told as `starting`.
-const QUESTIONS: &str = r#"
+/// Asks systemd how the boot went. `is-system-running --wait` returns when it is over, whatever came of it; a boot that does
+/// not end is told as `starting`.
+const ASK_SYSTEMD: &str = r#"
 state=$(timeout 300 systemctl is-system-running --wait 2>/dev/null)
 test -n "$state" || state=$(systemctl is-system-running)
+failed=$(systemctl --failed --plain --no-legend | awk '{ print $1 }' | paste -sd,)
+"#;
+
+/// Asks OpenRC. It names a runlevel from the moment it enters it, and has the folder `rc.starting` while services of it start;
+/// a boot that does not end is told as `starting`. A service of a runlevel has to be started and its daemon to be there, also
+/// if no runlevel but another service asked for it.
+const ASK_OPENRC: &str = r#"
+busy() { test "$(rc-status --runlevel)" != default || test -e /run/openrc/rc.starting; }
+seconds=0
+while busy && test $seconds -lt 300; do
+    sleep 1
+    seconds=$((seconds + 1))
+done
+if busy; then state=starting; else state=$(rc-status --runlevel); fi
+failed=$({
+    rc-status --nocolor --format ini sysinit boot default | awk -F ' = +' 'NF == 2 && $2 !~ /^started/ { print $1 }'
+    rc-status --crashed
+} | sort -u | paste -sd,)
+"#;
+
+/// Asks the node for everything at once; each line is `name=value`.
+const QUESTIONS: &str = r#"
+echo "state=$state"
+echo "failed=$failed"
 echo "hostname=$(cat /proc/sys/kernel/hostname)"
 echo "machine-id=$(cat /etc/machine-id)"
 echo "address=$(ip -4 -o address show dev "$interface" scope global | awk '{ print $4 }' | paste -sd,)"
-echo "state=$state"
-echo "failed=$(systemctl --failed --plain --no-legend | awk '{ print $1 }' | paste -sd,)"
 echo "kernel=$(uname -r)"
 findmnt -rn -t btrfs -o TARGET,OPTIONS | while read -r target options; do echo "mount $target=$options"; done
 device=$(findmnt -no SOURCE --nofsroot /)
@@ -67,8 +92,12 @@ const CARD_TAIL: u64 = 2 << 20;
 
 /// Compares the node with what it must be.
 pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
-    let questions = format!("interface={}\n{QUESTIONS}", expected.interface);
-    let text = match ssh.run(&questions)? {
+    let ask_init = match expected.init {
+        Init::Systemd => ASK_SYSTEMD,
+        Init::OpenRc => ASK_OPENRC,
+    };
+    let interface = format!("interface={}\n", expected.interface);
+    let text = match ssh.run(&[&interface, ask_init, QUESTIONS].concat())? {
         Answer::Output(text) => text,
         Answer::Refused(reason) | Answer::Unreachable(reason) | Answer::WrongHostKey(reason) => {
             bail!("the node stopped answering: {reason}")
@@ -93,12 +122,17 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
         expected: expected.to_owned(),
         found,
     };
+    // systemd says of the whole system what OpenRC says by the runlevel it reached.
+    let (state, services) = match expected.init {
+        Init::Systemd => ("running", "failed units"),
+        Init::OpenRc => ("default", "failed services"),
+    };
     let mut outcomes = vec![
         equal("host name", expected.hostname, answer("hostname")),
         equal("machine id", expected.machine_id, answer("machine-id")),
         equal("address", &expected.address, answer("address")),
-        equal("system state", "running", answer("state")),
-        equal("failed units", "", answer("failed")),
+        equal("system state", state, answer("state")),
+        equal(services, "", answer("failed")),
         equal("kernel", expected.kernel_release, answer("kernel")),
         equal("accounts with a password", "", answer("passwords")),
         equal("login methods", "publickey", methods.to_owned()),
@@ -156,6 +190,10 @@ mod tests {
         passwords=\n";
 
     fn failed_checks(answers: &str, methods: &str) -> Vec<String> {
+        failed_checks_of(Init::Systemd, answers, methods)
+    }
+
+    fn failed_checks_of(init: Init, answers: &str, methods: &str) -> Vec<String> {
         let subvolume = |name: &str, mount: &str| Subvolume {
             name: name.into(),
             mount: mount.into(),
@@ -167,6 +205,7 @@ mod tests {
         };
         let expected = Expected {
             hostname: "red-07",
+            init,
             machine_id: "0123",
             interface: "eth0",
             address: "172.16.1.7/16".into(),
@@ -215,5 +254,18 @@ mod tests {
         }
         assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
         assert_eq!(failed_checks("", "publickey").len(), 12);
+    }
+
+    #[test]
+    fn openrc_is_well_in_its_default_runlevel_with_every_service_started() {
+        let good = GOOD.replace("=running", "=default");
+        let failed = |answers: &str| failed_checks_of(Init::OpenRc, answers, "publickey");
+        assert_eq!(failed(&good), [""; 0]);
+        assert_eq!(failed(&good.replace("=default", "=starting")), ["system state"]);
+        assert_eq!(
+            failed(&good.replace("failed=", "failed=sshd")),
+            ["failed services"]
+        );
+        assert_eq!(failed(GOOD), ["system state"]);
     }
 }
