@@ -3,15 +3,18 @@
 //!
 //! ```text
 //! tar -C ROOT -c . | install_packages [--leave-out PATTERN] [--drop-package-manager] PACKAGE... | tar -C NEW -x
+//! tar -C ROOT -c . | install_packages --layer FOLDER PACKAGE...
 //! ```
 //!
-//! Packages whose file is given with a `+` in front are what the user asked for.
+//! Packages whose file is given with a `+` in front are what the user asked for. With `--layer` nothing is written but the
+//! packages' layer, as builds keep it: the files `index` and `blob` in a folder. That is what `ci/bench` measures.
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use formats::blob::Blob;
 use formats::layer::{Compression, Devices, Inline, Layer, Limits, Packing, TarOptions, ZstdLevel, from_tar};
@@ -41,12 +44,14 @@ impl Signatures for Unsigned {
 fn main() -> Result<(), Box<dyn Error>> {
     let mut patterns = Vec::new();
     let mut package_manager = PackageManager::Keep;
+    let mut layer = None;
     let mut files = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match &argument[..] {
             "--leave-out" => patterns.extend(arguments.next()),
             "--drop-package-manager" => package_manager = PackageManager::Drop,
+            "--layer" => layer = arguments.next().map(PathBuf::from),
             _ => files.push(argument),
         }
     }
@@ -64,7 +69,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let index = from_tar(io::stdin().lock(), BufWriter::new(base.try_clone()?), &options)?;
     let base: Layer = index.with_blob(base.into())?;
 
-    let blob = temporary()?;
+    let blob = match &layer {
+        Some(folder) => File::create_new(folder.join("blob"))?,
+        None => temporary()?,
+    };
     let options = Options {
         filters: Filters::new(&patterns, package_manager)?,
         ..Options::new(packing, TIME)
@@ -102,6 +110,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let installed = installer.finish()?;
     installed.blob.into_inner()?;
+    if let Some(folder) = layer {
+        fs::write(folder.join("index"), installed.index.to_bytes())?;
+        return Ok(());
+    }
     eprintln!("{}", serde_json::to_string_pretty(&installed.report)?);
     let over = installed.index.with_blob(blob.into())?;
     let base = base.without(&installed.removed);

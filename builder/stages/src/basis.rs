@@ -117,7 +117,7 @@ pub fn as_file(image: &SparseImage, folder: &Path) -> Result<SparseImage> {
 }
 
 /// Whether files in `folder` can share blocks.
-fn shares_blocks(folder: &Path) -> Result<bool> {
+pub fn shares_blocks(folder: &Path) -> Result<bool> {
     let (from, to): (File, File) = (tempfile::tempfile_in(folder)?, tempfile::tempfile_in(folder)?);
     from.set_len(4096)?;
     // Whatever the reason is: then blocks are copied.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::card::{CardMaker, Planned};
 use super::folder::ImageFolder;
+use super::space::{self, Kept};
 use super::state::ImageState;
 use super::{BuiltImage, ImageFiles};
 use crate::basis::{Basis, Form};
@@ -79,6 +80,11 @@ fn write_kind(
         folder.remove_sums()?;
         let base = maker.base(&any.own)?;
         let path = folder.path();
+        // What is written anew takes the place of what was there.
+        let new = missing.iter().filter(|(_, files)| !files.image.exists()).count();
+        // While compressed ones are written there is a file of what they have in common.
+        let common = usize::from(form == Form::Compressed);
+        space::check(path, &base.image, new.max(1) + common, Kept::of_images(path)?)?;
         let basis = Basis::new(form, &base.image, &base.segments, path, missing.len())?;
         let failed = AtomicBool::new(false);
         let made: Vec<_> = missing

@@ -1,5 +1,6 @@
 //! What all images have in common: the kernel and the base, made side by side.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -15,7 +16,7 @@ use super::BuildRequest;
 use crate::engine::{Engine, Key};
 use crate::fetch::{
     LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Mode, Network,
-    check_base, failure, is_verification_failure, obtain, obtain_stage3,
+    Stage3Files, check_base, failure, is_verification_failure, obtain,
 };
 use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
 use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball};
@@ -37,7 +38,12 @@ pub struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// Makes kernel and base at the same time, or finds them made.
-    pub fn make(engine: &Engine, request: &'a BuildRequest, locked: &LockedSet, time: Time) -> Result<Self> {
+    pub fn make(
+        engine: &'a Engine,
+        request: &'a BuildRequest,
+        locked: &LockedSet,
+        time: Time,
+    ) -> Result<Self> {
         let (kernel, base): (_, Result<Box<dyn Base + 'a>>) = match (&request.set.base, &locked.base) {
             (BaseSource::Archive { .. }, LockedBase::Archive(archive)) => {
                 let (kernel, base) = kernel_and_debian(engine, request, locked, archive, time)?;
@@ -45,8 +51,12 @@ impl<'a> Inputs<'a> {
             }
             (BaseSource::Stage3(source), LockedBase::Stage3(base)) => {
                 let (root, network) = (&request.project.root, &request.network);
-                let files = obtain_stage3(engine, root, source, base, request.mirror, network)?;
+                let files = Stage3Files::new(engine, root, source, base.clone(), request.mirror, network);
                 let base = GentooBase { files, source, time };
+                // Said before, not after, a kernel is compiled.
+                for zstd in levels(request) {
+                    base.prepare(engine, zstd)?;
+                }
                 (make_kernel(engine, request, locked), Ok(Box::new(base)))
             }
             _ => bail!("{LOCK} has another kind of base than sources.toml: run `portadc update`"),
@@ -69,6 +79,15 @@ impl<'a> Inputs<'a> {
             kernel_key,
         })
     }
+}
+
+/// The zstd levels at which the cards of a build store the base.
+fn levels(request: &BuildRequest) -> BTreeSet<u8> {
+    let layouts = request
+        .nodes
+        .iter()
+        .map(|node| &request.project.layouts[&node.layout]);
+    layouts.filter_map(|layout| Some(layout.root()?.zstd)).collect()
 }
 
 /// The kernel, and beside it the base that mmdebstrap makes.

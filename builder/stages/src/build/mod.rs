@@ -8,6 +8,7 @@
 //! | `card` | one node's card |
 //! | `images` | cards as files of their own |
 //! | `pack` | cards as a base and deltas |
+//! | `space` | whether the disk has room for images |
 //! | `state` | which images are still right |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
@@ -17,6 +18,7 @@ mod folder;
 mod images;
 mod inputs;
 mod pack;
+mod space;
 mod state;
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,14 +27,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use formats::tree::Tree;
-use formats::units::{Bytes, Time};
+use formats::units::Time;
 use model::board::Board;
 use model::fleet::Node;
 use model::project::Project;
 use model::sources::{BaseSource, SourceSet};
 
 use crate::basis::Form;
-use crate::emit::folder_of;
 use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
@@ -50,12 +51,6 @@ pub use state::{ImageFigures, ImageFiles};
 use card::CardMaker;
 use folder::ImageFolder;
 use inputs::Inputs;
-
-/// Disk space that one image, or what images have in common, may take; more than any has been seen to.
-const IMAGE_SPACE: Bytes = Bytes::mib(320);
-
-/// Disk space that a node may take in a pack.
-const DELTA_SPACE: Bytes = Bytes::mib(1);
 
 /// What to build.
 #[derive(Debug)]
@@ -260,24 +255,13 @@ impl<'a> Workshop<'a> {
     }
 }
 
-/// Everything that the machine lacks for this build, at once.
+/// Everything that the machine lacks for this build, at once. Room for images is asked for when their size is known.
 fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
     let mut preflight = Preflight::default();
     preflight.programs(kernel::programs(&request.project.kernel));
     if let BaseSource::Archive { .. } = request.set.base {
         debian_requirements(&mut preflight);
     }
-    let space = match request.format {
-        Format::Images(form, _) => {
-            let is_missing = |node: &&&Node| {
-                let files = ImageFiles::new(&request.folder, &node.name, form);
-                files.finished().is_none()
-            };
-            IMAGE_SPACE.0 * request.nodes.iter().filter(is_missing).count() as u64
-        }
-        Format::Pack => IMAGE_SPACE.0 + DELTA_SPACE.0 * request.nodes.len() as u64,
-    };
-    preflight.space(folder_of(&request.folder), Bytes(space), "images")?;
     if !engine.cache.has_any("kernel") {
         preflight.space(engine.cache.root(), kernel::BUILD_SPACE, "the kernel's build")?;
     }

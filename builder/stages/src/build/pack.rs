@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::BuiltImage;
 use super::card::{CardMaker, Planned};
+use super::space::{self, Kept};
 use super::state::ImageFigures;
 use crate::engine::Engine;
 use crate::pack::{DELTA, Pack, PackFolder, PackWriter};
@@ -90,6 +91,7 @@ fn write_kind(
     };
     let name = maker.name();
     let card_base = maker.base(&any.own)?;
+    space::check(folder, &card_base.image, plan.len(), Kept::Shared)?;
     let base = writer.base(&name, &card_base.image, &card_base.segments)?;
     // Deltas over another base are of no use.
     let old = old.filter(|old| old.index.bases.contains(&base));

@@ -75,7 +75,7 @@ pub(super) fn fetch_within(
 ) -> Result<PathBuf> {
     let name = &wanted.name;
     let folder = wanted.folder(engine);
-    let done = folder.join(name);
+    let done = wanted.path(engine);
     match wanted.check(&done) {
         Ok(()) => {
             if let Some(whole) = whole {
@@ -152,7 +152,7 @@ pub(super) fn keep_as(fetched: &Path, engine: &Engine, sha256: Sha256Sum) -> Res
 
 /// Whether the cache has the file, byte for byte.
 pub(super) fn is_cached(engine: &Engine, wanted: &Wanted) -> bool {
-    wanted.check(&wanted.folder(engine).join(&wanted.name)).is_ok()
+    wanted.check(&wanted.path(engine)).is_ok()
 }
 
 /// What is wrong with a file of the cache.
@@ -174,6 +174,11 @@ impl Wanted {
         engine.cache.root().join(store).join(folder)
     }
 
+    /// Where the cache has it, or would have it.
+    pub(super) fn path(&self, engine: &Engine) -> PathBuf {
+        self.folder(engine).join(&self.name)
+    }
+
     /// Whether `path`, a file that nobody fetches, is the wanted one.
     pub(super) fn check_here(&self, path: &Path) -> Result<()> {
         let shown = path.display();
@@ -185,16 +190,27 @@ impl Wanted {
         }
     }
 
+    /// Whether `path` is a file of the right size. Its bytes are to be checked where they are used.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.look(path).is_ok()
+    }
+
     /// Whether `path` is the wanted file, byte for byte.
     fn check(&self, path: &Path) -> Result<(), Flaw> {
-        let mut file = File::open(path).map_err(|error| match error.kind() {
+        self.check_file(&mut self.look(path)?)
+    }
+
+    /// The file `path`, if it has the right size.
+    fn look(&self, path: &Path) -> Result<File, Flaw> {
+        let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Flaw::Missing,
             _ => Flaw::Unreadable(error),
         })?;
-        self.check_file(&mut file)
+        self.check_size(&file)?;
+        Ok(file)
     }
 
-    fn check_file(&self, file: &mut File) -> Result<(), Flaw> {
+    fn check_size(&self, file: &File) -> Result<(), Flaw> {
         let length = file.metadata().map_err(Flaw::Unreadable)?.len();
         if length != self.size.0 {
             return Err(Flaw::Other(format!(
@@ -202,6 +218,11 @@ impl Wanted {
                 self.size.0
             )));
         }
+        Ok(())
+    }
+
+    fn check_file(&self, file: &mut File) -> Result<(), Flaw> {
+        self.check_size(file)?;
         for wanted in &self.sums {
             file.seek(SeekFrom::Start(0)).map_err(Flaw::Unreadable)?;
             let sum = wanted.same_of(&mut *file).map_err(Flaw::Unreadable)?;

@@ -15,9 +15,9 @@ use model::sources::{Distribution, LeaveOut, Platform, Stage3};
 
 use super::base::{Base, BaseLayers};
 use super::merge::without_each;
-use super::tarball::{layer_of, packing};
+use super::tarball::{is_made, layer_key, packing};
 use crate::engine::{Engine, Key};
-use crate::fetch::{PackageFile, Stage3Files};
+use crate::fetch::{LockedStage3, Stage3Files};
 
 /// Goes up with every change of what the layer of the same packages holds.
 const REVISION: u32 = 2;
@@ -35,8 +35,8 @@ const REPORT: &str = "report.json";
 /// A stage3 with packages over it.
 #[derive(Debug)]
 pub struct GentooBase<'a> {
-    /// The stage3 and the packages, verified.
-    pub files: Stage3Files,
+    /// The stage3 and the packages; asked for only as far as layers have to be made of them.
+    pub files: Stage3Files<'a>,
     /// What is left out of both, and what starts services.
     pub source: &'a Stage3,
     /// The time of what no package gives one.
@@ -45,7 +45,7 @@ pub struct GentooBase<'a> {
 
 impl Base for GentooBase<'_> {
     fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
-        let (stage3, stage3_key) = layer_of(engine, &self.files.tarball, zstd)?;
+        let (stage3, stage3_key) = self.files.tarball().layer(engine, zstd)?;
         let key = self.key(&stage3_key);
         let folder = engine
             .cache
@@ -77,17 +77,31 @@ impl Base for GentooBase<'_> {
 }
 
 impl GentooBase<'_> {
+    /// Fetches what of the files is not there and is needed for layers that are still to be made, so that whoever lacks it
+    /// hears of that before other work is done. What is there is verified where it is used.
+    pub fn prepare(&self, engine: &Engine, zstd: u8) -> Result<()> {
+        let stage3 = layer_key(&self.files.tarball().key(), zstd);
+        if !is_made(engine, &stage3) {
+            self.files.tarball().bring()?;
+        }
+        if engine.cache.find(STAGE, &self.key(&stage3)).is_none() {
+            self.files.bring_packages()?;
+        }
+        Ok(())
+    }
+
     fn key(&self, stage3: &Key) -> Key {
         let mut key = Key::builder(STAGE, REVISION)
             .key("stage3", stage3)
             .text("time", &self.time.seconds.to_string());
-        for PackageFile { locked, .. } in &self.files.packages {
+        let locked = self.files.locked();
+        for package in &locked.packages {
             key = key
-                .text("package", &locked.cpv)
-                .text("sha256", &locked.sha256.to_string())
-                .text("requested", if locked.requested { "yes" } else { "no" });
+                .text("package", &package.cpv)
+                .text("sha256", &package.sha256.to_string())
+                .text("requested", if package.requested { "yes" } else { "no" });
         }
-        for atom in &self.files.world {
+        for atom in &locked.world {
             key = key.text("world", atom);
         }
         let leave_out = &self.source.leave_out;
@@ -105,21 +119,26 @@ impl GentooBase<'_> {
             filters: filters(&self.source.leave_out)?,
             ..Options::new(packing(engine, zstd)?, self.time)
         };
-        let stage3_name = self.files.tarball.path.file_name().unwrap_or_default();
-        let packages = &self.files.packages;
-        let whole = packages.iter().map(|package| package.locked.size.0).sum();
-        let task = engine.progress.bytes(STAGE, whole);
+        let LockedStage3 {
+            tarball,
+            packages,
+            world,
+            ..
+        } = self.files.locked();
+        let stage3_name = &tarball.file;
+        self.files.bring_packages()?;
+        let task = engine
+            .progress
+            .bytes(STAGE, self.files.locked().packages_size().0);
         let mut installer = Installer::new(stage3, BufWriter::new(blob), options)
-            .with_context(|| format!("cannot install packages over {}", stage3_name.display()))?;
+            .with_context(|| format!("cannot install packages over {stage3_name}"))?;
         for package in packages {
-            task.message(package.locked.cpv.clone());
-            let opened = package.open()?;
-            let cpv = package.locked.cpv.parse().with_context(|| {
-                format!(
-                    "`{}` does not name a package with its version",
-                    package.locked.cpv
-                )
-            })?;
+            task.message(package.cpv.clone());
+            let opened = self.files.open(package)?;
+            let cpv = package
+                .cpv
+                .parse()
+                .with_context(|| format!("`{}` does not name a package with its version", package.cpv))?;
             let mut image = opened.image()?;
             let prefix = image.prefix();
             installer.add(PackageInput {
@@ -128,11 +147,11 @@ impl GentooBase<'_> {
                 image: &mut image,
                 prefix,
                 bin_md5: opened.md5(),
-                requested: package.locked.requested,
+                requested: package.requested,
             })?;
-            task.advance(package.locked.size.0);
+            task.advance(package.size.0);
         }
-        for atom in &self.files.world {
+        for atom in world {
             let atom: Atom = atom
                 .parse()
                 .with_context(|| format!("`{atom}` is no atom of a package"))?;
@@ -160,9 +179,8 @@ impl GentooBase<'_> {
                 .with_context(|| format!("cannot write the {name} of a layer"))?;
         }
         task.done(format!(
-            "{} packages over {}: {} files with {}",
+            "{} packages over {stage3_name}: {} files with {}",
             packages.len(),
-            stage3_name.display(),
             installed.report.after.files,
             Bytes(installed.report.after.bytes)
         ));

@@ -48,5 +48,5 @@ pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use tarball::Tarball;
-pub(crate) use tarball::layer_of;
+pub(crate) use tarball::lazy_layer;
 pub use template::TemplateLayers;

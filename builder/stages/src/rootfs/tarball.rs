@@ -56,34 +56,51 @@ pub(super) fn packing(engine: &Engine, zstd: u8) -> Result<Packing> {
 
 /// The layer of `tarball` with its files stored at zstd level `zstd`, and the layer's key; made now if the cache does
 /// not have it.
-pub(crate) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<(Layer, Key)> {
-    let key = Key::builder(STAGE, REVISION)
-        .key("tarball", &tarball.key)
-        .text("zstd", &zstd.to_string())
-        .finish();
+pub(super) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<(Layer, Key)> {
+    lazy_layer(engine, &tarball.key, zstd, || Ok(tarball.path.clone()))
+}
+
+/// The same of a tarball that `key` stands for: the file itself is asked for only where the layer has to be made.
+pub(crate) fn lazy_layer(
+    engine: &Engine,
+    key: &Key,
+    zstd: u8,
+    tarball: impl FnOnce() -> Result<PathBuf>,
+) -> Result<(Layer, Key)> {
+    let key = layer_key(key, zstd);
     let packing = packing(engine, zstd)?;
     let folder = engine
         .cache
-        .obtain(STAGE, &key, |part| make(engine, tarball, packing, part))?;
+        .obtain(STAGE, &key, |part| make(engine, &tarball()?, packing, part))?;
     let layer = load(&folder).with_context(|| {
         format!(
-            "the cached layer of {} is damaged: remove {}",
-            tarball.path.display(),
+            "the cached layer of a tarball is damaged: remove {}",
             folder.display()
         )
     })?;
     Ok((layer, key))
 }
 
-fn make(engine: &Engine, tarball: &Tarball, packing: Packing, part: &Path) -> Result<()> {
+/// The key of the layer of the tarball that `tarball` stands for.
+pub(super) fn layer_key(tarball: &Key, zstd: u8) -> Key {
+    Key::builder(STAGE, REVISION)
+        .key("tarball", tarball)
+        .text("zstd", &zstd.to_string())
+        .finish()
+}
+
+/// Whether the cache has the layer of a tarball by the layer's key.
+pub(super) fn is_made(engine: &Engine, layer: &Key) -> bool {
+    engine.cache.find(STAGE, layer).is_some()
+}
+
+fn make(engine: &Engine, tarball: &Path, packing: Packing, part: &Path) -> Result<()> {
     let name = tarball
-        .path
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let file =
-        File::open(&tarball.path).with_context(|| format!("cannot open {}", tarball.path.display()))?;
+    let file = File::open(tarball).with_context(|| format!("cannot open {}", tarball.display()))?;
     let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
     let task = engine.progress.bytes(STAGE, length);
     task.message(name.clone());
@@ -98,7 +115,7 @@ fn make(engine: &Engine, tarball: &Tarball, packing: Packing, part: &Path) -> Re
         std::io::BufWriter::new(blob),
         &options,
     )
-    .with_context(|| format!("cannot use the tarball {}", tarball.path.display()))?;
+    .with_context(|| format!("cannot use the tarball {}", tarball.display()))?;
     fs::write(part.join("index"), index.to_bytes()).context("cannot write the index of a layer")?;
     task.done(format!(
         "{name}: {} entries, {} stored",

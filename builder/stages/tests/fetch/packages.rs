@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use formats::units::Time;
 use model::sources::{BaseSource, PackagePlace, PackageSource, Stage3};
-use stages::fetch::{Extent, is_verification_failure};
+use stages::fetch::{Extent, Sha256Sum, is_verification_failure};
+use stages::rootfs::{Base, BaseLayers, GentooBase};
 use testkit::server::{Answer, Server};
 
 use crate::gentoo_mirror::{BINHOST, Binary, Gentoo, gz, index};
@@ -69,11 +71,13 @@ fn packages_are_resolved_fetched_and_locked() {
                  \"sys-libs/libcap/libcap-2.76-3.gpkg.tar\", size = ";
     assert!(line.starts_with(start) && line.ends_with("\" },"), "{line}");
 
-    let files = files_of(&project, None, &offline()).unwrap();
-    for file in &files.packages {
-        let package = file.open().unwrap();
+    let offline = offline();
+    let files = files_of(&project, None, &offline);
+    files.bring_packages().unwrap();
+    for locked in &locked.packages {
+        let package = files.open(locked).unwrap();
         let category = &package.metadata()["CATEGORY"];
-        assert!(file.locked.cpv.as_bytes().starts_with(category.trim_ascii()));
+        assert!(locked.cpv.as_bytes().starts_with(category.trim_ascii()));
     }
 
     // Once more: the same lock, no package a second time.
@@ -259,8 +263,10 @@ fn a_source_without_a_signer_takes_what_anybody_signed_or_nobody() {
     written(&mut project).packages[0].signer = None;
     project.update().unwrap();
     assert!(base(&project).sources["official"].signers.is_empty());
-    for file in files_of(&project, None, &offline()).unwrap().packages {
-        file.open().unwrap();
+    let offline = offline();
+    let files = files_of(&project, None, &offline);
+    for locked in &files.locked().packages {
+        files.open(locked).unwrap();
     }
     let signer = written(&mut project).signer.clone();
     written(&mut project).packages[0].signer = Some(signer);
@@ -383,7 +389,10 @@ fn an_index_may_be_plain_and_may_have_its_packages_elsewhere() {
     project.update().unwrap();
     assert_eq!(base(&project).sources["official"].uri.as_deref(), Some(&uri[..]));
     fs::remove_dir_all(project.bench.engine.cache.root().join("sources")).unwrap();
-    assert_eq!(files_of(&project, None, &impatient()).unwrap().packages.len(), 1);
+    let network = impatient();
+    let files = files_of(&project, None, &network);
+    files.bring_packages().unwrap();
+    files.open(&files.locked().packages[0]).unwrap();
 
     put_index(&project, gz(&index("URI: ssh://host/pool\n", &mirror.stanzas())));
     project.refuses(
@@ -415,25 +424,134 @@ fn a_folder_of_packages_is_used_where_it_is() {
     let mirror = Gentoo::new();
     let project = with_folder(&mirror, &["net-misc/chrony"]);
     project.update().unwrap();
-    let file = files_of(&project, None, &offline()).unwrap().packages.remove(0);
+    let offline = offline();
+    let files = files_of(&project, None, &offline);
+    let locked = &files.locked().packages[0];
     let folder = project.bench.folder.path().join("packages");
-    assert_eq!(file.path, folder.join("net-misc/chrony/chrony-4.7-1.gpkg.tar"));
-    file.open().unwrap();
+    let path = folder.join("net-misc/chrony/chrony-4.7-1.gpkg.tar");
+    files.bring_packages().unwrap();
+    files.open(locked).unwrap();
+    assert!(
+        !project
+            .bench
+            .cached()
+            .iter()
+            .any(|file| file.ends_with("chrony-4.7-1.gpkg.tar"))
+    );
     // What changed there is no longer what is locked.
-    let mut bytes = fs::read(&file.path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
     bytes[700] ^= 1;
-    fs::write(&file.path, &bytes).unwrap();
-    let error = files_of(&project, None, &offline()).unwrap_err();
+    fs::write(&path, &bytes).unwrap();
+    let error = files.open(locked).unwrap_err();
     assert!(is_verification_failure(&error), "{error:#}");
     assert!(format!("{error:#}").contains("chrony-4.7-1.gpkg.tar: its hash is "));
-    fs::remove_file(&file.path).unwrap();
-    let error = text(files_of(&project, None, &offline()));
+    fs::write(&path, &bytes[1..]).unwrap();
+    let error = files.bring_packages().unwrap_err();
+    assert!(is_verification_failure(&error), "{error:#}");
+    assert!(
+        format!("{error:#}").contains("chrony-4.7-1.gpkg.tar: it has "),
+        "{error:#}"
+    );
+    fs::remove_file(&path).unwrap();
+    let error = text(files.bring_packages());
     assert!(error.contains("chrony-4.7-1.gpkg.tar does not exist"), "{error}");
 
     fs::remove_file(folder.join("Packages")).unwrap();
     project.refuses("has no index `Packages`: `PKGDIR=", false);
     fs::remove_dir_all(&folder).unwrap();
     project.refuses("the package source `own` is the folder ", false);
+}
+
+#[test]
+fn layers_that_are_made_need_neither_stage3_nor_packages() {
+    let mirror = Gentoo::new();
+    let project = wanting(&mirror, &["net-misc/chrony"]);
+    project.update().unwrap();
+    let BaseSource::Stage3(source) = &project.set.base else {
+        panic!("the gentoo set has no stage3")
+    };
+    let (engine, offline) = (&project.bench.engine, offline());
+    let sources = engine.cache.root().join("sources");
+    let base = GentooBase {
+        files: files_of(&project, None, &offline),
+        source,
+        time: Time::from_seconds(1_790_000_000),
+    };
+    // The layer of the stage3 was made to see what it has installed, that of the packages was not made yet.
+    let locked = base.files.locked();
+    let kept = |sum: Sha256Sum| sources.join(sum.to_string());
+    fs::remove_dir_all(kept(locked.tarball.sha256)).unwrap();
+    let chosen = kept(locked.packages[0].sha256);
+    fs::rename(&chosen, project.bench.folder.path().join("away")).unwrap();
+    for needed in [base.prepare(engine, 3), base.layers(engine, 3).map(drop)] {
+        let error = text(needed);
+        assert!(
+            error.contains("1 of 1 packages cannot be had") && error.contains("chrony-4.7-1.gpkg.tar ("),
+            "{error}"
+        );
+    }
+    fs::rename(project.bench.folder.path().join("away"), &chosen).unwrap();
+    base.prepare(engine, 3).unwrap();
+    let made = base.layers(engine, 3).unwrap();
+
+    fs::remove_dir_all(&sources).unwrap();
+    let asked = project.server.requests().len();
+    base.prepare(engine, 3).unwrap();
+    let found = base.layers(engine, 3).unwrap();
+    assert_eq!(found.key, made.key);
+    let entries = |base: &BaseLayers| -> Vec<_> {
+        let layers = base.layers.iter();
+        layers.map(|layer| layer.entries.clone()).collect()
+    };
+    assert_eq!(entries(&found), entries(&made));
+    assert!(!project.bench.folder.path().join("cache/sources").exists());
+    // Stored otherwise, they have to be made anew.
+    for needed in [base.prepare(engine, 4), base.layers(engine, 4).map(drop)] {
+        let error = text(needed);
+        assert!(
+            error.contains("stage3-arm64-systemd-") && error.contains("is not in the cache"),
+            "{error}"
+        );
+    }
+    assert_eq!(project.server.requests().len(), asked);
+}
+
+#[test]
+fn a_package_that_is_damaged_in_the_cache_is_fetched_again_or_refused() {
+    let mirror = Gentoo::new();
+    let project = wanting(&mirror, &["net-misc/chrony"]);
+    project.update().unwrap();
+    let locked = base(&project).packages.remove(0);
+    let kept = project.bench.engine.cache.root().join("sources");
+    let kept = kept.join(locked.sha256.to_string()).join(locked.file());
+    // Its bytes are not linked to those that the update keeps by another name.
+    let good = fs::read(&kept).unwrap();
+    let mut bad = good.clone();
+    bad[700] ^= 1;
+    let damage = |bytes: &[u8]| {
+        fs::remove_file(&kept).unwrap();
+        fs::write(&kept, bytes).unwrap();
+    };
+    damage(&bad);
+    let network = offline();
+    let files = files_of(&project, None, &network);
+    files.bring_packages().unwrap();
+    let error = files.open(&locked).unwrap_err();
+    assert!(is_verification_failure(&error), "{error:#}");
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("its hash is ") && error.contains("run without `--offline`"),
+        "{error}"
+    );
+
+    let network = impatient();
+    let files = files_of(&project, None, &network);
+    files.open(&locked).unwrap();
+    assert_eq!(fs::read(&kept).unwrap(), good);
+    // One of another size is seen before it is opened.
+    damage(&good[1..]);
+    files.bring_packages().unwrap();
+    assert_eq!(fs::read(&kept).unwrap(), good);
 }
 
 #[test]

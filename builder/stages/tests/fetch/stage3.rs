@@ -4,8 +4,7 @@ use std::fs;
 
 use model::sources::{BaseSource, Series};
 use stages::fetch::{
-    BaseNeeds, LockedBase, LockedStage3, Mirrors, Sha256Sum, Stage3Files, kernel_of_series, obtain,
-    obtain_stage3,
+    BaseNeeds, LockedBase, LockedStage3, Mirrors, Network, Sha256Sum, Stage3Files, kernel_of_series, obtain,
 };
 use testkit::server::{Answer, Server};
 
@@ -34,19 +33,15 @@ pub fn base(project: &Project) -> LockedStage3 {
 }
 
 /// The files of the base as a build gets them; `own` is a mirror that the user names.
-pub fn files_of(
-    project: &Project,
-    own: Option<&str>,
-    network: &stages::fetch::Network,
-) -> anyhow::Result<Stage3Files> {
+pub fn files_of<'a>(project: &'a Project, own: Option<&'a str>, network: &'a Network) -> Stage3Files<'a> {
     let BaseSource::Stage3(source) = &project.set.base else {
         panic!("the gentoo set has no stage3")
     };
-    obtain_stage3(
+    Stage3Files::new(
         &project.bench.engine,
         project.bench.folder.path(),
         source,
-        &base(project),
+        base(project),
         own,
         network,
     )
@@ -81,8 +76,12 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     assert!(text(other).contains("it lists no release of the series 6.17"));
 
     // The stage3 was fetched to be hashed; builds find it where they look.
-    let files = files_of(&project, None, &offline()).unwrap();
-    assert_eq!(fs::read(files.tarball.path).unwrap(), mirror.tarball());
+    let offline = offline();
+    let files = files_of(&project, None, &offline);
+    assert_eq!(
+        fs::read(files.tarball().obtain().unwrap()).unwrap(),
+        mirror.tarball()
+    );
     // And so does the next update.
     project.update().unwrap();
     let fetched = project.server.requests();
@@ -253,20 +252,21 @@ fn a_tarball_that_is_gone_is_explained() {
     project.update().unwrap();
     fs::remove_dir_all(project.bench.engine.cache.root().join("sources")).unwrap();
     project.files.lock().unwrap().remove(&tarball_path());
-    let error = text(files_of(&project, None, &impatient()));
+    let error = text(files_of(&project, None, &impatient()).tarball().bring());
     assert!(
         error.contains("the server answered 404") && error.contains("\nmirrors keep the last few builds"),
         "{error}"
     );
-    let error = text(files_of(&project, None, &offline()));
+    let error = text(files_of(&project, None, &offline()).tarball().obtain());
     assert!(
         error.contains("run the same command once without `--offline`"),
         "{error}"
     );
     // A mirror that still has it.
     let own = Server::of_files(mirror.files());
-    let files = files_of(&project, Some(&own.url()), &impatient()).unwrap();
-    assert_eq!(fs::read(files.tarball.path).unwrap(), mirror.tarball());
+    let (url, network) = (own.url(), impatient());
+    let path = files_of(&project, Some(&url), &network).tarball().obtain();
+    assert_eq!(fs::read(path.unwrap()).unwrap(), mirror.tarball());
 }
 
 #[test]

@@ -95,6 +95,12 @@ impl LockedPackage {
 }
 
 impl LockedStage3 {
+    /// The size of all packages together. What no disk holds is refused where it is fetched.
+    pub fn packages_size(&self) -> Bytes {
+        let sizes = self.packages.iter().map(|package| package.size.0);
+        Bytes(sizes.fold(0, u64::saturating_add))
+    }
+
     /// What no honest lock has: names that lead elsewhere, packages from nowhere.
     pub(in crate::fetch) fn check(&self) -> Result<()> {
         let mut seen = BTreeSet::new();

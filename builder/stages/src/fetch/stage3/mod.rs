@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `tarball` | the newest tarball, verified |
+//! | `files` | what of a locked base a build asks for |
 //! | `index` | what each source of packages offers |
 //! | `packages` | which packages over the stage3, fetched and verified |
 //! | `package` | one package: its file, where it is kept, whether it is what its index says |
@@ -10,6 +11,7 @@
 //! | `locked` | what of these stands in `sources.lock` |
 //! | `installed` | what the stage3 has installed |
 
+mod files;
 mod index;
 mod installed;
 mod locked;
@@ -19,23 +21,20 @@ mod signer;
 mod tarball;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use model::project::Project;
 use model::sources::{SourceSet, Stage3};
 
-pub use installed::installed;
+pub use files::{Stage3Files, Stage3Tarball};
 pub use locked::{LockedPackage, LockedPackageSource, LockedStage3};
 pub(super) use packages::presence_of_packages;
 
-use super::digest::Sum;
-use super::download::{Store, Wanted, fetch};
+use super::Network;
 use super::mirror::Mirrors;
-use super::{LockedFile, Network};
-use crate::engine::{Engine, Key};
-use crate::rootfs::Tarball;
+use crate::engine::Engine;
 
 /// What a project asks of its base beyond what `sources.toml` says of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,26 +60,6 @@ impl BaseNeeds {
     }
 }
 
-/// The files of a Gentoo base, all verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage3Files {
-    /// The stage3.
-    pub tarball: Tarball,
-    /// The atoms that the overlays name, whether the stage3 or a package over it satisfies them.
-    pub world: BTreeSet<String>,
-    /// The packages over it, in the order in which they are installed.
-    pub packages: Vec<PackageFile>,
-}
-
-/// The file of a package.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PackageFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it is.
-    pub locked: LockedPackage,
-}
-
 /// On whose behalf something is fetched.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Errand<'a> {
@@ -103,54 +82,16 @@ impl Errand<'_> {
 /// The newest stage3, and the packages that `needs` asks for over it.
 pub(super) fn resolve(errand: &Errand, source: &Stage3, needs: &BaseNeeds) -> Result<LockedStage3> {
     let tarball = tarball::resolve(errand, source)?;
-    let file = obtain_tarball(errand, &tarball, source)?;
-    let (sources, packages) =
-        packages::resolve(errand, source, needs, &file).context("cannot resolve the packages")?;
+    let stage3 = Stage3Tarball {
+        errand,
+        source,
+        locked: &tarball,
+    };
+    let (sources, packages) = packages::resolve(needs, &stage3).context("cannot resolve the packages")?;
     Ok(LockedStage3 {
         world: needs.packages.clone(),
         tarball,
         sources,
         packages,
     })
-}
-
-/// The files of a locked base: from the cache, or fetched. Sizes and SHA-256 were checked in this call; that the packages
-/// were signed was checked when they were locked.
-pub fn obtain_stage3(
-    engine: &Engine,
-    root: &Path,
-    source: &Stage3,
-    locked: &LockedStage3,
-    own: Option<&str>,
-    network: &Network,
-) -> Result<Stage3Files> {
-    let errand = Errand {
-        engine,
-        root,
-        own,
-        network,
-        now: SystemTime::now(),
-    };
-    Ok(Stage3Files {
-        tarball: obtain_tarball(&errand, &locked.tarball, source)?,
-        world: locked.world.clone(),
-        packages: packages::obtain(&errand, source, locked)?,
-    })
-}
-
-fn obtain_tarball(errand: &Errand, locked: &LockedFile, source: &Stage3) -> Result<Tarball> {
-    let wanted = Wanted {
-        name: locked.file.clone(),
-        paths: vec![locked.path.clone()],
-        size: locked.size,
-        sums: vec![Sum::Sha256(locked.sha256)],
-        store: Store::Sources,
-        if_gone: tarball::OLD_STAGE3,
-    };
-    let mirrors = errand.upstream(&source.mirrors)?;
-    let path = fetch(errand.engine, &wanted, &mirrors, errand.network)?;
-    let key = Key::builder("stage3", 1)
-        .text("sha256", &locked.sha256.to_string())
-        .finish();
-    Ok(Tarball { path, key })
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
 use gentoo::Package;
-use gentoo::binary::{BinaryPackage, Expected};
+use gentoo::binary::{BinaryError, BinaryPackage, Contradiction, Expected};
 use gentoo::depend::Need;
 use model::sources::Stage3;
 
 use super::index::Place;
 use super::signer::{Locked, PackageSigner};
-use super::{Errand, LockedPackage, LockedStage3, PackageFile};
+use super::{Errand, LockedPackage, LockedStage3};
 use crate::engine::Task;
 use crate::fetch::VerificationFailed;
 use crate::fetch::digest::{Sha1Sum, Sha256Sum, Sum};
@@ -67,7 +67,7 @@ impl<'a> Listed<'a> {
     /// Its file, of the right size and SHA-1, and its SHA-256. From now on it is found by that.
     pub(super) fn fetch(&self, errand: &Errand, place: &Place, whole: &Task) -> Result<(PathBuf, Sha256Sum)> {
         let wanted = wanted(self.path, self.size, Sum::Sha1(self.sha1));
-        let path = file(errand, place, &wanted, whole)?;
+        let path = file(errand, place, &wanted, Some(whole))?;
         let sha256 = File::open(&path)
             .and_then(Sha256Sum::of_reader)
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -78,15 +78,43 @@ impl<'a> Listed<'a> {
     }
 }
 
-/// The file of a locked package, of the right size and SHA-256.
+/// The file of a locked package, from the cache or fetched, of the right size and SHA-256.
 pub(super) fn obtain(
     errand: &Errand,
     place: &Place,
     locked: &LockedPackage,
-    whole: &Task,
+    whole: Option<&Task>,
 ) -> Result<PathBuf> {
-    let wanted = wanted(&locked.path, locked.size, Sum::Sha256(locked.sha256));
-    file(errand, place, &wanted, whole)
+    file(errand, place, &wanted_as_locked(locked), whole)
+}
+
+/// Opens a locked package, which is what is locked: its SHA-256 says so. Who signed it was asked when it was locked.
+pub(super) fn open(errand: &Errand, place: &Place, locked: &LockedPackage) -> Result<BinaryPackage> {
+    let wanted = wanted_as_locked(locked);
+    let expected = Expected {
+        size: Some(locked.size),
+        sha256: Some(*locked.sha256.bytes()),
+        cpv: Some(locked.cpv.clone()),
+        ..Expected::default()
+    };
+    let shown = |path: &Path| format!("cannot open the package {}", path.display());
+    let open = |path: &Path| -> Result<_> {
+        let file = File::open(path).with_context(|| shown(path))?;
+        Ok(BinaryPackage::open(file, &expected, &Locked))
+    };
+    let mut path = path_at(errand, place, &wanted);
+    let mut opened = open(&path)?;
+    if let Err(BinaryError::Contradiction(Contradiction::Size { .. } | Contradiction::Digest { .. })) = opened
+    {
+        // Damaged here: fetched again, or told in what.
+        path = obtain(errand, place, locked, None)?;
+        opened = open(&path)?;
+    }
+    opened.map_err(unverified).with_context(|| shown(&path))
+}
+
+fn wanted_as_locked(locked: &LockedPackage) -> Wanted {
+    wanted(&locked.path, locked.size, Sum::Sha256(locked.sha256))
 }
 
 fn wanted(path: &str, size: Bytes, sum: Sum) -> Wanted {
@@ -101,13 +129,15 @@ fn wanted(path: &str, size: Bytes, sum: Sum) -> Wanted {
 }
 
 /// A file of a source: where the cache has it, or where it is in its folder.
-fn file(errand: &Errand, place: &Place, wanted: &Wanted, whole: &Task) -> Result<PathBuf> {
+fn file(errand: &Errand, place: &Place, wanted: &Wanted, whole: Option<&Task>) -> Result<PathBuf> {
     match place {
-        Place::Servers(mirrors) => fetch_within(errand.engine, wanted, mirrors, errand.network, Some(whole)),
+        Place::Servers(mirrors) => fetch_within(errand.engine, wanted, mirrors, errand.network, whole),
         Place::Folder(folder) => {
             let path = folder.join(&wanted.paths[0]);
             wanted.check_here(&path)?;
-            whole.advance(wanted.size.0);
+            if let Some(whole) = whole {
+                whole.advance(wanted.size.0);
+            }
             Ok(path)
         }
     }
@@ -115,11 +145,33 @@ fn file(errand: &Errand, place: &Place, wanted: &Wanted, whole: &Task) -> Result
 
 /// Whether a locked package is where builds look for it, byte for byte.
 pub(super) fn is_kept(errand: &Errand, source: &Stage3, base: &LockedStage3, locked: &LockedPackage) -> bool {
-    let wanted = wanted(&locked.path, locked.size, Sum::Sha256(locked.sha256));
+    let wanted = wanted_as_locked(locked);
     match place_of(errand, source, base, locked) {
         Ok(Place::Servers(_)) => is_cached(errand.engine, &wanted),
         Ok(Place::Folder(folder)) => wanted.check_here(&folder.join(&locked.path)).is_ok(),
         Err(_) => false,
+    }
+}
+
+/// Whether a file of a locked package's size is where builds look for it. [`open`] checks its bytes.
+pub(super) fn is_there(
+    errand: &Errand,
+    source: &Stage3,
+    base: &LockedStage3,
+    locked: &LockedPackage,
+) -> bool {
+    let wanted = wanted_as_locked(locked);
+    match place_of(errand, source, base, locked) {
+        Ok(place) => wanted.is_at(&path_at(errand, &place, &wanted)),
+        Err(_) => false,
+    }
+}
+
+/// Where the file of a package is, or is going to be.
+fn path_at(errand: &Errand, place: &Place, wanted: &Wanted) -> PathBuf {
+    match place {
+        Place::Servers(_) => wanted.path(errand.engine),
+        Place::Folder(folder) => folder.join(&wanted.paths[0]),
     }
 }
 
@@ -156,23 +208,6 @@ pub(super) fn place_of(
     })?;
     let uri = base.sources.get(name).and_then(|source| source.uri.as_deref());
     Place::of(errand, written, uri)
-}
-
-impl PackageFile {
-    /// Opens the package, which is what is locked: its SHA-256 says so. Who signed it was asked when it was locked.
-    pub fn open(&self) -> Result<BinaryPackage> {
-        let shown = || format!("cannot open the package {}", self.path.display());
-        let file = File::open(&self.path).with_context(shown)?;
-        let expected = Expected {
-            size: Some(self.locked.size),
-            sha256: Some(*self.locked.sha256.bytes()),
-            cpv: Some(self.locked.cpv.clone()),
-            ..Expected::default()
-        };
-        BinaryPackage::open(file, &expected, &Locked)
-            .map_err(unverified)
-            .with_context(shown)
-    }
 }
 
 /// Opens the file of a listed package and holds it against the index. Returns who signed it, where `signer` says who has to.

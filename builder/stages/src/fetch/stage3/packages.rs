@@ -12,12 +12,12 @@ use gentoo::{Atom, Package};
 use model::sources::Stage3;
 
 use super::index::{self, Offer};
+use super::installed::installed;
 use super::package::{self, Listed, place_of, verify};
 use super::signer::PackageSigner;
-use super::{BaseNeeds, Errand, LockedPackage, LockedPackageSource, LockedStage3, PackageFile};
+use super::{BaseNeeds, Errand, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
 use crate::fetch::presence::Presence;
 use crate::fetch::{failure, is_verification_failure};
-use crate::rootfs::Tarball;
 
 /// Packages that are fetched at once: enough to hide the pauses between small files, and few enough for any server.
 const AT_ONCE: usize = 4;
@@ -25,18 +25,17 @@ const AT_ONCE: usize = 4;
 /// Packages of which an error tells one by one.
 const TOLD: usize = 8;
 
-/// Which packages go over the stage3 in `tarball`, fetched and verified, and what holds for the sources that they are from.
+/// Which packages go over `stage3`, fetched and verified, and what holds for the sources that they are from.
 pub(super) fn resolve(
-    errand: &Errand,
-    source: &Stage3,
     needs: &BaseNeeds,
-    tarball: &Tarball,
+    stage3: &Stage3Tarball,
 ) -> Result<(BTreeMap<String, LockedPackageSource>, Vec<LockedPackage>)> {
     if needs.packages.is_empty() {
         return Ok(Default::default());
     }
     let world = atoms(&needs.packages).context("cannot read the packages of the overlays")?;
-    let installed = super::installed(errand.engine, tarball, needs.zstd)?;
+    let Stage3Tarball { errand, source, .. } = *stage3;
+    let installed = installed(stage3, needs.zstd)?;
     let offers = source
         .packages
         .iter()
@@ -171,30 +170,28 @@ fn total(sizes: impl Iterator<Item = u64>) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
-/// The files of the locked packages, of the right size and SHA-256.
-pub(super) fn obtain(errand: &Errand, source: &Stage3, locked: &LockedStage3) -> Result<Vec<PackageFile>> {
-    let packages = &locked.packages;
+/// Fetches those of the locked packages that are not there. Whether one that is there is the right one is for whoever
+/// opens it.
+pub(super) fn bring(errand: &Errand, source: &Stage3, locked: &LockedStage3) -> Result<()> {
+    let is_absent = |package: &&LockedPackage| !package::is_there(errand, source, locked, package);
+    let packages: Vec<&LockedPackage> = locked.packages.iter().filter(is_absent).collect();
     if packages.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let bytes = total(packages.iter().map(|package| package.size.0));
     let task = errand.engine.progress.bytes("fetch", bytes);
     task.message(format!("{} packages", packages.len()));
-    let results = side_by_side(packages, |package| {
+    let results = side_by_side(&packages, |package| {
         let place = place_of(errand, source, locked, package)?;
-        package::obtain(errand, &place, package, &task)
+        package::obtain(errand, &place, package, Some(&task))
     });
     let named = |number: usize| {
-        let LockedPackage { cpv, source, .. } = &packages[number];
+        let LockedPackage { cpv, source, .. } = packages[number];
         format!("{cpv} of the package source `{source}`")
     };
-    let paths = all(results, named)?;
-    task.done(format!("{} packages ({})", paths.len(), Bytes(bytes)));
-    let file = |(path, locked): (_, &LockedPackage)| PackageFile {
-        path,
-        locked: locked.clone(),
-    };
-    Ok(paths.into_iter().zip(packages).map(file).collect())
+    all(results, named)?;
+    task.done(format!("{} packages ({})", packages.len(), Bytes(bytes)));
+    Ok(())
 }
 
 /// Whether the sources of a base still have its packages, as far as they are not kept here.
