@@ -25,6 +25,14 @@ INTERNET = ("203.0.113.9", "2001:db8::9")
 # The router's two addresses, of which the fleet knows the second.
 ROUTER_OUTSIDE = ("203.0.113.1", "2001:db8::1")
 ROUTER = ("192.168.0.1", "fd54:ee1a:d2c5:1680::1")
+ROUTER_RULES = """
+table inet router {
+    chain forward {
+        type filter hook forward priority filter;
+        iifname "inside" oifname "inside" drop
+    }
+}
+"""
 HOME_PC = ("192.168.142.10", "fd54:ee1a:d2c5:142::10")
 # The names in the table of the nodes that are the two gateways.
 GATEWAYS = {"toc": "red-01", "utilite": "blue-01"}
@@ -35,7 +43,7 @@ REFUSED = [
     ("internet", "web"),
     ("blue-23", "red-07"),
     ("red-07", "router"),
-    ("web", "home-pc"),
+    ("web", "toc-up"),
     ("web", "red-07"),
     ("web", "utilite"),
 ]
@@ -89,8 +97,9 @@ def build(folder, log):
     for node in nodes.values():
         node.boot(log)
 
-    # The internet's router knows the way to what is behind each gateway.
+    # The internet's router knows the way to what is behind each gateway, but is no detour between them.
     router.routes_packets()
+    router.run("nft", "--file", "-", text=ROUTER_RULES)
     bits = (24, 64)
     for index in (0, 1):
         internet.address("eth0", f"{INTERNET[index]}/{bits[index]}")
@@ -132,6 +141,10 @@ def main():
     machines, addresses, datacenter = build(folder, log)
     listeners = matrix.listen_all(machines)
     print(f"{len(machines)} machines in {time.monotonic() - start:.1f} s")
+
+    say("the units of nodes, read by systemd")
+    faults = [text for machine in machines.values() if isinstance(machine, Node) and (text := machine.faults_of_units())]
+    finish(faults, "nothing wrong")
 
     say("who reaches whom")
     faults, tried = matrix.check(HERE / "reachability.txt", machines, addresses)

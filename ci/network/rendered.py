@@ -17,13 +17,9 @@ BOOT = r"""
 set -eu
 node=$1
 mount -t tmpfs tmpfs /run
-mkdir -p /run/systemd/netif /run/systemd/network /run/lower
+mkdir -p /run/systemd/netif /run/systemd/network
 mount -t overlay -o "lowerdir=$node/etc:/etc" overlay /etc
-if [ -d "$node/usr/lib/portadc" ]; then
-    mkdir -p /run/lower/portadc
-    cp -a "$node/usr/lib/portadc" /run/lower/
-    mount -t overlay -o "lowerdir=/run/lower:/usr/lib" overlay /usr/lib
-fi
+mount -t overlay -o "lowerdir=$node/usr/lib:/usr/lib" overlay /usr/lib
 mount -t sysfs -o ro sysfs /sys
 chown -R systemd-network:systemd-network /run/systemd/netif
 [ ! -x /usr/lib/portadc/container-routes ] || /usr/lib/portadc/container-routes
@@ -65,6 +61,11 @@ class Node(Namespace):
     def within(self, *command):
         """Runs a command where the node's files are."""
         return run("nsenter", f"--target={self.networkd.pid}", "--net", "--mount", *command)
+
+    def faults_of_units(self):
+        """What systemd finds wrong with the node's own units, whose programs and dependencies it looks for."""
+        units = [path.name for folder in ("etc", "usr/lib") for path in self.folder.glob(f"{folder}/systemd/system/*.service")]
+        return self.within("sh", "-c", "systemd-analyze verify --recursive-errors=no --man=no \"$@\" 2>&1", "verify", *units)
 
     def settings(self):
         """What its sysctl.d says of the network, in the order in which it is said."""
