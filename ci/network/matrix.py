@@ -114,8 +114,8 @@ def check(path: Path, machines, addresses):
 
 
 def check_open(pairs, machines, addresses):
-    """That each of these pairs reaches each other by tcp 22. Returns faults."""
-    questions = [(asker, asked, address, "22") for asker, asked in pairs for address in addresses[asked]]
+    """That each of these pairs reaches each other by tcp 8080. Returns faults."""
+    questions = [(asker, asked, address, "8080") for asker, asked in pairs for address in addresses[asked]]
     answered = ask(machines, questions, 6)
     return [
         f"without rules, {asker} should reach {asked} at {address}"

@@ -43,7 +43,7 @@ def capture(link):
                 seen.update(name.decode() for name in MARKER.findall(frame))
         elif ready:
             sys.stdin.read()
-            end = time.monotonic() + 0.3
+            end = time.monotonic() + 0.5
     print(json.dumps(seen))
 
 
