@@ -1,11 +1,10 @@
 //! The image of a package entry by entry. What no package has is refused here, so that whoever installs one need not: paths
 //! and links that lead out of it, devices, a path twice, a path through a link.
 
-use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use formats::layer::archive::{Archive, ArchiveError, Kind, Member};
-use formats::layer::{MAX_PATH, PathFault, member_path, shown};
+use formats::layer::{Clash, MAX_PATH, PathFault, Places, member_path, shown};
 use formats::units::Bytes;
 use thiserror::Error;
 
@@ -39,20 +38,9 @@ pub enum Refusal {
     /// Its path is none.
     #[error(transparent)]
     Path(#[from] PathFault),
-    /// It has the path of an earlier entry.
-    #[error("an earlier entry has the same path")]
-    Duplicate,
-    /// What contains it is no directory.
-    #[error("it passes through {}, which is {what}", shown(parent))]
-    Through {
-        /// What contains it.
-        parent: Vec<u8>,
-        /// What that is.
-        what: &'static str,
-    },
-    /// It is not a directory, and earlier entries lie in it.
-    #[error("earlier entries lie in it, so it can only be a directory")]
-    Over,
+    /// It cannot stand beside the earlier entries.
+    #[error(transparent)]
+    Clash(#[from] Clash),
     /// It is a device.
     #[error("it is {0}, which packages do not have")]
     Device(&'static str),
@@ -105,7 +93,7 @@ pub struct ImageEntries<'a> {
     prefix: &'a str,
     limits: Limits,
     /// What is at each path so far.
-    seen: BTreeMap<Vec<u8>, Kind>,
+    seen: Places<Kind>,
     /// Bytes of the files so far.
     total: u64,
 }
@@ -117,7 +105,7 @@ impl<'a> ImageEntries<'a> {
             archive: Archive::plain(tar, limits.image.0),
             prefix,
             limits,
-            seen: BTreeMap::new(),
+            seen: Places::default(),
             total: 0,
         }
     }
@@ -156,24 +144,7 @@ impl<'a> ImageEntries<'a> {
                 limit: self.limits.entries,
             });
         }
-        if self.seen.contains_key(path) {
-            return Err(Refusal::Duplicate);
-        }
-        for (end, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-            if let Some(kind) = self
-                .seen
-                .get(&path[..end])
-                .filter(|kind| **kind != Kind::Directory)
-            {
-                return Err(Refusal::Through {
-                    parent: path[..end].to_vec(),
-                    what: kind.what(),
-                });
-            }
-        }
-        if member.kind != Kind::Directory && self.has_entries_in(path) {
-            return Err(Refusal::Over);
-        }
+        self.seen.check(path, &member.kind)?;
         let mut target = member.target.clone();
         match member.kind {
             Kind::Directory | Kind::Fifo => {}
@@ -214,12 +185,6 @@ impl<'a> ImageEntries<'a> {
                 folder: folder.to_owned(),
             }),
         }
-    }
-
-    fn has_entries_in(&self, path: &[u8]) -> bool {
-        let first = [path, b"/"].concat();
-        let next = self.seen.range(first.clone()..).next();
-        path.is_empty() || next.is_some_and(|(next, _)| next.starts_with(&first))
     }
 
     /// Bytes of all files with another one of `size`.

@@ -1,7 +1,6 @@
-//! A layer put together entry by entry, from rendered files or from a tar. All rules about which entries can stand
-//! together are here, so that a layer is sound however it was made.
+//! A layer put together entry by entry, from rendered files or from a tar. All that an entry has to be is asked here, so
+//! that a layer is sound however it was made.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use thiserror::Error;
@@ -9,6 +8,7 @@ use thiserror::Error;
 use super::index::Index;
 use super::packer::{PackError, Packer, Packing, Region};
 use super::path::{self, MAX_NAME, MAX_PATH, PathFault, shown};
+use super::places::{Clash, Place, Places};
 use super::{Attributes, Body, Content, Data, Device, Entry, Layer};
 
 /// Largest value of one extended attribute, in bytes (Linux: `XATTR_SIZE_MAX`).
@@ -47,23 +47,9 @@ pub enum Refusal {
     /// Its path is not one of a layer.
     #[error("{0}")]
     Path(PathFault),
-    /// The root is something else than a directory.
-    #[error("the root can only be a directory")]
-    Root,
-    /// Another entry has its path.
-    #[error("an earlier entry has the same path")]
-    Duplicate,
-    /// A directory above it is given as something else.
-    #[error("it passes through {}, which is {what}", shown(ancestor))]
-    Through {
-        /// The path that is not a directory.
-        ancestor: Vec<u8>,
-        /// What it is.
-        what: &'static str,
-    },
-    /// It is not a directory, but earlier entries lie in it.
-    #[error("earlier entries lie in it, so it can only be a directory")]
-    HasChildren,
+    /// It cannot stand beside the earlier entries.
+    #[error(transparent)]
+    Clash(#[from] Clash),
     /// A hardlink to a path that is not one of a layer.
     #[error("it links to {}: {fault}", shown(target))]
     LinkPath {
@@ -142,7 +128,7 @@ pub enum Refusal {
 /// A layer in the making. Its extents are written to `W` as entries come.
 pub struct LayerBuilder<W> {
     packer: Packer<W>,
-    entries: BTreeMap<Vec<u8>, (Attributes, Body)>,
+    entries: Places<(Attributes, Body)>,
     /// Paths of the files, in the order in which the packer got them.
     files: Vec<Vec<u8>>,
 }
@@ -168,7 +154,7 @@ impl<W: Write> LayerBuilder<W> {
     pub fn new(packing: Packing, blob: W) -> Result<Self, PackError> {
         Ok(Self {
             packer: Packer::new(packing, blob)?,
-            entries: BTreeMap::new(),
+            entries: Places::default(),
             files: Vec::new(),
         })
     }
@@ -311,7 +297,7 @@ impl<W: Write> LayerBuilder<W> {
     /// Waits until all extents are written; the index of the layer and the sink.
     pub fn finish(self) -> Result<(Index, W), PackError> {
         let packed = self.packer.finish()?;
-        let mut entries = self.entries;
+        let mut entries = self.entries.into_entries();
         for (path, content) in self.files.iter().zip(packed.contents) {
             if let Some((_, body)) = entries.get_mut(path) {
                 *body = Body::File(content);
@@ -335,46 +321,26 @@ impl<W: Write> LayerBuilder<W> {
     }
 
     fn add(&mut self, path: &[u8], attributes: Attributes, body: Body) -> Result<(), BuildError> {
-        self.check(path, &attributes, &body)
-            .map_err(|reason| refused(path, reason))?;
-        self.entries.insert(path.to_vec(), (attributes, body));
+        let entry = (attributes, body);
+        self.check(path, &entry).map_err(|reason| refused(path, reason))?;
+        self.entries.insert(path.to_vec(), entry);
         Ok(())
     }
 
-    /// Whether entries lie in the directory at `path`, itself an entry or not.
-    fn has_entries_in(&self, path: &[u8]) -> bool {
-        let inside = [path, b"/"].concat();
-        self.entries
-            .range(inside.clone()..)
-            .next()
-            .is_some_and(|(first, _)| first.starts_with(&inside))
-    }
-
-    fn check(&self, path: &[u8], attributes: &Attributes, body: &Body) -> Result<(), Refusal> {
+    fn check(&self, path: &[u8], entry: &(Attributes, Body)) -> Result<(), Refusal> {
         path::check(path, MAX_PATH).map_err(Refusal::Path)?;
-        check_attributes(attributes)?;
-        if path.is_empty() && *body != Body::Directory {
-            return Err(Refusal::Root);
-        }
-        if self.entries.contains_key(path) {
-            return Err(Refusal::Duplicate);
-        }
-        if *body != Body::Directory && self.has_entries_in(path) {
-            return Err(Refusal::HasChildren);
-        }
-        let mut ancestor = path;
-        while let Some(parent) = path::parent(ancestor) {
-            match self.entries.get(parent) {
-                Some((_, Body::Directory)) | None => ancestor = parent,
-                Some((_, body)) => {
-                    return Err(Refusal::Through {
-                        ancestor: parent.to_vec(),
-                        what: body.what(),
-                    });
-                }
-            }
-        }
-        Ok(())
+        check_attributes(&entry.0)?;
+        Ok(self.entries.check(path, entry)?)
+    }
+}
+
+impl Place for (Attributes, Body) {
+    fn is_directory(&self) -> bool {
+        self.1 == Body::Directory
+    }
+
+    fn what(&self) -> &'static str {
+        self.1.what()
     }
 }
 

@@ -11,7 +11,8 @@
 //! |---|---|
 //! | `extents` | one piece of a file as it is stored: zstd or raw, checksums |
 //! | `packer` | files cut into pieces, compressed by threads, written to the blob in order, equals once |
-//! | `builder` | entries that can stand together; the front for rendered files |
+//! | `builder` | entries put together; the front for rendered files |
+//! | `places` | which entries can stand together |
 //! | [`archive`] | tar and its extensions as members |
 //! | `tarball` | members as entries, within limits |
 //! | `index` | the entries as bytes, to be kept beside the blob |
@@ -25,6 +26,7 @@ mod extents;
 mod index;
 mod packer;
 mod path;
+mod places;
 mod read;
 mod tarball;
 mod without;
@@ -35,6 +37,7 @@ pub use extents::{Compression, Inline, ZstdLevel};
 pub use index::{Index, IndexError};
 pub use packer::{PackError, Packing};
 pub use path::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, check as check_path, shown};
+pub use places::{Clash, Place, Places};
 pub use tarball::{Devices, Limits, TarError, TarOptions, from_tar, member_path};
 
 use std::collections::BTreeMap;

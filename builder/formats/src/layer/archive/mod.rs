@@ -23,6 +23,7 @@ use self::sparse::check_regions;
 use super::Xattrs;
 use super::builder::MAX_FILE;
 pub use super::packer::Region;
+use super::places::Place;
 use crate::units::Time;
 use crate::unpack::{UnpackError, unpack};
 
@@ -435,6 +436,16 @@ impl From<Fault> for Failure {
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         Self::Archive(error)
+    }
+}
+
+impl Place for Kind {
+    fn is_directory(&self) -> bool {
+        *self == Self::Directory
+    }
+
+    fn what(&self) -> &'static str {
+        Self::what(*self)
     }
 }
 
