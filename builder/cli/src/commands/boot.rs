@@ -8,6 +8,7 @@ use formats::manifest::Manifest;
 use formats::units::Bytes;
 use model::finding::Findings;
 use model::project::Project;
+use model::sources::Init;
 use serde_json::json;
 use stages::basis::Form;
 use stages::boot::{Access, BootRequest, Expected, Outcome, check, on_console, requirements};
@@ -82,13 +83,22 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
         card: CARD,
     };
     let identity = store.node(&node.name)?;
+    let init = sources.base.platform().init;
+    let role = &project.fleet.roles[&node.role];
+    // Where OpenRC starts services, overlays of containers and of rules are passed over.
+    let with_systemd = init == Init::Systemd;
+    let containers = project.fleet.containers.iter();
+    let containers =
+        containers.filter(|container| with_systemd && container.node == node.name && container.autostart);
     let expected = Expected {
         hostname: &node.name,
-        init: sources.base.platform().init,
+        init,
         machine_id: identity.machine_id.trim(),
         interface: local_interface(node),
         address: format!("{}/{}", node.address, network.prefix),
         kernel_release: release,
+        containers: containers.map(|container| container.name.as_str()).collect(),
+        rules: with_systemd && (role.containers || role.gateway),
         root,
         card: CARD,
     };

@@ -25,6 +25,10 @@ pub struct Expected<'a> {
     pub address: String,
     /// `uname -r`.
     pub kernel_release: &'a str,
+    /// The containers that start with it, in the order of their names.
+    pub containers: Vec<&'a str>,
+    /// Whether its role has rules of who may open connections.
+    pub rules: bool,
     /// The root file system: compression and subvolumes.
     pub root: &'a Btrfs,
     /// The card that the image was tried on: the root file system must have grown to its end.
@@ -76,6 +80,9 @@ echo "failed=$failed"
 echo "hostname=$(cat /proc/sys/kernel/hostname)"
 echo "machine-id=$(cat /etc/machine-id)"
 echo "address=$(ip -4 -o address show dev "$interface" scope global | awk '{ print $4 }' | paste -sd,)"
+echo "containers=$(lxc-ls --running -1 2>/dev/null | awk '{ print $1 }' | sort | paste -sd,)"
+echo "rules=$(nft list tables 2>/dev/null | wc -l)"
+echo "links=$(networkctl --no-legend list 2>/dev/null | awk '$5 != "configured" && $5 != "unmanaged" { print $2 }' | paste -sd,)"
 echo "kernel=$(uname -r)"
 findmnt -rn -t btrfs -o TARGET,OPTIONS | while read -r target options; do echo "mount $target=$options"; done
 device=$(findmnt -no SOURCE --nofsroot /)
@@ -133,6 +140,18 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
         equal("address", &expected.address, answer("address")),
         equal("system state", state, answer("state")),
         equal(services, "", answer("failed")),
+        equal("ports that wait for configuration", "", answer("links")),
+        equal(
+            "containers that run",
+            &expected.containers.join(","),
+            answer("containers"),
+        ),
+        Outcome {
+            check: "tables of rules".into(),
+            expected: if expected.rules { "some" } else { "any" }.into(),
+            passed: number("rules").is_some_and(|tables| tables > 0 || !expected.rules),
+            found: answer("rules"),
+        },
         equal("kernel", expected.kernel_release, answer("kernel")),
         equal("accounts with a password", "", answer("passwords")),
         equal("login methods", "publickey", methods.to_owned()),
@@ -184,7 +203,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\nkernel=6.12.1\n\
+    const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\ncontainers=irc,web\nrules=3\nlinks=\nkernel=6.12.1\n\
         mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,compress=zstd:3,subvol=/@srv\n\
         device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\nread-only=@template\n\
         passwords=\n";
@@ -210,6 +229,8 @@ mod tests {
             interface: "eth0",
             address: "172.16.1.7/16".into(),
             kernel_release: "6.12.1",
+            containers: vec!["irc", "web"],
+            rules: true,
             root: &root,
             card: Bytes::gib(4),
         };
@@ -234,6 +255,9 @@ mod tests {
             ("1.7/16", "1.7/16,10.0.2.15/24", "address"),
             ("=running", "=degraded", "system state"),
             ("failed=", "failed=a.service", "failed units"),
+            ("=irc,web", "=web", "containers that run"),
+            ("rules=3", "rules=0", "tables of rules"),
+            ("links=", "links=eth0", "ports that wait for configuration"),
             ("6.12.1", "6.12.2", "kernel"),
             ("subvol=/@srv", "subvol=/@", "btrfs on /srv"),
             ("noatime,compress=zstd:3", "noatime", "btrfs on /"),
