@@ -277,7 +277,7 @@ mod tests {
             assert_eq!(failed_checks(&GOOD.replacen(from, to, 1), "publickey"), [check]);
         }
         assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
-        assert_eq!(failed_checks("", "publickey").len(), 12);
+        assert_eq!(failed_checks("", "publickey").len(), 15);
     }
 
     #[test]

@@ -63,19 +63,29 @@ fn ssh_keygen_reads_the_keys() {
 }
 
 #[test]
-fn ssh_keygen_finds_nodes_in_known_hosts_by_name_and_address() {
+fn ssh_keygen_finds_nodes_and_containers_in_known_hosts_by_name_and_address() {
     let (_root, _, store) = store();
     let fleet = project().fleet;
     let path = store.write_known_hosts(&fleet).unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().count(), fleet.nodes.len());
-    for name in ["red-07", "172.16.1.7"] {
+    assert_eq!(text.lines().count(), fleet.nodes.len() + fleet.containers.len());
+    let keys = [
+        store.node("red-07").unwrap().host_key_public,
+        store.container("web").unwrap().host_key_public,
+    ];
+    let [node, container] = &keys;
+    let names = [
+        ("red-07", node),
+        ("172.16.1.7", node),
+        ("web", container),
+        ("172.16.107.2", container),
+    ];
+    for (name, key) in names {
         let found = oracle::run(
             "openssh-client",
             "ssh-keygen",
             ["-F", name, "-f", path.to_str().unwrap()],
         );
-        let key = store.node("red-07").unwrap().host_key_public;
         let key = key.split(' ').nth(1).unwrap();
         assert!(found.contains(key), "{name}: {found}");
     }

@@ -36,9 +36,12 @@ fn the_overlay_common_gives_a_node_its_name_addresses_and_keys() {
     assert!(
         hosts.starts_with("127.0.0.1 localhost\n::1 localhost") && hosts.contains("\n172.16.2.23 blue-23\n")
     );
-    let network = read(&tree, "etc/systemd/network/10-eth0.network");
+    let network = read(&tree, "etc/systemd/network/10-local.network");
     assert!(
-        network.contains("\n[Network]\nAddress=172.16.1.7/16\nGateway=172.16.0.1\n"),
+        network.contains(
+            "\n[Network]\nAddress=172.16.1.7/16\nAddress=fd54:ee1a:d2c6::1:7/48\n\
+             Gateway=172.16.0.1\nGateway=fd54:ee1a:d2c6::1\n"
+        ),
         "{network}"
     );
     assert!(!network.contains("[Link]"), "{network}");

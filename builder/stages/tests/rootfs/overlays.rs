@@ -297,9 +297,9 @@ fn overlays_are_checked_before_anything_is_built() {
     );
     let found = found_with("late");
     assert_eq!(
-        found.matches("cannot render `/etc/foo` for red-01: ").count(),
+        found.matches("cannot render `/etc/foo` for red-02: ").count(),
         1,
         "{found}"
     );
-    assert!(!found.contains("for red-02"), "{found}");
+    assert!(!found.contains("for red-03"), "{found}");
 }
