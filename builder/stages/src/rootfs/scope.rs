@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 
+use handlebars::Path;
 use handlebars::template::{HelperTemplate, Parameter, Template, TemplateElement};
-use handlebars::{Path, PathSeg};
 
 /// The names at the root of the context that a template uses.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Names {
     /// The names that `template` uses.
     pub fn of(template: &Template) -> Self {
         let mut names = Self::default();
-        names.template(template, Start::Root);
+        names.template(template, &[Start::Root]);
         names
     }
 
@@ -39,14 +39,15 @@ impl Names {
         self.any || self.names.contains(name)
     }
 
-    fn template(&mut self, template: &Template, start: Start) {
+    /// `scopes` are where paths start in the blocks around, the innermost last.
+    fn template(&mut self, template: &Template, scopes: &[Start]) {
         for element in &template.elements {
             match element {
                 TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
                 TemplateElement::HtmlExpression(helper) | TemplateElement::Expression(helper) => {
-                    self.expression(helper, start);
+                    self.expression(helper, scopes);
                 }
-                TemplateElement::HelperBlock(helper) => self.block(helper, start),
+                TemplateElement::HelperBlock(helper) => self.block(helper, scopes),
                 // Partials and decorators: no overlay has them.
                 _ => self.any = true,
             }
@@ -54,75 +55,78 @@ impl Names {
     }
 
     /// `{{path}}` or `{{helper parameter}}`.
-    fn expression(&mut self, helper: &HelperTemplate, start: Start) {
+    fn expression(&mut self, helper: &HelperTemplate, scopes: &[Start]) {
         if helper.params.is_empty() && helper.hash.is_empty() {
-            self.parameter(&helper.name, start);
+            self.parameter(&helper.name, scopes);
         } else {
-            self.parameters(helper, start);
+            self.parameters(helper, scopes);
         }
     }
 
-    fn block(&mut self, helper: &HelperTemplate, start: Start) {
-        self.parameters(helper, start);
-        let inner = match &helper.name {
-            Parameter::Name(name) if name == "if" || name == "unless" => start,
+    fn block(&mut self, helper: &HelperTemplate, scopes: &[Start]) {
+        self.parameters(helper, scopes);
+        let mut inner = scopes.to_vec();
+        match &helper.name {
+            Parameter::Name(name) if name == "if" || name == "unless" => {}
             // Within these, paths start at what their parameter names.
-            Parameter::Name(name) if name == "each" || name == "with" => Start::Item,
+            Parameter::Name(name) if name == "each" || name == "with" => inner.push(Start::Item),
             _ => {
                 self.any = true;
                 return;
             }
-        };
+        }
         // A name for the item leaves open where other paths start.
         self.any |= helper.block_param.is_some();
         if let Some(template) = &helper.template {
-            self.template(template, inner);
+            self.template(template, &inner);
         }
         if let Some(template) = &helper.inverse {
-            self.template(template, start);
+            self.template(template, scopes);
         }
     }
 
-    fn parameters(&mut self, helper: &HelperTemplate, start: Start) {
+    fn parameters(&mut self, helper: &HelperTemplate, scopes: &[Start]) {
         for parameter in helper.params.iter().chain(helper.hash.values()) {
-            self.parameter(parameter, start);
+            self.parameter(parameter, scopes);
         }
     }
 
-    fn parameter(&mut self, parameter: &Parameter, start: Start) {
+    fn parameter(&mut self, parameter: &Parameter, scopes: &[Start]) {
         match parameter {
             Parameter::Literal(_) => {}
-            Parameter::Name(name) => self.segments(name, name.split(['.', '/', '[']).next(), start),
-            Parameter::Path(Path::Relative((segments, raw))) => {
-                let first = match segments.first() {
-                    Some(PathSeg::Named(name)) => Some(name.as_str()),
-                    _ => None,
-                };
-                self.segments(raw, first, start);
-            }
+            Parameter::Name(path) | Parameter::Path(Path::Relative((_, path))) => self.path(path, scopes),
             // `@index` and its like; those of an outer block say no more.
             Parameter::Path(Path::Local((_, name, _))) => self.any |= name == "root",
             Parameter::Subexpression(subexpression) => match subexpression.as_element() {
-                TemplateElement::Expression(helper) => self.expression(helper, start),
+                TemplateElement::Expression(helper) => self.expression(helper, scopes),
                 _ => self.any = true,
             },
             _ => self.any = true,
         }
     }
 
-    /// A path `raw` whose first part is `first`, where that is a name.
-    fn segments(&mut self, raw: &str, first: Option<&str>, start: Start) {
-        if raw.contains("..") || raw.contains("@root") {
-            self.any = true;
-            return;
+    /// A path as it is written: `node.name`, `../name` of the block around, `@root.node`.
+    fn path(&mut self, path: &str, scopes: &[Start]) {
+        let (mut rest, mut up) = (path, 0);
+        while let Some(outer) = rest.strip_prefix("..") {
+            rest = outer.strip_prefix('/').unwrap_or(outer);
+            up += 1;
         }
-        match (start, first) {
-            (Start::Item, _) => {}
-            (Start::Root, Some(name)) if name != "this" && name != "." => {
-                self.names.insert(name.to_owned());
+        let start = match rest.strip_prefix("@root") {
+            Some(of_root) => {
+                rest = of_root.strip_prefix(['.', '/']).unwrap_or(of_root);
+                Some(Start::Root)
             }
-            // The root itself.
-            (Start::Root, _) => self.any = true,
+            None => scopes.iter().rev().nth(up).copied(),
+        };
+        let first = rest.split(['.', '/', '[']).next().unwrap_or_default();
+        match start {
+            Some(Start::Item) if !rest.contains("..") => {}
+            Some(Start::Root) if !rest.contains("..") && !["", "this"].contains(&first) => {
+                self.names.insert(first.to_owned());
+            }
+            // The root itself, or a way that nobody can follow here.
+            _ => self.any = true,
         }
     }
 }
@@ -177,6 +181,25 @@ mod tests {
             used("{{#each nodes}}{{#unless (eq role \"x\")}}{{name}}{{/unless}}{{/each}}"),
             ["nodes"]
         );
+        assert_eq!(
+            used(
+                "{{#each nodes}}{{#each macs}}{{#if this}}{{../node}} {{@../index}}{{/if}}{{/each}}{{/each}}"
+            ),
+            ["nodes"]
+        );
+    }
+
+    #[test]
+    fn names_of_the_root_count_from_within_blocks() {
+        for text in [
+            "{{#each nodes}}{{../node.name}}{{/each}}",
+            "{{#each nodes}}{{#each macs}}{{../../node.name}}{{/each}}{{/each}}",
+            "{{#each nodes}}{{@root.node.name}}{{/each}}",
+            "{{#each nodes}}{{@root/node/name}}{{/each}}",
+            "{{#each nodes}}{{#if (eq name @root.node.name)}}{{/if}}{{/each}}",
+        ] {
+            assert_eq!(used(text), ["node", "nodes"], "{text}");
+        }
     }
 
     #[test]
@@ -184,9 +207,9 @@ mod tests {
         for text in [
             "{{this}}",
             "{{#each this}}{{/each}}",
-            "{{#each nodes}}{{../node.name}}{{/each}}",
-            "{{#each nodes}}{{@root.node.name}}{{/each}}",
-            "{{#each nodes}}{{@root/node/name}}{{/each}}",
+            "{{#each nodes}}{{../this}}{{/each}}",
+            "{{#each nodes}}{{../../node.name}}{{/each}}",
+            "{{#each nodes}}{{@root}}{{/each}}",
             "{{#each nodes as |n|}}{{n.name}}{{/each}}",
             "{{lookup this \"node\"}}",
             "{{#each nodes}}{{lookup @root \"node\"}}{{/each}}",
