@@ -19,7 +19,7 @@ class Service:
     container's addresses and port."""
 
     def __init__(self, name, lines, hosts, public):
-        servers = [re.match(r"server ipv[46] \[?([^\]\s]+?)\]?:(\d+)( send-proxy-v2)?", line) for line in lines]
+        servers = [re.match(r"server ipv[46] \[?([^]]+?)]?:(\d+)( send-proxy-v2)?(?: backup)?$", line) for line in lines]
         servers = [server for server in servers if server]
         self.name, self.hosts, self.public = name, hosts, public
         self.addresses = {server[1] for server in servers}
@@ -38,7 +38,7 @@ class Service:
 
 def services(path):
     """What haproxy.cfg has."""
-    sections, hosts = {}, {}
+    sections, hosts, lines = {}, {}, []
     for line in path.read_text().splitlines():
         if matched := re.match(r"(?:backend|listen|frontend) (\S+)$", line):
             lines = sections[matched[1]] = []

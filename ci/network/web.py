@@ -27,6 +27,38 @@ async def read_head(reader):
     return line, {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
 
 
+class Encrypted:
+    """TLS, the server's side, behind what was already read of a connection."""
+
+    def __init__(self, context, reader, writer):
+        self.reader, self.writer = reader, writer
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.link = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+
+    async def do(self, step, *arguments):
+        """Goes on with `step` until it is done, with what comes in meanwhile."""
+        while True:
+            try:
+                return step(*arguments)
+            except ssl.SSLWantReadError:
+                self.writer.write(self.outgoing.read())
+                if not (data := await self.reader.read(65536)):
+                    raise ConnectionError from None
+                self.incoming.write(data)
+            finally:
+                self.writer.write(self.outgoing.read())
+
+    async def readuntil(self, end):
+        data = b""
+        while end not in data:
+            data += await self.do(self.link.read, 65536)
+        return data
+
+    def write(self, data):
+        self.link.write(data)
+        self.writer.write(self.outgoing.read())
+
+
 async def read_proxy(reader):
     """Who asks, as a header of the PROXY protocol, version 2, says; nobody, where haproxy asks on its own behalf."""
     header = await reader.readexactly(16)
@@ -48,13 +80,16 @@ async def serve(name, certificate, *places):
                 asker = writer.get_extra_info("peername")[0]
                 if kind == "tls-proxy":
                     asker = await read_proxy(reader)
-                if kind != "http":
-                    await writer.start_tls(context)
-                line, fields = await read_head(reader)
+                source = sink = Encrypted(context, reader, writer)
+                if kind == "http":
+                    source, sink = reader, writer
+                else:
+                    await source.do(source.link.do_handshake)
+                line, fields = await read_head(source)
                 if kind == "http":
                     asker = fields.get("x-forwarded-for")
                 body = "" if line.startswith("HEAD") else f"{name} {asker} {family}"
-                writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+                sink.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
                 await writer.drain()
             except (OSError, ValueError, asyncio.IncompleteReadError):
                 pass
