@@ -52,17 +52,20 @@ install() {
 
 # The same for packages with services, which only judge here: none is started, now or with the machine.
 install_idle() {
-    local policy=/usr/sbin/policy-rc.d unit units=()
+    local policy=/usr/sbin/policy-rc.d unit units=() refused='' status=0
     for unit in haproxy i2pd nagios-nrpe-server nagios4; do
-        systemctl is-enabled --quiet "$unit" 2>/dev/null || units+=("$unit.service")
+        systemctl is-enabled --quiet "$unit.service" 2>/dev/null || units+=("$unit.service")
     done
-    [ -e $policy ] || {
-        as_root install -m 0755 /dev/stdin $policy <<<$'#!/bin/sh\nexit 101'
-        # shellcheck disable=SC2064
-        trap "rm -f $policy" RETURN
-    }
-    install "$@"
-    as_root systemctl disable --quiet "${units[@]}" 2>/dev/null || true
+    if [ ! -e $policy ]; then
+        refused=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 0755 /dev/stdin $policy
+    fi
+    (install "$@") || status=$?
+    [ -z "$refused" ] || as_root rm -f $policy
+    for unit in "${units[@]}"; do
+        as_root systemctl disable --quiet "$unit" 2>/dev/null || true
+    done
+    return "$status"
 }
 
 # The maintainer scripts of the arm64 base run through qemu-user: the kernel has to know it.

@@ -14,6 +14,15 @@ from namespaces import HERE, run, wait_for
 PKCS8 = bytes.fromhex("302e020100300506032b657004220420")
 
 
+# As the units run them.
+AS_I2PD = ("setpriv", "--reuid=i2pd", "--regid=i2pd", "--clear-groups", "--bounding-set=-all")
+PORTS = "-all,+net_bind_service"
+AS_HAPROXY = (
+    *("setpriv", "--reuid=haproxy", "--regid=haproxy", "--clear-groups"),
+    *(f"--inh-caps={PORTS}", f"--ambient-caps={PORTS}", f"--bounding-set={PORTS}"),
+)
+
+
 class Service:
     """A service of haproxy.cfg: `kind` (http, tls, tls-proxy, tcp), host names, the port by which it is reached, and the
     container's addresses and port."""
@@ -107,10 +116,10 @@ def check(node, machines, addresses, work):
         for family in "46":
             servers.start(name, machines[name], of, family)
 
-    node.within("mkdir", "-p", "/run/haproxy")
+    node.within("install", "-d", "-o", "haproxy", "/run/haproxy")
     node.within("haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg")
     with open(work / "haproxy.log", "w") as log:
-        haproxy = node.start_within("haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg", log=log)
+        haproxy = node.start_within(*AS_HAPROXY, "haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg", log=log)
     ports = {service.public for service in found}
 
     def listens():
@@ -217,7 +226,7 @@ def check_i2p(node, work):
         if destination[352:384] != public:
             faults.append(f"the public key of {service} is not that of its private key")
 
-    node.within("mkdir", "-p", "/run/i2pd")
+    node.within("install", "-d", "-o", "i2pd", "/run/i2pd")
     node.within("/usr/lib/portadc/i2p-keys", "/etc/portadc/i2p-keys", "/run/i2pd")
     wrong = work / "i2p-keys"
     service, address, text = keys[0]
@@ -230,7 +239,7 @@ def check_i2p(node, work):
     options = ["--datadir=/run/i2pd", "--conf=/etc/i2pd/i2pd.conf", "--tunconf=/etc/i2pd/tunnels.conf"]
     with open(log, "w") as output:
         # Nobody is there whom it could ask for routers.
-        i2pd = node.start_within("i2pd", *options, "--loglevel=info", "--reseed.threshold=0", log=output)
+        i2pd = node.start_within(*AS_I2PD, "i2pd", *options, "--loglevel=info", "--reseed.threshold=0", log=output)
 
     def made():
         if i2pd.poll() is not None:

@@ -7,6 +7,7 @@ import sys
 from namespaces import wait_for
 
 PLUGINS = "/usr/lib/nagios/plugins"
+AS_NAGIOS = ("setpriv", "--reuid=nagios", "--regid=nagios", "--clear-groups")
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
 
 # Check and arguments, files that it finds, what it returns.
@@ -124,9 +125,9 @@ def check_plugins(folder, work):
 def check_nrpe(node, machines, addresses, work):
     """Who gets an answer from a node. Returns faults."""
     log = work / "nrpe.log"
-    node.within("mkdir", "-p", "/run/nrpe")
+    node.within("install", "-d", "-o", "nagios", "/run/nrpe")
     with open(log, "w") as output:
-        nrpe = node.start_within("nrpe", "-c", "/etc/portadc/nrpe.cfg", "-f", log=output)
+        nrpe = node.start_within(*AS_NAGIOS, "nrpe", "-c", "/etc/portadc/nrpe.cfg", "-f", log=output)
 
     def listens():
         if nrpe.poll() is not None:
