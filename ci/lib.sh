@@ -16,7 +16,10 @@ boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
 # What `ci/mirror` needs.
 mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv tar xz-utils zstd)
 # What `ci/check-network` needs.
-network_packages=(iproute2 nftables python3 systemd util-linux)
+network_packages=(
+    haproxy i2pd iproute2 monitoring-plugins-basic nagios-nrpe-plugin nagios-nrpe-server nagios4-core nftables openssl python3
+    systemd util-linux wireguard-go wireguard-tools
+)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
     attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
@@ -45,6 +48,24 @@ install() {
     say "installing ${missing[*]}"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"
+}
+
+# The same for packages with services, which only judge here: none is started, now or with the machine.
+install_idle() {
+    local policy=/usr/sbin/policy-rc.d unit units=() refused='' status=0
+    for unit in haproxy i2pd nagios-nrpe-server nagios4; do
+        systemctl is-enabled --quiet "$unit.service" 2>/dev/null || units+=("$unit.service")
+    done
+    if [ ! -e $policy ]; then
+        refused=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 0755 /dev/stdin $policy
+    fi
+    (install "$@") || status=$?
+    [ -z "$refused" ] || as_root rm -f $policy
+    for unit in "${units[@]}"; do
+        as_root systemctl disable --quiet "$unit" 2>/dev/null || true
+    done
+    return "$status"
 }
 
 # The maintainer scripts of the arm64 base run through qemu-user: the kernel has to know it.

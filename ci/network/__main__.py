@@ -1,7 +1,7 @@
 """The fleet's network with real packets, in network namespaces: ci/check-network calls this within name spaces of its
 own, where what it makes ends with it.
 
-            internet ---- router ---- [uplink] ---- toc ---- home-pc
+    internet, providers ---- router ---- [uplink] ---- toc ---- home-pc
                                           |
                                        utilite ---- [datacenter] ---- red-07 ---- web
                                                           |
@@ -16,8 +16,11 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import inproxy
 import matrix
+import monitor
 import spoofing
+import tunnels
 from namespaces import HERE, Host, Namespace, Switch, cable
 from rendered import Container, Node
 
@@ -81,10 +84,11 @@ def check_rules(folder):
 
 def build(folder, log):
     """All machines by the names of the table, connected and up, and the switch of the datacenter."""
-    uplink, datacenter = Switch("uplink"), Switch("datacenter")
+    outside, uplink, datacenter = Switch("outside"), Switch("uplink"), Switch("datacenter")
 
     internet, router, home = Host("internet"), Host("router"), Host("home-pc")
-    cable(internet, "eth0", router, "outside")
+    outside.connect(internet, "eth0")
+    outside.connect(router, "outside")
     uplink.connect(router, "inside")
     # A namespace goes by the name of its node, as do its files.
     nodes = {name: Node(GATEWAYS.get(name, name), folder) for name in (*GATEWAYS, "red-07", "blue-23")}
@@ -94,8 +98,15 @@ def build(folder, log):
     datacenter.connect(nodes["utilite"], "ethLocalNetwork")
     for name in ("red-07", "blue-23"):
         datacenter.connect(nodes[name], "eth0")
+    # Before utilite hears of them.
+    known = tunnels.kernel_has_wireguard()
+    of_utilite = tunnels.tunnels(nodes["utilite"].folder)
+    providers = [tunnels.Provider(number, tunnel, known) for number, tunnel in enumerate(of_utilite, 1)]
+    for provider in providers:
+        outside.connect(provider, "eth0")
+        provider.take_its_place(nodes["utilite"].folder)
     for node in nodes.values():
-        node.boot(log)
+        node.boot(log, known)
 
     # The internet's router knows the way to what is behind each gateway, but is no detour between them.
     router.routes_packets()
@@ -107,8 +118,13 @@ def build(folder, log):
         router.address("outside", f"{ROUTER_OUTSIDE[index]}/{bits[index]}")
         router.address("inside", f"{ROUTER[index]}/{bits[index]}")
         home.address("eth0", f"{HOME_PC[index]}/{bits[index]}")
+    for provider in providers:
+        provider.connect(ROUTER_OUTSIDE[0])
+        for machine in (internet, router):
+            machine.route(f"{provider.tunnel.address}/32", provider.tunnel.endpoint)
     for node in nodes.values():
         node.booted()
+    tunnels.connect_node(nodes["utilite"], known)
     addresses = {"internet": INTERNET, "router": ROUTER, "home-pc": HOME_PC}
     for name, node in nodes.items():
         of = {file: tuple(address.split("/")[0] for address in listed) for file, listed in node.addresses().items()}
@@ -128,17 +144,17 @@ def build(folder, log):
     machines = {"internet": internet, "router": router, "home-pc": home, **nodes, **containers}
     for machine in machines.values():
         machine.settled()
-    return machines, addresses, datacenter
+    return machines, addresses, datacenter, providers
 
 
 def main():
-    folder, log = map(Path, sys.argv[1:])
+    folder, log, work = map(Path, sys.argv[1:])
     say("every ruleset, read by nft")
     check_rules(folder)
 
     say("the network comes up")
     start = time.monotonic()
-    machines, addresses, datacenter = build(folder, log)
+    machines, addresses, datacenter, providers = build(folder, log)
     listeners = matrix.listen_all(machines)
     print(f"{len(machines)} machines in {time.monotonic() - start:.1f} s")
 
@@ -149,6 +165,28 @@ def main():
     say("who reaches whom")
     faults, tried = matrix.check(HERE / "reachability.txt", machines, addresses)
     finish(faults, f"{tried} connections and echoes as reachability.txt says")
+
+    say("fixed addresses of providers")
+    utilite = machines["utilite"]
+    finish(*tunnels.check(utilite, providers, machines, addresses, matrix.ask))
+
+    say("what stands before services: haproxy")
+    # Theirs are its ports.
+    busy = ("utilite", "web", "irc")
+    matrix.stop(listeners, busy)
+    finish(*inproxy.check(utilite, machines, addresses, work))
+    listeners |= matrix.listen_all({name: machines[name] for name in busy})
+
+    say("what stands before services: i2pd")
+    faults, count = inproxy.check_i2p(utilite, work)
+    finish(faults, f"{count} addresses as they were computed")
+
+    say("what a monitor gets to know")
+    faults, count = monitor.check_plugins(utilite.folder, work)
+    faults += monitor.check_nrpe(machines["red-07"], machines, addresses, work)
+    objects = [utilite.folder / "usr/share/portadc" / name for name in ("nagios.cfg", "nagios-services.cfg")]
+    found, counted = monitor.check_objects(objects, work)
+    finish(faults + found, f"{count} checks as they should be; {counted}")
 
     say("frames in another's name")
     world = SimpleNamespace(
@@ -169,8 +207,7 @@ def main():
         # Some now believe what they were told in the last step.
         machine.ip("neighbour", "flush", "all")
     finish(matrix.check_open(REFUSED, machines, addresses), f"{len(REFUSED)} refused pairs reach each other")
-    for listener in listeners:
-        listener.kill()
+    matrix.stop(listeners, list(listeners))
 
 
 main()

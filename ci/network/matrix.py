@@ -48,11 +48,19 @@ def answers(cell, column, where):
 
 
 def listen_all(machines):
-    """Makes every machine listen on every port and answer with its name in the table."""
-    processes = [machine.start("listen", name, *PORTS) for name, machine in machines.items()]
-    for process in processes:
+    """Makes every machine listen on every port and answer with its name in the table. Returns the processes by name."""
+    processes = {name: machine.start("listen", name, *PORTS) for name, machine in machines.items()}
+    for process in processes.values():
         process.stdout.readline()
     return processes
+
+
+def stop(listeners, names):
+    """Ends the listeners of these machines, whose ports are then free."""
+    for name in names:
+        process = listeners.pop(name)
+        process.kill()
+        process.wait()
 
 
 def ask(machines, questions, seconds):

@@ -16,6 +16,7 @@ GATEWAYS = ("169.254.1.1", "fe80::1")
 BOOT = r"""
 set -eu
 node=$1
+wireguard=$2
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/netif /run/systemd/network
 mount -t overlay -o "lowerdir=$node/etc:/etc" overlay /etc
@@ -23,6 +24,9 @@ mount -t overlay -o "lowerdir=$node/usr/lib:/usr/lib" overlay /usr/lib
 mount -t sysfs -o ro sysfs /sys
 chown -R systemd-network:systemd-network /run/systemd/netif
 [ ! -x /usr/lib/portadc/container-routes ] || /usr/lib/portadc/container-routes
+[ ! -x /usr/lib/portadc/tunnels ] || /usr/lib/portadc/tunnels
+# Where the kernel has no WireGuard, a program makes the devices, and networkd is not to wait for its own.
+[ "$wireguard" = True ] || find /run/systemd/network -name "*.netdev" -exec mv {} /run/ ";"
 nft --file /etc/nftables.conf
 [ ! -x /usr/lib/portadc/guard-uplink ] || /usr/lib/portadc/guard-uplink
 exec /usr/lib/systemd/systemd-networkd
@@ -38,13 +42,13 @@ class Node(Namespace):
         self.folder = folder / name
         self.networkd = None
 
-    def boot(self, log):
-        """Loads its rules and configures its network."""
+    def boot(self, log, wireguard):
+        """Loads its rules and configures its network. `wireguard`: whether the kernel can make tunnels."""
         for name, value in self.settings():
             self.sysctl(name, value)
         self.log = log / f"{self.name}.log"
         with open(self.log, "w") as output:
-            command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder)
+            command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder, wireguard)
             self.networkd = subprocess.Popen(command, stdout=output, stderr=output)
 
     def booted(self):
@@ -61,6 +65,15 @@ class Node(Namespace):
     def within(self, *command):
         """Runs a command where the node's files are."""
         return run("nsenter", f"--target={self.networkd.pid}", "--net", "--mount", *command)
+
+    def start_within(self, *command, log=subprocess.DEVNULL):
+        """Starts a program where the node's files are."""
+        return subprocess.Popen(
+            ["nsenter", f"--target={self.networkd.pid}", "--net", "--mount", *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
     def faults_of_units(self):
         """What systemd finds wrong with the node's own units, whose programs and dependencies it looks for."""

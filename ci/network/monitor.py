@@ -1,0 +1,167 @@
+"""What a monitor gets to know: the checks by their exit codes, nrpe at work on a node, and the exported objects as Nagios
+reads them."""
+
+import subprocess
+import sys
+
+from namespaces import wait_for
+
+PLUGINS = "/usr/lib/nagios/plugins"
+AS_NAGIOS = ("setpriv", "--reuid=nagios", "--regid=nagios", "--clear-groups")
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+
+# Check and arguments, files that it finds, what it returns.
+CHECKS = [
+    ("check_temperature 65 75", {"sys/class/thermal/thermal_zone0/temp": "64999"}, OK),
+    ("check_temperature 65 75", {"sys/class/hwmon/hwmon0/temp1_input": "65000"}, WARNING),
+    (
+        "check_temperature 65 75",
+        {"sys/class/thermal/thermal_zone0/temp": "40000", "sys/class/hwmon/hwmon0/temp1_input": "75000"},
+        CRITICAL,
+    ),
+    ("check_temperature 65 75", {}, UNKNOWN),
+    ("check_load 1.5 3", {"proc/cpuinfo": "processor\t: 0\nprocessor\t: 1", "proc/loadavg": "9 2.99 9 1/1 1"}, OK),
+    ("check_load 1.5 3", {"proc/cpuinfo": "processor\t: 0\nprocessor\t: 1", "proc/loadavg": "0 3.00 0 1/1 1"}, WARNING),
+    ("check_load 1.5 3", {"proc/cpuinfo": "processor\t: 0", "proc/loadavg": "0 3.00 0 1/1 1"}, CRITICAL),
+    ("check_containers web=ct-web", {"sys/class/net/ct-web/address": "02:00:00:00:00:01"}, OK),
+    ("check_containers", {}, OK),
+    ("check_containers web=ct-web irc=ct-irc", {"sys/class/net/ct-web/address": "02:00:00:00:00:01"}, CRITICAL),
+    ("check_space 100 101 /", {}, OK),
+    ("check_space 0 101 /", {}, WARNING),
+    ("check_space 0 0 /", {}, CRITICAL),
+    ("check_space 80 90 /nowhere", {}, UNKNOWN),
+]
+
+# A card, by what differs from one in its best years: ten days, a GiB on each of them.
+CARD = {
+    "proc/uptime": "864000.00 1.00",
+    "sys/block/mmcblk0/stat": f"0 0 0 0 0 0 {10 * 2**21} 0 0 0 0",
+}
+CARDS = [
+    ({}, OK),
+    ({"sys/block/mmcblk0/stat": f"0 0 0 0 0 0 {210 * 2**21} 0 0 0 0"}, WARNING),
+    ({"sys/block/mmcblk0/stat": f"0 0 0 0 0 0 {610 * 2**21} 0 0 0 0"}, CRITICAL),
+    ({"sys/block/mmcblk0/device/life_time": "0x01 0x07"}, OK),
+    ({"sys/block/mmcblk0/device/life_time": "0x01 0x08"}, WARNING),
+    ({"sys/block/mmcblk0/device/life_time": "0x0b 0x01"}, CRITICAL),
+    ({"sys/block/mmcblk0/device/pre_eol_info": "0x01"}, OK),
+    ({"sys/block/mmcblk0/device/pre_eol_info": "0x02"}, WARNING),
+    ({"sys/block/mmcblk0/device/pre_eol_info": "0x03"}, CRITICAL),
+    ({"sys/fs/btrfs/a/devinfo/1/error_stats": "write_errs 0\nread_errs 0"}, OK),
+    ({"sys/fs/btrfs/a/devinfo/1/error_stats": "write_errs 0\nread_errs 1"}, CRITICAL),
+]
+
+# systemctl with these answers: failed units, active units.
+UNITS = [
+    ("check_units", [], [], OK),
+    ("check_units haproxy.service", [], ["haproxy.service"], OK),
+    ("check_units haproxy.service", [], [], CRITICAL),
+    ("check_units", ["lxc.service"], [], CRITICAL),
+]
+SYSTEMCTL = """#!/bin/sh
+case $1 in
+    list-units) for unit in {failed}; do echo "$unit loaded failed failed of this name"; done ;;
+    --quiet) case " {active} " in *" $3 "*) exit 0 ;; esac; exit 3 ;;
+    *) echo "what is $1?" >&2; exit 1 ;;
+esac
+"""
+
+# What the exported objects want to find at the monitor.
+SITE = """
+define timeperiod {
+    timeperiod_name 24x7
+    alias           always
+    monday          00:00-24:00
+}
+define command {
+    command_name nothing
+    command_line /bin/true
+}
+define contact {
+    contact_name                  admin
+    contactgroups                 admins
+    host_notification_commands    nothing
+    host_notification_period      24x7
+    service_notification_commands nothing
+    service_notification_period   24x7
+}
+define contactgroup {
+    contactgroup_name admins
+    alias             admins
+}
+"""
+
+
+def check_plugins(folder, work):
+    """Every check of a node by itself. Returns faults and how many were tried."""
+    cases = [(check, files, {}, code) for check, files, code in CHECKS]
+    cases += [("check_card 8 10 20 60", CARD | files, {}, code) for files, code in CARDS]
+    cases += [("check_card 8 10 20 60", {"proc/uptime": "1.00 1.00"}, {}, UNKNOWN)]
+    cases += [(check, {}, {"failed": failed, "active": active}, code) for check, failed, active, code in UNITS]
+    faults = []
+    for number, (check, files, units, code) in enumerate(cases):
+        root = work / f"check-{number}"
+        (root / "bin").mkdir(parents=True)
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(f"{text}\n")
+        systemctl = root / "bin/systemctl"
+        systemctl.write_text(SYSTEMCTL.format(**{name: " ".join(of) for name, of in units.items()}) if units else "")
+        systemctl.chmod(0o755)
+        name, *arguments = check.split()
+        done = subprocess.run(
+            ["sh", folder / "usr/lib/portadc/monitor" / name, *arguments],
+            env={"PATH": f"{root}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "CHECK_ROOT": str(root)},
+            capture_output=True,
+            text=True,
+        )
+        word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
+        # One line, whose second word is the state.
+        if done.returncode != code or done.stdout.count("\n") != 1 or f" {word} - " not in done.stdout.replace(" -", " - "):
+            faults.append(f"{check} with {files or units}: {done.returncode}, {done.stdout or done.stderr!r}, not {word}")
+    return faults, len(cases)
+
+
+def check_nrpe(node, machines, addresses, work):
+    """Who gets an answer from a node. Returns faults."""
+    log = work / "nrpe.log"
+    node.within("install", "-d", "-o", "nagios", "/run/nrpe")
+    with open(log, "w") as output:
+        nrpe = node.start_within(*AS_NAGIOS, "nrpe", "-c", "/etc/portadc/nrpe.cfg", "-f", log=output)
+
+    def listens():
+        if nrpe.poll() is not None:
+            sys.exit(f"error: nrpe ended: {log.read_text()}")
+        return ":5666 " in node.run("ss", "-Hltn")
+
+    wait_for(f"nrpe at {node.name}", listens)
+    faults = []
+    for asker, answered in (("home-pc", True), ("router", False), ("blue-23", False), ("internet", False)):
+        command = machines[asker].command(f"{PLUGINS}/check_nrpe", "-H", addresses[node.name][0], "-t", "4", "-c", "containers")
+        done = subprocess.run(command, capture_output=True, text=True)
+        if ("CONTAINERS OK - 1 of 1" in done.stdout) != answered:
+            faults.append(f"{asker} asks nrpe at {node.name}: {done.stdout.strip() or done.stderr.strip()}")
+    nrpe.kill()
+    nrpe.wait()
+    return faults
+
+
+def check_objects(files, work):
+    """nagios reads what is exported. Returns what is wrong, and what it counted."""
+    folder = work / "nagios"
+    folder.mkdir()
+    (folder / "site.cfg").write_text(SITE)
+    (folder / "resource.cfg").write_text(f"$USER1$={PLUGINS}\n")
+    settings = [f"cfg_file={path}" for path in (folder / "site.cfg", *files)]
+    settings += [f"{key}={folder}/{key}" for key in ("log_file", "object_cache_file", "status_file", "lock_file")]
+    settings += [f"{key}={folder}" for key in ("temp_path", "check_result_path")]
+    settings += [f"resource_file={folder}/resource.cfg", "nagios_user=root", "nagios_group=root"]
+    settings += ["illegal_macro_output_chars=`~$&|'\"<>"]
+    (folder / "nagios.cfg").write_text("\n".join(settings) + "\n")
+    done = subprocess.run(["nagios4", "--verify-config", folder / "nagios.cfg"], capture_output=True, text=True)
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    faults = [line for line in lines if line.startswith(("Error", "Warning"))]
+    if done.returncode != 0 and not faults:
+        faults.append(done.stdout + done.stderr)
+    counted = [line.removeprefix("Checked ").rstrip(".") for line in lines if line.startswith("Checked")]
+    return faults, ", ".join(text for text in counted[:2])
