@@ -161,7 +161,7 @@ class Judge:
             source, target = (self.one, self.other) if self.runs_at() == [self.one] else (self.other, self.one)
             running = subprocess.Popen(source.enter("portadc-move", "web", target.name), stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, start_new_session=True)
-            time.sleep(0.25 + 0.17 * step)
+            time.sleep(0.3 + 0.25 * step)
             try:
                 os.killpg(running.pid, signal.SIGKILL)
             except ProcessLookupError:
