@@ -123,6 +123,21 @@ class Judge:
                               capture_output=True, text=True)
         self.expect("timed out" in done.stderr, f"at {node.name} its port 22 is open: {done.stderr.strip().splitlines()[-1:]}")
 
+    def warm(self):
+        """Where both ends can, its state goes along; where one cannot, it starts anew."""
+        self.other.sh("touch /run/has-criu")
+        for has_criu, how in ((False, "cold"), (True, "warm")):
+            if has_criu:
+                self.one.sh("touch /run/has-criu")
+            for source, target in ((self.one, self.other), (self.other, self.one)):
+                target.sh("rm -f /run/restored")
+                moved = self.move(source, target)
+                good = moved.returncode == 0 and f"({how})" in moved.stdout
+                self.expect(good and self.runs_at() == [target], f"a {how} move: {moved.stdout}{moved.stderr}")
+                self.expect(target.path("/run/restored").exists() == has_criu, f"a {how} move starts the other way")
+        for node in (self.one, self.other):
+            node.sh("rm -f /run/has-criu")
+
     def restart(self):
         """Both ends start anew while it is away."""
         moved = self.move(self.one, self.other)
@@ -161,7 +176,11 @@ class Judge:
             source, target = (self.one, self.other) if self.runs_at() == [self.one] else (self.other, self.one)
             running = subprocess.Popen(source.enter("portadc-move", "web", target.name), stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, start_new_session=True)
-            time.sleep(0.3 + 0.25 * step)
+            if step > 2:
+                # From when it stops the container.
+                mark = source.path("/var/lib/lxc/web/leaving")
+                wait_for("container that leaves", lambda: mark.exists() or running.poll() is not None)
+            time.sleep(0.1 * (step - 3 if step > 2 else step))
             try:
                 os.killpg(running.pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -192,7 +211,7 @@ class Judge:
 
 def judge(one, other, client):
     judge = Judge(one, other, client)
-    for step in ("there_and_back", "restart", "failed_start", "refusals", "killed"):
+    for step in ("there_and_back", "warm", "restart", "failed_start", "refusals", "killed"):
         say(f"move: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults

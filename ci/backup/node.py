@@ -52,8 +52,8 @@ exec chroot . sh -euc '
 
 def judges_files(folder):
     """What nodes have of the judge: LXC's stand-in, and a main configuration of sshd that leads to theirs."""
-    for name in ("start", "stop", "info", "wait"):
-        path = folder / f"usr/bin/lxc-{name}"
+    for name in ("lxc-start", "lxc-stop", "lxc-info", "lxc-wait", "lxc-checkpoint", "criu"):
+        path = folder / "usr/bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((HERE / "lxc").read_bytes())
         path.chmod(0o755)
