@@ -113,14 +113,18 @@ class Judge:
 
     def held(self, node):
         """What it may send and is sent where it is now, as at home."""
-        count = lambda: int(re.search(r"packets (\d+)", node.within("nft", "list", "counter", "inet", "guard", "spoofed-address")).group(1))
+
+        def count():
+            counter = node.within("nft", "list", "counter", "inet", "guard", "spoofed-address")
+            return int(re.search(r"packets (\d+)", counter).group(1))
+
         before = count()
         node.sh("ip -n web address add 172.16.77.77/32 dev eth0")
         node.within("ip", "netns", "exec", "web", "python3", "-c", FORGE)
         self.expect(count() > before, f"at {node.name} it may send with an address that is not its own")
         node.sh("ip -n web address delete 172.16.77.77/32 dev eth0")
-        done = subprocess.run(self.client.command(sys.executable, "-c", "import socket; socket.create_connection(('%s', 22), 1)" % self.addresses[0]),
-                              capture_output=True, text=True)
+        knock = f"import socket; socket.create_connection(('{self.addresses[0]}', 22), 1)"
+        done = subprocess.run(self.client.command(sys.executable, "-c", knock), capture_output=True, text=True)
         self.expect("timed out" in done.stderr, f"at {node.name} its port 22 is open: {done.stderr.strip().splitlines()[-1:]}")
 
     def warm(self):
@@ -149,7 +153,8 @@ class Judge:
         asker = Asker(self.client, self.addresses[0])
         # The rules are loaded anew, as `systemctl reload nftables guard-uplink` does.
         for node in (self.one, self.other):
-            node.sh("nft -f /etc/nftables.conf; /usr/lib/portadc/guests rules; /usr/lib/portadc/guard-uplink; /usr/lib/portadc/guests uplink")
+            node.sh("nft -f /etc/nftables.conf; /usr/lib/portadc/guests rules")
+            node.sh("/usr/lib/portadc/guard-uplink; /usr/lib/portadc/guests uplink")
         asker.answers_again()
         self.lost(self.other, asker.end()[1])
         moved = self.move(self.other, self.one)
@@ -187,8 +192,7 @@ class Judge:
                 pass
             running.wait()
             self.expect(len(self.runs_at()) <= 1, f"after a kill at step {step} it runs twice")
-            resumed = source.tries("portadc-move", "--resume")
-            self.expect(resumed.returncode == 0, f"resume at step {step}: {resumed.stdout}{resumed.stderr}")
+            wait_for(f"end of the move that was killed at step {step}", lambda: self.resumed(source))
             now = self.runs_at()
             self.expect(len(now) == 1, f"after a kill at step {step} it runs at {[node.name for node in now]}")
             if len(now) != 1:
@@ -199,11 +203,21 @@ class Judge:
         self.lost(self.runs_at()[0], asker.end()[1])
         print(f"{len(outcomes)} movers killed: {outcomes.count('stayed')} stayed, {outcomes.count('moved')} moved")
 
+    def resumed(self, node):
+        """Does what moves.timer does each minute. It waits its turn while what was killed is still ending."""
+        resumed = node.tries("portadc-move", "--resume")
+        self.expect(resumed.returncode == 0, f"a move that was killed: {resumed.stdout}{resumed.stderr}")
+        return not node.path("/var/lib/lxc/web/leaving").exists()
+
     def refusals(self):
         """What a node that may bring containers asks for besides."""
-        for asked in ("", "sh", "offer ../x", "offer nobody", "receive web etc", "start web cold", "moved web nowhere", "status web; id", "moved web /etc"):
+        for asked in (
+            "", "sh", "offer ../x", "offer nobody", "receive web etc", "start web cold", "moved web nowhere",
+            "status web; id", "moved web /etc",
+        ):
             done = self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", self.other.name, asked, text="")
-            self.expect(done.returncode != 0 and "refuses" in done.stderr, f"another node may `{asked}`: {done.stdout}{done.stderr}")
+            refused = done.returncode != 0 and "refuses" in done.stderr
+            self.expect(refused, f"another node may `{asked}`: {done.stdout}{done.stderr}")
         for name, node in (("web", "nowhere"), ("nobody", self.other.name), ("web", self.one.name)):
             done = self.one.tries("portadc-move", name, node)
             self.expect(done.returncode != 0, f"{name} moves to {node}")
