@@ -20,6 +20,8 @@ network_packages=(
     haproxy i2pd iproute2 monitoring-plugins-basic nagios-nrpe-plugin nagios-nrpe-server nagios4-core nftables openssl python3
     systemd util-linux wireguard-go wireguard-tools
 )
+# What `ci/check-backup` needs besides.
+backup_packages=(btrfs-progs openssh-client openssh-server rsync)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
     attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4

@@ -1,0 +1,42 @@
+"""What runs in a container: a web server of /srv that counts on in a file, where it ended last time.
+
+Each number is in the file before the next request is answered, so a number that a client has seen and the file has not
+is data that was lost."""
+
+import os
+import socket
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+root = Path(sys.argv[1])
+beats = open(root / "srv/beats", "a+")
+beats.seek(0)
+last = len(beats.readlines())
+lock = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        global last
+        with lock:
+            last += 1
+            beats.write(f"{last}\n")
+            beats.flush()
+            answer = str(last).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
+os.chdir("/")
+Server(("::", 80), Handler).serve_forever()

@@ -1,0 +1,194 @@
+"""Backups: what the buddy keeps, what goes over the wire, what a sender may do there, and what comes back."""
+
+import datetime
+import os
+import re
+import signal
+import subprocess
+import time
+
+from namespaces import wait_for
+from tree import differences
+
+ROOT = "/var/lib/lxc/web/rootfs"
+BIG = 24 << 20
+KEPT = "/.snapshots/backup"
+
+
+def say(text):
+    print(f"\n==> {text}", flush=True)
+
+
+def sent(output):
+    return int(re.search(r"Total bytes sent: ([\d,]+)", output).group(1).replace(",", ""))
+
+
+class Judge:
+    def __init__(self, one, other):
+        self.one, self.other = one, other
+        self.home = f"{KEPT}/{one.name}"
+        self.faults = []
+
+    def expect(self, good, fault):
+        if not good:
+            print(f"error: {fault}", flush=True)
+            self.faults.append(fault)
+
+    def kept(self):
+        return self.other.sh(f"ls {self.home}/kept 2>/dev/null || true").split()
+
+    def back_up(self):
+        # Names count seconds.
+        time.sleep(1.1)
+        return self.one.portadc("backup")
+
+    def differences(self):
+        snapshot = f"{self.home}/kept/{self.kept()[-1]}"
+        found = ""
+        for here, there in (("/srv", "srv"), (ROOT, "lxc/web/rootfs")):
+            found += differences(self.one.path(here), self.other.path(f"{snapshot}/{there}"))
+        # The container counts on.
+        return "".join(line for line in found.splitlines(True) if not line.startswith("srv/beats:"))
+
+    def whole(self, what):
+        differences = self.differences()
+        self.expect(not differences, f"{what}: the buddy has something else:\n{differences}")
+
+    def transfers(self):
+        self.one.sh(f"""
+            head -c {BIG} /dev/urandom > {ROOT}/srv/big
+            echo one > {ROOT}/srv/linked; ln {ROOT}/srv/linked {ROOT}/srv/linked-too
+            ln -s /etc/shadow {ROOT}/srv/link; mkfifo {ROOT}/srv/fifo
+            truncate -s 8M {ROOT}/srv/sparse; echo end >> {ROOT}/srv/sparse
+            echo secret > {ROOT}/etc/shadow; chmod 600 {ROOT}/etc/shadow; chown 12:34 {ROOT}/srv/big
+            cp /bin/true {ROOT}/srv/program; chmod 4755 {ROOT}/srv/program
+            echo of the node > /srv/file""")
+        first = sent(self.back_up())
+        self.whole("the first run")
+        self.one.sh(f"""
+            printf changed | dd of={ROOT}/srv/big bs=1 seek=9000000 conv=notrunc status=none
+            rm {ROOT}/srv/linked-too; echo two > {ROOT}/srv/linked-too; echo more >> /srv/file""")
+        second = sent(self.back_up())
+        self.whole("the second run")
+        usage = self.other.within("btrfs", "filesystem", "du", "--raw", "-s", f"{self.home}/kept/{self.kept()[0]}")
+        exclusive = int(usage.splitlines()[-1].split()[1])
+        print(f"first run: {first} bytes; second, of which one byte in {BIG} differs: {second}; "
+              f"what the older snapshot does not share: {exclusive}")
+        self.expect(first > BIG, f"{first} bytes went over the wire, fewer than there are")
+        self.expect(second < BIG / 50, f"the second run sent {second} bytes")
+        self.expect(exclusive < BIG / 10, f"the older snapshot has {exclusive} bytes of its own")
+        third = sent(self.back_up())
+        print(f"third run, nothing has changed: {third} bytes")
+
+    def cut_off(self):
+        before = self.kept()
+        self.one.sh(f"head -c {BIG} /dev/urandom > {ROOT}/srv/bigger")
+        slow = ("tbf", "rate", "60mbit", "burst", "64k", "latency", "99ms")
+        self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
+        arrived = self.other.path(f"{self.home}/current/lxc/web/rootfs/srv/bigger")
+        for part in (1, 4, 9, 14):
+            running = subprocess.Popen(self.one.enter("/usr/lib/portadc/backup"), stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, start_new_session=True)
+            wait_for(f"{part} MiB", lambda: arrived.exists() and arrived.stat().st_size > part << 20)
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+            self.expect(self.kept() == before, "a run that was cut off made a snapshot")
+        self.one.run("tc", "qdisc", "delete", "dev", "eth0", "root")
+        last = sent(self.back_up())
+        print(f"after 4 runs that were cut off, the last behind 14 MiB: {last} of {BIG} new bytes were sent")
+        self.expect(last < BIG - (12 << 20), "a run begins anew where another was cut off")
+        self.whole("the run after some that were cut off")
+
+    def confinement(self):
+        """What else a sender asks for."""
+        before = self.other.sh(f"find {self.home} -maxdepth 3 | sort")
+        config = ["ssh", "-F", "/etc/portadc/backup.ssh", "buddy"]
+        kept = self.kept()[-1]
+        for asked in (
+            "", "sh", "cat /etc/shadow", "keep; id", "prepare $(id)", "list ..", "keep now",
+            "rsync --server -logDtpre.iLsfxCIvu . /etc/", "rsync --server -logDtpre.iLsfxCIvu . ./",
+            f"rsync --server -logDtpre.iLsfxCIvu . kept/{kept}/", "rsync --server -logDtpre.iLsfxCIvu . current/../kept/",
+            "rsync --server --sender -logDtpre.iLsfxCIvu . /etc/shadow",
+            f"rsync --server --sender -logDtpre.iLsfxCIvu . kept/{kept}/../../..",
+            "rsync --server --sender -logDtpre.iLsfxCIvu . kept/", "rsync --server -slogDtpre.iLsfxCIvu", "rsync --daemon .",
+            "rsync --server --log-file=/etc/x -logDtpre.iLsfxCIvu . current/",
+            "rsync --server --temp-dir=/etc -logDtpre.iLsfxCIvu . current/", "btrfs subvolume delete kept",
+        ):
+            done = self.one.tries(*config, asked, text="")
+            refused = done.returncode != 0 and "refuses" in done.stderr
+            self.expect(refused, f"a sender may `{asked}`: {done.stdout}{done.stderr}")
+        for more in (("-W", "127.0.0.1:22"), ("-N", "-o", "ExitOnForwardFailure=yes", "-R", "2222:127.0.0.1:22")):
+            done = self.one.tries("timeout", "5", *config[:3], *more, "buddy", text="")
+            self.expect(done.returncode not in (0, 124), f"a sender may forward: {more} {done.stdout}{done.stderr}")
+        after = self.other.sh(f"find {self.home} -maxdepth 3 | sort")
+        self.expect(before == after, "what was refused has changed something")
+
+        # A link that leads out of `current`, and something to write behind it.
+        self.other.sh(f"mkdir -p /tmp/outside; ln -s /tmp/outside {self.home}/current/srv/way")
+        self.one.sh("mkdir -p /tmp/out/srv/way; echo in > /tmp/out/srv/way/x")
+        rsync = ["rsync", "--rsh=ssh -F /etc/portadc/backup.ssh", "--archive", "--keep-dirlinks"]
+        self.one.tries(*rsync, "/tmp/out/", "buddy:current/")
+        self.expect(not self.other.path("/tmp/outside/x").exists(), "a link leads a sender out of its place")
+        known = self.one.path("/etc/portadc/backup.known_hosts")
+        text = known.read_text()
+        host, kind, _ = text.split()
+        wrong = self.one.path("/etc/ssh/authorized_keys.d/root.backup").read_text().split()[-1]
+        known.write_text(f"{host} {kind} {wrong}\n")
+        done = self.one.tries("/usr/lib/portadc/backup")
+        refused = done.returncode != 0 and "verification failed" in done.stderr
+        self.expect(refused, f"a buddy with another host key is taken: {done.stderr}")
+        known.write_text(text)
+
+    def retention(self):
+        """Which snapshots stay, of a year of them, against the rule in another form."""
+        limits = dict(re.findall(r"^(hourly|daily|weekly)=(\d+)$", self.other.path("/etc/portadc/backup.conf").read_text(), re.M))
+        home, names = f"{KEPT}/retained", []
+        now = datetime.datetime.now(datetime.timezone.utc)
+        for step in [*range(1, 60), *range(60, 2400, 17)]:
+            names.append((now - datetime.timedelta(minutes=step * 27)).strftime("%Y%m%dT%H%M%SZ"))
+        self.other.sh(f"mkdir -p {home}/kept; btrfs -q subvolume create {home}/current; "
+                      f"for name in {' '.join(names)}; do btrfs -q subvolume snapshot -r {home}/current {home}/kept/$name; done")
+        self.other.sh("SSH_ORIGINAL_COMMAND=keep /usr/lib/portadc/keep-backup retained")
+        found = self.other.sh(f"ls {home}/kept").split()
+        names.append(max(found))
+        wanted = set()
+        for limit, form in (("hourly", "%Y%m%d%H"), ("daily", "%Y%m%d"), ("weekly", "%G-%V")):
+            periods = {}
+            for name in sorted(names):
+                moment = datetime.datetime.strptime(name, "%Y%m%dT%H%M%SZ")
+                periods[moment.strftime(form)] = name
+            wanted |= {periods[period] for period in sorted(periods)[-int(limits[limit]):]}
+        self.expect(set(found) == wanted, f"kept: {sorted(found)}, and not {sorted(wanted)}")
+        print(f"{len(names)} snapshots, of which {len(found)} stay")
+        self.other.sh(f"btrfs -q subvolume delete {home}/current {home}/kept/*")
+
+    def restore(self):
+        digest = self.one.sh(f"sha256sum < {ROOT}/srv/big")
+        self.one.sh(f"rm {ROOT}/srv/big; mkdir -p /tmp/back; portadc-restore latest lxc/web/rootfs/srv/big /tmp/back")
+        self.expect(self.one.sh("sha256sum < /tmp/back/big") == digest, "a file that was restored is another")
+        running = self.one.tries("portadc-restore", "latest", "container", "web")
+        self.expect(running.returncode != 0 and "runs" in running.stderr, "a container that runs is replaced")
+        self.one.sh("lxc-stop --name web; portadc-restore latest container web")
+        self.one.sh("/usr/lib/portadc/containers; lxc-start --name web")
+        self.expect(self.one.sh(f"sha256sum < {ROOT}/srv/big") == digest, "the container that was restored has another file")
+        self.whole("the container that was restored")
+        self.expect(self.one.sh("ls /.snapshots/replaced").split() == ["web.1"], "what was replaced is gone")
+
+    def failures(self):
+        self.one.sh(f"btrfs -q subvolume create {ROOT}/srv/inner")
+        done = self.one.tries("/usr/lib/portadc/backup")
+        named = done.returncode != 0 and "srv/inner is a subvolume" in done.stderr
+        self.expect(named, f"a subvolume is left out silently: {done.stderr}")
+        self.one.sh(f"btrfs -q subvolume delete {ROOT}/srv/inner")
+        self.other.ip("link", "set", "eth0", "down")
+        done = self.one.tries("timeout", "60", "/usr/lib/portadc/backup")
+        self.other.ip("link", "set", "eth0", "up")
+        self.expect(done.returncode != 0, "a backup to nobody succeeds")
+
+
+def judge(one, other):
+    judge = Judge(one, other)
+    for step in ("transfers", "cut_off", "confinement", "retention", "restore", "failures"):
+        say(f"backup: {step.replace('_', ' ')}")
+        getattr(judge, step)()
+    return judge.faults

@@ -1,0 +1,231 @@
+"""Moves: a container that serves goes from one node to the other and back, is cut off at any moment, and is never at two."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from namespaces import wait_for
+
+ROOT = "/var/lib/lxc/web/rootfs"
+# Asks on and on, from within the client's namespace: prints when each answer came, and what it was.
+ASK = r"""
+import socket, sys, time
+address, family = sys.argv[1], socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+while True:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as link:
+            link.settimeout(0.2)
+            link.connect((address, 80))
+            link.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            answer = b""
+            while part := link.recv(4096):
+                answer += part
+        if answer.startswith(b"HTTP/1.0 200"):
+            print(time.monotonic(), answer.split(b"\r\n\r\n")[1].decode(), flush=True)
+    except OSError:
+        pass
+    time.sleep(0.02)
+"""
+# Sends with an address that is another's.
+FORGE = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
+    link.bind(("172.16.77.77", 0))
+    link.sendto(b"x", ("172.16.9.9", 9))
+"""
+
+
+def say(text):
+    print(f"\n==> {text}", flush=True)
+
+
+class Asker:
+    """A client that asks on until it is ended."""
+
+    def __init__(self, client, address):
+        command = client.command(sys.executable, "-c", ASK, address)
+        self.running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.answers = []
+        threading.Thread(target=self.read, daemon=True).start()
+        wait_for(f"answer of {address}", lambda: self.answers)
+
+    def read(self):
+        for line in self.running.stdout:
+            moment, number = line.split()
+            self.answers.append((float(moment), int(number)))
+
+    def answers_again(self):
+        """Waits for an answer that is asked for from now on."""
+        begin = time.monotonic() + 0.3
+        wait_for("answer of the container", lambda: self.answers[-1][0] > begin)
+
+    def end(self):
+        """Ends it; returns the longest time without an answer and the numbers that it was given."""
+        self.running.kill()
+        self.running.wait()
+        moments = [moment for moment, _ in self.answers]
+        return max(b - a for a, b in zip(moments, moments[1:])), [number for _, number in self.answers]
+
+
+class Judge:
+    def __init__(self, one, other, client):
+        self.one, self.other, self.client = one, other, client
+        self.faults = []
+        fleet = one.path("/usr/lib/portadc/fleet-containers").read_text()
+        self.addresses = re.findall(r"^web ipv[46] (\S+)$", fleet, re.MULTILINE)
+
+    def expect(self, good, fault):
+        if not good:
+            print(f"error: {fault}", flush=True)
+            self.faults.append(fault)
+
+    def runs_at(self):
+        return [node for node in (self.one, self.other) if node.path("/run/web.pid").exists()]
+
+    def move(self, source, target):
+        return source.tries("portadc-move", "web", target.name)
+
+    def lost(self, node, numbers):
+        """Whether what clients were told is all in the file, in order."""
+        beats = [int(line) for line in node.path(f"{ROOT}/srv/beats").read_text().split()]
+        self.expect(beats == list(range(1, len(beats) + 1)), f"the container's file has gaps: {len(beats)} lines")
+        self.expect(not numbers or max(numbers) <= len(beats), f"a client saw {max(numbers)}, the file ends at {len(beats)}")
+        self.expect(numbers == sorted(numbers), "a client saw the past")
+
+    def there_and_back(self):
+        for source, target in ((self.one, self.other), (self.other, self.one)):
+            askers = [Asker(self.client, address) for address in self.addresses]
+            moved = self.move(source, target)
+            self.expect(moved.returncode == 0, f"the move from {source.name}: {moved.stdout}{moved.stderr}")
+            print(moved.stdout.strip())
+            for asker in askers:
+                asker.answers_again()
+            for address, asker in zip(self.addresses, askers):
+                silence, numbers = asker.end()
+                print(f"{address}: {len(numbers)} answers, at most {silence:.2f} s without one")
+            self.expect(self.runs_at() == [target], f"after the move it runs at {[node.name for node in self.runs_at()]}")
+            self.lost(target, numbers)
+            self.held(target)
+
+    def held(self, node):
+        """What it may send and is sent where it is now, as at home."""
+
+        def count():
+            counter = node.within("nft", "list", "counter", "inet", "guard", "spoofed-address")
+            return int(re.search(r"packets (\d+)", counter).group(1))
+
+        before = count()
+        node.sh("ip -n web address add 172.16.77.77/32 dev eth0")
+        node.within("ip", "netns", "exec", "web", "python3", "-c", FORGE)
+        self.expect(count() > before, f"at {node.name} it may send with an address that is not its own")
+        node.sh("ip -n web address delete 172.16.77.77/32 dev eth0")
+        knock = f"import socket; socket.create_connection(('{self.addresses[0]}', 22), 1)"
+        done = subprocess.run(self.client.command(sys.executable, "-c", knock), capture_output=True, text=True)
+        self.expect("timed out" in done.stderr, f"at {node.name} its port 22 is open: {done.stderr.strip().splitlines()[-1:]}")
+
+    def warm(self):
+        """Where both ends can, its state goes along; where one cannot, it starts anew."""
+        self.other.sh("touch /run/has-criu")
+        for has_criu, how in ((False, "cold"), (True, "warm")):
+            if has_criu:
+                self.one.sh("touch /run/has-criu")
+            for source, target in ((self.one, self.other), (self.other, self.one)):
+                target.sh("rm -f /run/restored")
+                moved = self.move(source, target)
+                good = moved.returncode == 0 and f"({how})" in moved.stdout
+                self.expect(good and self.runs_at() == [target], f"a {how} move: {moved.stdout}{moved.stderr}")
+                self.expect(target.path("/run/restored").exists() == has_criu, f"a {how} move starts the other way")
+        for node in (self.one, self.other):
+            node.sh("rm -f /run/has-criu")
+
+    def restart(self):
+        """Both ends start anew while it is away."""
+        moved = self.move(self.one, self.other)
+        self.expect(moved.returncode == 0, f"the move: {moved.stdout}{moved.stderr}")
+        for node in (self.one, self.other):
+            node.power_off()
+            node.boot()
+        self.expect(self.runs_at() == [self.other], f"after a start of both it runs at {[node.name for node in self.runs_at()]}")
+        asker = Asker(self.client, self.addresses[0])
+        # The rules are loaded anew, as `systemctl reload nftables guard-uplink` does.
+        for node in (self.one, self.other):
+            node.sh("nft -f /etc/nftables.conf; /usr/lib/portadc/guests rules")
+            node.sh("/usr/lib/portadc/guard-uplink; /usr/lib/portadc/guests uplink")
+        asker.answers_again()
+        self.lost(self.other, asker.end()[1])
+        moved = self.move(self.other, self.one)
+        self.expect(moved.returncode == 0 and self.runs_at() == [self.one], f"the way back: {moved.stdout}{moved.stderr}")
+
+    def failed_start(self):
+        self.other.sh("touch /run/no-start")
+        asker = Asker(self.client, self.addresses[0])
+        moved = self.move(self.one, self.other)
+        asker.answers_again()
+        silence, numbers = asker.end()
+        self.other.sh("rm /run/no-start")
+        self.expect(moved.returncode != 0 and self.runs_at() == [self.one], f"a start that fails: {moved.stdout}{moved.stderr}")
+        self.expect(self.other.sh("ls -A /var/lib/lxc /.snapshots/move/in").split() == ["/.snapshots/move/in:", "/var/lib/lxc:"],
+                    f"a start that failed leaves {self.other.sh('ls -A /var/lib/lxc /.snapshots/move/in')}")
+        self.lost(self.one, numbers)
+        print(f"{moved.stderr.strip().splitlines()[-1]}\nthe client: at most {silence:.2f} s without an answer")
+
+    def killed(self):
+        """The mover ends at any moment; what goes on is `--resume`."""
+        asker = Asker(self.client, self.addresses[0])
+        outcomes = []
+        for step in range(12):
+            source, target = (self.one, self.other) if self.runs_at() == [self.one] else (self.other, self.one)
+            running = subprocess.Popen(source.enter("portadc-move", "web", target.name), stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, start_new_session=True)
+            if step > 2:
+                # From when it stops the container.
+                mark = source.path("/var/lib/lxc/web/leaving")
+                wait_for("container that leaves", lambda: mark.exists() or running.poll() is not None)
+            time.sleep(0.1 * (step - 3 if step > 2 else step))
+            try:
+                os.killpg(running.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            running.wait()
+            self.expect(len(self.runs_at()) <= 1, f"after a kill at step {step} it runs twice")
+            wait_for(f"end of the move that was killed at step {step}", lambda: self.resumed(source))
+            now = self.runs_at()
+            self.expect(len(now) == 1, f"after a kill at step {step} it runs at {[node.name for node in now]}")
+            if len(now) != 1:
+                asker.end()
+                return
+            outcomes.append("stayed" if now == [source] else "moved")
+            asker.answers_again()
+        self.lost(self.runs_at()[0], asker.end()[1])
+        print(f"{len(outcomes)} movers killed: {outcomes.count('stayed')} stayed, {outcomes.count('moved')} moved")
+
+    def resumed(self, node):
+        """Does what moves.timer does each minute. It waits its turn while what was killed is still ending."""
+        resumed = node.tries("portadc-move", "--resume")
+        self.expect(resumed.returncode == 0, f"a move that was killed: {resumed.stdout}{resumed.stderr}")
+        return not node.path("/var/lib/lxc/web/leaving").exists()
+
+    def refusals(self):
+        """What a node that may bring containers asks for besides."""
+        for asked in (
+            "", "sh", "offer ../x", "offer nobody", "receive web etc", "start web cold", "moved web nowhere",
+            "status web; id", "moved web /etc",
+        ):
+            done = self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", self.other.name, asked, text="")
+            refused = done.returncode != 0 and "refuses" in done.stderr
+            self.expect(refused, f"another node may `{asked}`: {done.stdout}{done.stderr}")
+        for name, node in (("web", "nowhere"), ("nobody", self.other.name), ("web", self.one.name)):
+            done = self.one.tries("portadc-move", name, node)
+            self.expect(done.returncode != 0, f"{name} moves to {node}")
+
+
+def judge(one, other, client):
+    judge = Judge(one, other, client)
+    for step in ("there_and_back", "warm", "restart", "failed_start", "refusals", "killed"):
+        say(f"move: {step.replace('_', ' ')}")
+        getattr(judge, step)()
+    return judge.faults

@@ -1,0 +1,167 @@
+"""A node with a card of its own: the rendered files over the host's, btrfs with the card's subvolumes, and the real nft,
+networkd and sshd, in namespaces."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from namespaces import Namespace, run, wait_for
+
+HERE = Path(__file__).parent
+CARD = HERE.parent.parent / "images/layouts/card.toml"
+CARD_BYTES = 1 << 30
+
+# Runs within a mount namespace of its own: a root that is made of the node's files, the judge's and the host's, with the card
+# in it; then what the units do at a start. What is written beside the card is in memory.
+BOOT = r"""
+set -eu
+node=$1 judge=$2 loop=$3 subvolumes=$4
+mkdir -p /run/upper
+mount -t tmpfs -o mode=0755 tmpfs /run/upper
+mkdir /run/upper/new /run/upper/work /run/upper/root
+# No layer may lie within another.
+cp -a "$node" /run/upper/node
+cp -a "$judge" /run/upper/judge
+mount -t overlay -o "lowerdir=/run/upper/node:/run/upper/judge:/,upperdir=/run/upper/new,workdir=/run/upper/work" overlay /run/upper/root
+cd /run/upper/root
+mount --rbind /dev dev
+mount -t proc proc proc
+mount -t sysfs -o ro sysfs sys
+mount -t tmpfs -o mode=0755 tmpfs run
+mkdir -p run/systemd/netif run/systemd/network run/sshd run/netns
+for place in $subvolumes; do
+    mkdir -p "./${place#*=}"
+    mount -o "noatime,compress=zstd:3,subvol=${place%%=*}" "$loop" "./${place#*=}"
+done
+exec chroot . sh -euc '
+    chown -R systemd-network:systemd-network /run/systemd/netif
+    rm -rf /root/.ssh
+    ip address replace 169.254.1.1/32 dev lo scope link
+    /usr/lib/portadc/container-routes
+    /usr/lib/portadc/guests routes
+    nft --file /etc/nftables.conf
+    /usr/lib/portadc/guests rules
+    /usr/lib/portadc/guard-uplink
+    /usr/lib/portadc/guests uplink
+    /usr/lib/systemd/systemd-networkd &
+    exec /usr/sbin/sshd -D -e'
+"""
+
+
+def judges_files(folder):
+    """What nodes have of the judge: LXC's stand-in, and a main configuration of sshd that leads to theirs."""
+    for name in ("lxc-start", "lxc-stop", "lxc-info", "lxc-wait", "lxc-checkpoint", "criu"):
+        path = folder / "usr/bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((HERE / "lxc").read_bytes())
+        path.chmod(0o755)
+    for path, text in (
+        ("usr/lib/judge/beat.py", (HERE / "beat.py").read_text()),
+        ("etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM no\nPidFile none\n"),
+    ):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    folder.chmod(0o755)
+    return folder
+
+
+class Node(Namespace):
+    """A node of the fleet, from the folder with its files."""
+
+    def __init__(self, name, folder, work):
+        super().__init__(name)
+        self.folder = folder / name
+        self.folder.chmod(0o755)
+        self.log = work / f"{name}.log"
+        self.judge = judges_files(work / "judge")
+        image = work / f"{name}.img"
+        with open(image, "wb") as file:
+            file.truncate(CARD_BYTES)
+        run("mkfs.btrfs", "-q", image)
+        self.image = image
+        self.subvolumes = self.make_subvolumes(work / "top")
+        self.sshd = None
+        for setting, value in self.settings():
+            self.sysctl(setting, value, optional=True)
+
+    def make_subvolumes(self, top):
+        """Those of the layout, with a template of a few files; returns the ones that are mounted, `NAME=FOLDER` each."""
+        partitions = tomllib.loads(CARD.read_text())["partitions"]
+        subvolumes = next(part["subvolumes"] for part in partitions if part["file-system"] == "btrfs")
+        top.mkdir(exist_ok=True)
+        run("mount", "-o", "loop", self.image, top)
+        for subvolume in subvolumes:
+            run("btrfs", "--quiet", "subvolume", "create", top / subvolume["name"])
+        for folder in ("etc", "srv"):
+            (top / "@template" / folder).mkdir()
+        (top / "@template/etc/hosts").write_text("127.0.0.1 localhost\n")
+        run("umount", top)
+        mounted = [s for s in subvolumes if s.get("mount") in ("/var/lib/lxc", "/srv", "/.snapshots")]
+        return " ".join(f"{s['name']}={s['mount']}" for s in mounted)
+
+    def settings(self):
+        """What its sysctl.d says of the network, in the order in which it is said."""
+        for path in sorted(self.folder.glob("etc/sysctl.d/*.conf")):
+            for line in path.read_text().splitlines():
+                name, separator, value = line.partition("=")
+                if separator and name.strip("-").startswith("net."):
+                    yield name.strip().removeprefix("-"), value.strip()
+
+    def boot(self):
+        """Starts it; the card is as it was left."""
+        loop = run("losetup", "--find", "--show", self.image).strip()
+        self.unit_log = open(self.log, "a")
+        command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder, self.judge, loop)
+        self.sshd = subprocess.Popen([*command, self.subvolumes], stdout=self.unit_log, stderr=self.unit_log)
+        try:
+            wait_for(f"sshd at {self.name}", self.listens)
+        finally:
+            # From here on it goes with the last that has it mounted.
+            run("losetup", "--detach", loop)
+        network = (self.folder / "etc/systemd/network/10-local.network").read_text()
+        self.settled(re.findall(r"^Address=(.+)$", network, re.MULTILINE))
+        # lxc.service comes last.
+        self.portadc("containers")
+        self.within("sh", "-c", "for c in /var/lib/lxc/*/config; do [ ! -e $c ] || { n=${c%/*}; lxc-start --name ${n##*/}; }; done")
+
+    def power_off(self):
+        """Ends everything at once."""
+        for container in self.sh("cd /run; ls *.pid 2>/dev/null || true").split():
+            self.sh(f"lxc-stop --name {container.removesuffix('.pid')}")
+        members = run("ip", "netns", "pids", self.name).split()
+        for member in members:
+            subprocess.run(["kill", "-KILL", member], stderr=subprocess.DEVNULL)
+        self.sshd.wait()
+        # What only the machine's memory had.
+        self.ip("address", "flush", "dev", "eth0")
+        self.run("nft", "flush", "ruleset")
+
+    def listens(self):
+        if self.sshd.poll() is not None:
+            sys.exit(f"error: {self.name} did not come up:\n{self.log.read_text()}")
+        return ":22 " in self.run("ss", "-Hltn")
+
+    def enter(self, *command):
+        target = f"--target={self.sshd.pid}"
+        return ["nsenter", target, "--net", "--mount", "--root", "--wd", *map(str, command)]
+
+    def within(self, *command, text=None):
+        """Runs a command that has to succeed, as root of the node; returns what it printed."""
+        return run(*self.enter(*command), text=text)
+
+    def sh(self, script):
+        return self.within("sh", "-euc", script)
+
+    def portadc(self, script, *arguments):
+        """Runs one of the node's own scripts of /usr/lib/portadc."""
+        return self.within(f"/usr/lib/portadc/{script}", *arguments)
+
+    def tries(self, *command, text=None):
+        """Runs a command that may fail."""
+        return subprocess.run(self.enter(*command), capture_output=True, text=True, input=text)
+
+    def path(self, path):
+        """A path of the node as it is seen from here."""
+        return Path(f"/proc/{self.sshd.pid}/root") / str(path).lstrip("/")
