@@ -131,7 +131,7 @@ class Judge:
         self.expect(not self.other.path("/tmp/outside/x").exists(), "a link leads a sender out of its place")
         known = self.one.path("/etc/portadc/backup.known_hosts")
         text = known.read_text()
-        host, kind, _ = text.split()
+        host, kind, _ = text.split(maxsplit=2)
         wrong = self.one.path("/etc/ssh/authorized_keys.d/root.backup").read_text().split()[-1]
         known.write_text(f"{host} {kind} {wrong}\n")
         done = self.one.tries("/usr/lib/portadc/backup")

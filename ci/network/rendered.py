@@ -21,6 +21,7 @@ mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/netif /run/systemd/network
 mount -t overlay -o "lowerdir=$node/etc:/etc" overlay /etc
 mount -t overlay -o "lowerdir=$node/usr/lib:/usr/lib" overlay /usr/lib
+[ ! -d "$node/usr/bin" ] || mount -t overlay -o "lowerdir=$node/usr/bin:/usr/bin" overlay /usr/bin
 mount -t sysfs -o ro sysfs /sys
 chown -R systemd-network:systemd-network /run/systemd/netif
 [ ! -x /usr/lib/portadc/container-routes ] || /usr/lib/portadc/container-routes

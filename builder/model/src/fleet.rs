@@ -14,7 +14,10 @@
 //! | `containers` | containers and their limits |
 //! | `services` | what containers serve, and to whom |
 //! | `power` | what a bus draws, and what its supply gives |
+//! | `inproxy` | what stands before services |
+//! | `tunnels` | fixed addresses that come in from providers |
 //! | `access` | who may open connections to whom |
+//! | `backup` | who keeps whose backups; who asks nodes how they are |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,11 +26,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use access::{Accept, Passage};
+pub use backup::Backup;
 pub use check::{Known, check_fleet};
 pub use containers::{Container, INTERFACE_PREFIX};
 pub use power::{BusPower, Milli};
 pub use services::{Published, Service};
 pub use toml::{FleetToml, Governor, Protocol};
+pub use tunnels::Tunnel;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -35,8 +40,10 @@ use crate::finding::{Place, SourceFile};
 use crate::overlay::Placed;
 
 mod access;
+mod backup;
 mod check;
 mod containers;
+mod inproxy;
 mod network;
 mod nodes;
 mod origins;
@@ -47,6 +54,7 @@ mod power;
 mod services;
 mod slots;
 mod toml;
+mod tunnels;
 mod values;
 
 /// `images/fleet.toml`, checked.
@@ -70,6 +78,14 @@ pub struct Fleet {
     pub containers: Vec<Container>,
     /// What they serve, in the order of the names.
     pub services: Vec<Service>,
+    /// The node that stands before services.
+    pub inproxy: Option<String>,
+    /// Fixed addresses that come in from providers, in the order of their names.
+    pub tunnels: Vec<Tunnel>,
+    /// How often backups are made, and how long they are kept.
+    pub backup: Backup,
+    /// Where the monitor is.
+    pub monitor: Option<Ipv4Addr>,
     /// Who may open connections to whom, as it was written.
     passages: Vec<Passage>,
 }
@@ -158,6 +174,8 @@ pub struct Node {
     pub layout: String,
     /// How the clock of its processor is chosen.
     pub governor: Governor,
+    /// The node that keeps its backups; none where it runs no containers.
+    pub buddy: Option<String>,
     /// Each value that `show` prints, with the place it comes from.
     pub origins: Vec<Origin>,
 }

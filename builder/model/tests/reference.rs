@@ -107,6 +107,7 @@ fn fleet_with(more: &str) -> Result<Fleet, Findings> {
         boards: ["odroid-c2", "qemu-virt"].map(String::from).into(),
         layouts: ["card", "gateway"].map(String::from).into(),
         overlays: [
+            "backup",
             "common",
             "container",
             "gentoo",
@@ -118,7 +119,11 @@ fn fleet_with(more: &str) -> Result<Fleet, Findings> {
             "gateway-utilite",
             "guard",
             "hypervisor",
+            "inproxy",
+            "move",
+            "observe",
             "routes",
+            "tunnel",
         ]
         .map(String::from)
         .into(),

@@ -43,9 +43,17 @@ pub fn run(common: &Common, nodes: &[String], all: bool, what: What, set: Option
     };
     let platform = project.sources.set(set).map_err(Findings::from)?.base.platform();
     let store = IdentityStore::open(&folder.join("identity"))?;
+    let known = store.public_keys(&project.fleet)?;
     for name in &names {
         let node = project.node(name).map_err(Findings::from)?;
-        let laid = preview(&project, platform, node, &partition_ids(&project, node), &store)?;
+        let laid = preview(
+            &project,
+            platform,
+            node,
+            &partition_ids(&project, node),
+            &store,
+            &known,
+        )?;
         match what {
             What::Paths => {
                 let lines: String = laid.keys().map(|path| format!("{path}\n")).collect();

@@ -8,10 +8,13 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use super::containers::RESERVED;
 use super::services::check_port;
 use super::toml::{AllowToml, FleetToml, Protocol};
-use super::{Container, Fleet};
+use super::{Container, Fleet, Node};
 use crate::check::Check;
 use crate::names::{quoted, suggest};
 use crate::written::At;
+
+/// The port of NRPE, by which a monitor asks nodes how they are.
+const NRPE: u16 = 5666;
 
 /// A rule as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +57,14 @@ pub struct Accept {
 }
 
 impl Fleet {
-    /// What `container` takes: its published services from anybody, then what `allow` says in its order.
+    /// What `container` takes: its open services from anybody, then what `allow` says in its order.
     pub fn accepted_by(&self, container: &Container) -> Vec<Accept> {
         let mut accepts = Vec::new();
         let published = |protocol| {
             let ports: BTreeSet<u16> = self
                 .services
                 .iter()
-                .filter(|service| service.container == container.name && service.public.is_some())
+                .filter(|service| service.container == container.name && service.is_open())
                 .filter(|service| service.protocol == protocol)
                 .map(|service| service.port)
                 .collect();
@@ -83,8 +86,22 @@ impl Fleet {
         accepts
     }
 
-    /// What every node that runs containers takes.
-    pub fn accepted_by_nodes(&self) -> Vec<Accept> {
+    /// What `node` takes where it runs containers: what the monitor asks, then what `allow` says of all such nodes.
+    pub fn accepted_by_node(&self, node: &Node) -> Vec<Accept> {
+        let monitor = self.monitor_of(node).map(|monitor| Accept {
+            anybody: false,
+            sources: vec![Ipv4Net::from(monitor)],
+            sources6: Vec::new(),
+            everything: false,
+            tcp: vec![NRPE],
+            udp: Vec::new(),
+            icmp: true,
+        });
+        monitor.into_iter().chain(self.accepted_by_nodes()).collect()
+    }
+
+    /// What `allow` says of all nodes that run containers.
+    pub(super) fn accepted_by_nodes(&self) -> Vec<Accept> {
         self.passages_to(&["nodes"]).collect()
     }
 

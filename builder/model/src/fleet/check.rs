@@ -5,13 +5,16 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::access::check_passages;
+use super::backup::{check_backup, check_buddies, check_monitor, check_reach};
 use super::containers::{check_container_networks, check_containers};
+use super::inproxy::check_inproxy;
 use super::network::check_networks;
 use super::nodes::Drafts;
 use super::people::{check_admin_keys, check_time_servers};
 use super::power::check_power;
 use super::services::check_services;
 use super::toml::{FleetToml, RoleToml};
+use super::tunnels::check_tunnels;
 use super::{Fleet, Role};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
@@ -61,14 +64,19 @@ pub fn check_fleet(
                 .retain(|origin| !origin.name.starts_with("containers"));
         }
     }
+    check_buddies(check, written, &roles, &mut nodes);
     check_gateways(check, written, &networks, &roles, &nodes);
     check_ports(check, written, &roles, &nodes);
     check_container_networks(check, &nodes, &networks);
     let containers = check_containers(check, written, &nodes, &roles);
     let power = check_power(check, written, &nodes);
     let services = check_services(check, written, &networks, &nodes);
+    let inproxy = check_inproxy(check, written, &networks, &nodes);
+    let tunnels = check_tunnels(check, written, &networks, &nodes, &containers);
     let passages = check_passages(check, written);
-    Fleet {
+    let backup = check_backup(check, written);
+    let monitor = check_monitor(check, written);
+    let fleet = Fleet {
         name: written.name.value.clone(),
         networks,
         roles,
@@ -78,8 +86,17 @@ pub fn check_fleet(
         power,
         containers,
         services,
+        inproxy,
+        tunnels,
+        backup,
+        monitor,
         passages,
+    };
+    // Of a fleet with faults nobody knows who would reach whom.
+    if check.findings.0.is_empty() {
+        check_reach(check, &fleet);
     }
+    fleet
 }
 
 fn values(written: &[At<String>]) -> Vec<String> {

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::toml::{FleetToml, Protocol};
 use super::{Container, Fleet, Network, Node};
 use crate::check::Check;
+use crate::finding::Place;
 use crate::names::{quoted, suggest};
 use crate::written::At;
 
@@ -22,6 +23,23 @@ pub struct Service {
     pub port: u16,
     /// Port by which anybody reaches it at the gateway of the container's network.
     pub public: Option<u16>,
+    /// Host names by which anybody reaches it at the inproxy, in lower case; none where it is not reached so.
+    pub hostnames: Vec<String>,
+    /// Whether it speaks TLS, so that it is chosen by what the client's handshake says.
+    pub tls: bool,
+    /// Whether the inproxy tells it who asks by the PROXY protocol.
+    pub proxy_protocol: bool,
+    /// Whether it has an address of I2P.
+    pub i2p: bool,
+    /// Where it was written.
+    pub place: Place,
+}
+
+impl Service {
+    /// Whether anybody may open connections to it.
+    pub fn is_open(&self) -> bool {
+        self.public.is_some() || !self.hostnames.is_empty() || self.i2p
+    }
 }
 
 /// A service as the gateway publishes it.
@@ -38,17 +56,18 @@ pub struct Published<'a> {
 }
 
 impl Fleet {
-    /// What `node` publishes: the public services of containers whose network it is the gateway of.
+    /// What `node` publishes: the public services of containers whose network it is the gateway of, less what it stands
+    /// before as the inproxy.
     pub fn published(&self, node: &Node) -> Vec<Published<'_>> {
         let is_gateway = |container: &Container| {
-            let host = self.nodes.iter().find(|host| host.name == container.node);
-            let network = host.and_then(|host| self.networks.get(&host.network));
-            network.is_some_and(|network| is_gateway_of(node, network))
+            self.gateway_of(container)
+                .is_some_and(|gateway| gateway.name == node.name)
         };
-        if node.internet.is_none() {
-            return Vec::new();
-        }
+        let inproxy = self.inproxy.as_ref() == Some(&node.name);
         let services = self.services.iter().filter_map(|service| {
+            if inproxy && service.protocol == Protocol::Tcp {
+                return None;
+            }
             let container = self.container(&service.container)?;
             Some(Published {
                 service,
@@ -61,15 +80,28 @@ impl Fleet {
         services.collect()
     }
 
+    /// The router between the internet and the network of the node that `container` runs on.
+    pub fn gateway_of(&self, container: &Container) -> Option<&Node> {
+        let host = self.nodes.iter().find(|host| host.name == container.node)?;
+        self.router_of(host)
+    }
+
+    /// The router between the internet and the network that `node` is on.
+    pub fn router_of(&self, node: &Node) -> Option<&Node> {
+        gateway(&self.nodes, self.networks.get(&node.network)?)
+    }
+
     /// The container called `name`.
     pub fn container(&self, name: &str) -> Option<&Container> {
         self.containers.iter().find(|container| container.name == name)
     }
 }
 
-/// Whether `node` is the router of the hosts of `network`.
-fn is_gateway_of(node: &Node, network: &Network) -> bool {
-    node.network == network.name && network.gateway == Some(node.address)
+/// The router between the internet and the hosts of `network`, where it is one of `nodes`.
+pub(super) fn gateway<'a>(nodes: &'a [Node], network: &Network) -> Option<&'a Node> {
+    nodes.iter().find(|node| {
+        node.internet.is_some() && node.network == network.name && network.gateway == Some(node.address)
+    })
 }
 
 /// The services that hold, by name.
@@ -102,10 +134,7 @@ pub(super) fn check_services(
         let node = host.and_then(|(_, host)| nodes.iter().find(|node| node.name == host.node.value));
         let network = node.and_then(|node| networks.get(&node.network));
         if let (Some(port), Some(network)) = (&toml.public, network) {
-            let gateway = nodes
-                .iter()
-                .find(|node| node.internet.is_some() && is_gateway_of(node, network));
-            if gateway.is_none() {
+            if gateway(nodes, network).is_none() {
                 let message = format!(
                     "no node of the fleet is the gateway of network `{}`",
                     network.name
@@ -134,6 +163,15 @@ pub(super) fn check_services(
             protocol: toml.protocol,
             port: toml.port.value,
             public: toml.public.as_ref().map(|port| port.value),
+            hostnames: toml
+                .hostnames
+                .iter()
+                .map(|name| name.to_ascii_lowercase())
+                .collect(),
+            tls: toml.tls,
+            proxy_protocol: toml.proxy_protocol,
+            i2p: toml.i2p,
+            place: check.file.place(name.span.clone()),
         });
     }
     services.sort_by(|one, other| one.name.cmp(&other.name));

@@ -7,6 +7,10 @@ use serde::Deserialize;
 
 use crate::written::{At, Table};
 
+pub use outside::{AllowToml, InproxyToml, MonitorToml, Protocol, ServiceToml, TunnelToml};
+
+mod outside;
+
 /// The cluster: its networks, roles, buses of nodes, and who administers them.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -42,9 +46,19 @@ pub struct FleetToml {
     /// What containers serve, by name.
     #[serde(default)]
     pub services: Table<ServiceToml>,
+    /// The node that stands before services: haproxy and i2pd.
+    pub inproxy: Option<InproxyToml>,
+    /// Fixed addresses of providers that come in by WireGuard, by name.
+    #[serde(default)]
+    pub tunnels: Table<TunnelToml>,
     /// Who may open connections to containers and nodes, beside what is published of services.
     #[serde(default)]
     pub allow: Vec<AllowToml>,
+    /// How often nodes that run containers export backups, and how long those are kept.
+    #[serde(default)]
+    pub backup: BackupToml,
+    /// Who asks nodes how they are.
+    pub monitor: Option<MonitorToml>,
 }
 
 /// What every node has unless its cluster or the node itself says otherwise.
@@ -172,6 +186,9 @@ pub struct NodeToml {
     pub layout: Option<At<String>>,
     /// How the clock of its processor is chosen.
     pub governor: Option<At<Governor>>,
+    /// The node that keeps the backups of its containers; "none" for no backups. Default: the node in the same slot of the
+    /// next bus that runs containers.
+    pub buddy: Option<At<String>>,
 }
 
 /// How the clock of a processor is chosen, by the names of Linux.
@@ -248,47 +265,25 @@ fn yes() -> bool {
     true
 }
 
-/// What a container serves.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// How often nodes that run containers export backups, and how long those are kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ServiceToml {
-    /// The container: a key of `containers`.
-    pub container: At<String>,
-    /// Port it listens on.
-    pub port: At<u16>,
-    /// How it is spoken to.
+pub struct BackupToml {
+    /// Time between two backups of a node: "30min", "1h", "1d". Default: "1h".
+    pub every: Option<At<String>>,
+    /// What is kept at the buddy.
     #[serde(default)]
-    pub protocol: Protocol,
-    /// Port by which anybody reaches it at the gateway. Without it nobody does but whom `allow` lets.
-    pub public: Option<At<u16>>,
+    pub keep: KeepToml,
 }
 
-/// A protocol that has ports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// TCP.
-    #[default]
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// Who may open connections to whom.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// Of how many hours, days and weeks the last backup is kept.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct AllowToml {
-    /// Containers and networks by name; "containers" is all containers, "nodes" all nodes.
-    pub from: Vec<At<String>>,
-    /// Containers by name; "containers" is all containers, "nodes" all nodes that run containers.
-    pub to: Vec<At<String>>,
-    /// TCP ports. Where neither these, nor `udp`, nor `icmp` is given, everything is allowed.
-    #[serde(default)]
-    pub tcp: Vec<At<u16>>,
-    /// UDP ports.
-    #[serde(default)]
-    pub udp: Vec<At<u16>>,
-    /// Whether the echo of `ping` is allowed.
-    #[serde(default)]
-    pub icmp: bool,
+pub struct KeepToml {
+    /// Hours. Default: 24.
+    pub hourly: Option<At<u16>>,
+    /// Days. Default: 7.
+    pub daily: Option<At<u16>>,
+    /// Weeks. Default: 4.
+    pub weekly: Option<At<u16>>,
 }

@@ -280,6 +280,7 @@ impl Draft<'_> {
                 .governor
                 .map(|governor| governor.value)
                 .unwrap_or_default(),
+            buddy: None,
         }
     }
 }

@@ -127,6 +127,7 @@ impl<'a> CardMaker<'a> {
             node,
             identity: &self.store.node(&node.name)?,
             containers: &self.store.containers_of(&self.project.fleet, node)?,
+            secrets: &self.store.secrets(&self.project.fleet, node)?,
             card: &partition_ids(self.project, node),
         })
     }

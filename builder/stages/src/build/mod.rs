@@ -39,7 +39,7 @@ use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::PackFolder;
-use crate::rootfs::identity::{IdentityStore, Operator};
+use crate::rootfs::identity::{IdentityStore, Operator, PublicKeys};
 use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};
 
@@ -174,6 +174,7 @@ struct Workshop<'a> {
     inputs: Inputs<'a>,
     store: IdentityStore,
     operator: Operator,
+    known: BTreeMap<String, PublicKeys>,
     time: Time,
 }
 
@@ -194,6 +195,7 @@ impl<'a> Workshop<'a> {
         let store = IdentityStore::open(&project.root.join("identity"))?;
         let operator = store.operator()?;
         store.write_known_hosts(&project.fleet)?;
+        let known = store.public_keys(&project.fleet)?;
         // Said before, not after, a kernel is compiled.
         let firmware = firmware(engine, request, &locked)?;
         Ok(Self {
@@ -203,6 +205,7 @@ impl<'a> Workshop<'a> {
             request,
             store,
             operator,
+            known,
             time,
         })
     }
@@ -232,6 +235,7 @@ impl<'a> Workshop<'a> {
                     board,
                     layout,
                     operator: &self.operator,
+                    known: &self.known,
                     base: &*self.inputs.base,
                     modules: &self.inputs.modules,
                     time: self.time,

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use model::finding::Findings;
+use model::fleet::Node;
 use model::overlay::Overlay;
 use model::project::Project;
 
 use super::context::{CardIds, NodeInputs, Shared};
-use super::identity::{Identity, Operator};
+use super::identity::{I2pKey, Identity, KeyPair, Links, Operator, PublicKeys, Secrets, WireGuardKey};
 use super::merge::merge;
 use super::render::Renderer;
 
@@ -36,6 +37,15 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         .iter()
         .map(|container| container.name.clone());
     let containers: BTreeMap<String, Identity> = names.map(|name| (name, identity.clone())).collect();
+    let keys = PublicKeys {
+        host: identity.host_key_public.clone(),
+        backup: "ssh-ed25519 AAAA backup@node".to_owned(),
+        moving: "ssh-ed25519 AAAA move@node".to_owned(),
+    };
+    let hypervisors = project.fleet.hypervisors();
+    let known = hypervisors
+        .map(|node| (node.name.clone(), keys.clone()))
+        .collect();
     let mut findings = Findings::default();
     let mut renderers = BTreeMap::new();
     let mut templates = BTreeMap::new();
@@ -68,7 +78,7 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         let shared: &Shared<'_> = match kinds.entry((&node.role, &node.board, &node.layout)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let shared = Shared::new(&project.fleet, board, layout, &operator);
+                let shared = Shared::new(&project.fleet, board, layout, &operator, &known);
                 let context = Renderer::prepare(&shared.of_role())?;
                 for renderer in [Some(renderer), templates.get(&node.role)].into_iter().flatten() {
                     findings.keep_all(renderer.render_shared(&context));
@@ -80,6 +90,7 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
             node,
             identity: &identity,
             containers: &containers,
+            secrets: &stand_ins(project, node)?,
             card: &card,
         };
         let context = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_all()))?;
@@ -98,4 +109,27 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     // Roles that share an overlay share its faults.
     findings.0.dedup();
     Ok(findings)
+}
+
+/// What stands for the secrets of `node`.
+fn stand_ins(project: &Project, node: &Node) -> Result<Secrets> {
+    let pair = KeyPair {
+        private: "a private key\n".to_owned(),
+        public: "ssh-ed25519 AAAA node".to_owned(),
+    };
+    let i2p = project.fleet.inproxied(node).filter(|service| service.i2p);
+    Ok(Secrets {
+        links: Links {
+            backup: pair.clone(),
+            moving: pair,
+        },
+        i2p: i2p
+            .map(|service| Ok((service.name.clone(), I2pKey::draw()?)))
+            .collect::<Result<_>>()?,
+        tunnels: project
+            .fleet
+            .tunnels_of(node)
+            .map(|tunnel| Ok((tunnel.name.clone(), WireGuardKey::draw()?)))
+            .collect::<Result<_>>()?,
+    })
 }

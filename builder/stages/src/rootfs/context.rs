@@ -2,11 +2,13 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`, `governor`; what its ports and containers have: see `network` |
+//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`, `governor`; what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers` |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
 //! | `routes` | the way to the containers of each node: `node`, `via`, `destination` |
+//! | `clusters` | the buses: see `others` |
+//! | `peers` | the nodes that run containers, as they know each other: see `others` |
 //! | `board` | `name`, `consoles` (device names) |
 //! | `mounts` | the lines of fstab: `device`, `path`, `type`, `options` |
 //! | `identity` | `machine_id`, `host_key`, `host_key_public` |
@@ -24,21 +26,28 @@ use model::fleet::{Fleet, Node};
 use model::layout::{FileSystem, Layout};
 use serde::Serialize;
 
-use super::identity::{Identity, Operator};
+use super::identity::{Identity, Operator, PublicKeys, Secrets};
 use super::network::{self, ContainersContext, NetworkContext, PortsContext, RouteContext};
+use super::others::{ClusterContext, OthersContext, PeerContext};
+use super::outside::OutsideContext;
 
 /// Names that a template can start with, for the hint of an error.
-pub(super) const NAMES: [&str; 9] = [
+pub(super) const NAMES: [&str; 11] = [
     "node",
     "nodes",
     "fleet",
     "networks",
     "routes",
+    "clusters",
+    "peers",
     "board",
     "mounts",
     "identity",
     "authorized_keys",
 ];
+
+/// Those of them that grow with the fleet.
+pub(super) const ALL_NAMES: [&str; 4] = ["nodes", "routes", "clusters", "peers"];
 
 /// Those of them that are each node's own.
 pub(super) const OWN_NAMES: [&str; 3] = ["node", "mounts", "identity"];
@@ -61,6 +70,8 @@ pub struct NodeInputs<'a> {
     pub identity: &'a Identity,
     /// Those of its containers, by their names.
     pub containers: &'a BTreeMap<String, Identity>,
+    /// What else only the node itself may know.
+    pub secrets: &'a Secrets,
     /// Where its file systems are.
     pub card: &'a CardIds,
 }
@@ -69,14 +80,21 @@ pub struct NodeInputs<'a> {
 pub(super) struct Context<'a> {
     #[serde(flatten)]
     own: Option<OwnContext<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nodes: Option<&'a [NodeContext<'a>]>,
+    #[serde(flatten)]
+    all: Option<&'a AllContext<'a>>,
     fleet: FleetContext<'a>,
     networks: &'a BTreeMap<&'a str, NetworkContext<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    routes: Option<&'a [RouteContext<'a>]>,
     board: BoardContext<'a>,
     authorized_keys: Vec<&'a str>,
+}
+
+/// What grows with the fleet.
+#[derive(Debug, Serialize)]
+struct AllContext<'a> {
+    nodes: Vec<NodeContext<'a>>,
+    routes: Vec<RouteContext<'a>>,
+    clusters: Vec<ClusterContext<'a>>,
+    peers: Vec<PeerContext<'a>>,
 }
 
 /// What only the context of a node has.
@@ -94,9 +112,9 @@ pub(super) struct Shared<'a> {
     board: &'a Board,
     layout: &'a Layout,
     operator: &'a Operator,
-    nodes: Vec<NodeContext<'a>>,
+    known: &'a BTreeMap<String, PublicKeys>,
     networks: BTreeMap<&'a str, NetworkContext<'a>>,
-    routes: Vec<RouteContext<'a>>,
+    all: AllContext<'a>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -118,6 +136,17 @@ struct NodeContext<'a> {
     ports: PortsContext<'a>,
     #[serde(flatten)]
     containers: ContainersContext<'a>,
+    #[serde(flatten)]
+    own: Option<NodeOwnContext<'a>>,
+}
+
+/// What only the node itself may know of itself.
+#[derive(Debug, Clone, Serialize)]
+struct NodeOwnContext<'a> {
+    #[serde(flatten)]
+    outside: OutsideContext<'a>,
+    #[serde(flatten)]
+    others: OthersContext<'a>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,8 +178,15 @@ struct Mount {
 }
 
 impl<'a> Shared<'a> {
-    /// `operator` may log in beside the people whose keys the fleet has.
-    pub fn new(fleet: &'a Fleet, board: &'a Board, layout: &'a Layout, operator: &'a Operator) -> Self {
+    /// `operator` may log in beside the people whose keys the fleet has; `known` has the keys of all nodes that run
+    /// containers, by their names.
+    pub fn new(
+        fleet: &'a Fleet,
+        board: &'a Board,
+        layout: &'a Layout,
+        operator: &'a Operator,
+        known: &'a BTreeMap<String, PublicKeys>,
+    ) -> Self {
         let networks = fleet.networks.values();
         let networks = networks.map(|network| (network.name.as_str(), NetworkContext::of(network)));
         Self {
@@ -158,24 +194,34 @@ impl<'a> Shared<'a> {
             board,
             layout,
             operator,
+            known,
             networks: networks.collect(),
-            routes: RouteContext::to_containers(fleet),
-            nodes: fleet.nodes.iter().map(|node| node_context(fleet, node)).collect(),
+            all: AllContext {
+                nodes: fleet.nodes.iter().map(|node| node_context(fleet, node)).collect(),
+                routes: RouteContext::to_containers(fleet),
+                clusters: ClusterContext::all(fleet),
+                peers: PeerContext::all(fleet, known),
+            },
         }
     }
 
-    /// What the templates of one node are rendered from; `nodes` and `routes` are not there where no template asks for
-    /// them, which spares a large fleet much time.
+    /// What the templates of one node are rendered from; what grows with the fleet is not there where no template asks for
+    /// it, which spares a large fleet much time.
     pub fn of_node(&'a self, inputs: &NodeInputs<'a>, with_all: bool) -> Context<'a> {
         let NodeInputs {
             node,
             identity,
             containers,
+            secrets,
             card,
         } = *inputs;
         let mut itself = node_context(self.fleet, node);
-        itself.containers.complete(self.fleet, containers);
+        itself.containers.complete(self.fleet, node, containers);
         itself.ports.complete(self.fleet, node);
+        itself.own = Some(NodeOwnContext {
+            outside: OutsideContext::of(self.fleet, node, secrets),
+            others: OthersContext::of(self.fleet, node, secrets, self.known),
+        });
         let own = OwnContext {
             node: itself,
             mounts: mounts(self.layout, card),
@@ -202,13 +248,12 @@ impl<'a> Shared<'a> {
         }
         Context {
             own,
-            nodes: with_all.then_some(&self.nodes[..]),
+            all: with_all.then_some(&self.all),
             fleet: FleetContext {
                 name: &self.fleet.name,
                 time_servers: &self.fleet.time_servers,
             },
             networks: &self.networks,
-            routes: with_all.then_some(&self.routes[..]),
             board: BoardContext {
                 name: &self.board.name,
                 // `ttyAML0,115200n8` is the device and how it is set.
@@ -296,5 +341,6 @@ fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
         governor: node.governor.to_string(),
         ports: PortsContext::of(fleet, node),
         containers: ContainersContext::of(fleet, node),
+        own: None,
     }
 }

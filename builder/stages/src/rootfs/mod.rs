@@ -28,6 +28,8 @@ mod gentoo;
 pub mod identity;
 mod merge;
 mod network;
+mod others;
+mod outside;
 mod overlaid;
 mod preview;
 mod render;

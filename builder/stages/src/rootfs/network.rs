@@ -6,10 +6,10 @@
 //! | of | are |
 //! |---|---|
 //! | `node`, `nodes` | `interface`, `addresses` (with prefix lengths), `ipv4`, `ipv6`, `static_routes`, `internet`, `containers`, `container_networks` |
-//! | `node` | `published`, `accepts` |
+//! | `node` | `published`, `accepts`; what stands before services: see `outside`; other nodes: see `others` |
 //! | `internet` | `interface`, `network`, `addresses`, `ipv4`, `ipv6`, `gateways`, `name_servers`, `macs`, `static_routes` |
-//! | a container | `name`, `interface`, `mac`, `ipv4`, `ipv6`, `addresses`, `cpus`, `memory` (bytes), `autostart` |
-//! | a container of `node` | `machine_id`, `host_key_base64`, `host_key_public`, `accepts` |
+//! | a container | `name`, `interface`, `mac`, `ipv4`, `ipv6`, `addresses`, `cpus`, `memory` (bytes), `autostart`, `accepts` |
+//! | a container of `node` | `machine_id`, `host_key_base64`, `host_key_public` |
 //! | of `accepts` | `anybody`, `sources4`, `sources6`, `everything`, `tcp`, `udp`, `icmp`: the lists as nftables takes them, `80, 443` |
 //! | of `published` | `service`, `protocol`, `public`, `port`, `ipv4`, `ipv6` |
 
@@ -119,6 +119,7 @@ struct ContainerContext<'a> {
     cpus: Vec<u16>,
     memory: Vec<u64>,
     autostart: bool,
+    accepts: Vec<AcceptContext>,
     #[serde(flatten)]
     secret: Option<SecretContext>,
 }
@@ -128,7 +129,6 @@ struct SecretContext {
     machine_id: String,
     host_key_base64: String,
     host_key_public: String,
-    accepts: Vec<AcceptContext>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -243,31 +243,29 @@ impl<'a> ContainersContext<'a> {
             .iter()
             .filter(|container| container.node == node.name);
         Self {
-            containers: containers.map(ContainerContext::of).collect(),
+            containers: containers
+                .map(|container| ContainerContext::of(fleet, container))
+                .collect(),
             container_networks: [texts(node.containers), texts(node.containers6)].concat(),
             accepts: None,
         }
     }
 
     /// Adds what only the node itself may know.
-    pub fn complete(&mut self, fleet: &Fleet, identities: &BTreeMap<String, Identity>) {
+    pub fn complete(&mut self, fleet: &Fleet, node: &Node, identities: &BTreeMap<String, Identity>) {
         for context in &mut self.containers {
-            context.secret = fleet.container(context.name).and_then(|container| {
-                let identity = identities.get(context.name)?;
-                Some(SecretContext {
-                    machine_id: identity.machine_id.clone(),
-                    host_key_base64: Base64::encode_string(identity.host_key.as_bytes()),
-                    host_key_public: identity.host_key_public.clone(),
-                    accepts: accepts(fleet.accepted_by(container)),
-                })
+            context.secret = identities.get(context.name).map(|identity| SecretContext {
+                machine_id: identity.machine_id.clone(),
+                host_key_base64: Base64::encode_string(identity.host_key.as_bytes()),
+                host_key_public: identity.host_key_public.clone(),
             });
         }
-        self.accepts = Some(accepts(fleet.accepted_by_nodes()));
+        self.accepts = Some(accepts(fleet.accepted_by_node(node)));
     }
 }
 
 impl<'a> ContainerContext<'a> {
-    fn of(container: &'a Container) -> Self {
+    fn of(fleet: &Fleet, container: &'a Container) -> Self {
         let ipv4 = vec![container.address.to_string()];
         let ipv6 = texts(container.address6);
         Self {
@@ -280,6 +278,7 @@ impl<'a> ContainerContext<'a> {
             cpus: container.cpus.into_iter().collect(),
             memory: container.memory.map(|memory| memory.0).into_iter().collect(),
             autostart: container.autostart,
+            accepts: accepts(fleet.accepted_by(container)),
             secret: None,
         }
     }
@@ -349,6 +348,6 @@ fn static_routes(network: &Network, address: Ipv4Addr, address6: Option<Ipv6Addr
     routes.collect()
 }
 
-fn texts<T: Display>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+pub(super) fn texts<T: Display>(values: impl IntoIterator<Item = T>) -> Vec<String> {
     values.into_iter().map(|value| value.to_string()).collect()
 }

@@ -11,7 +11,7 @@ use model::project::Project;
 use model::sources::Platform;
 
 use super::context::{CardIds, NodeInputs, Shared};
-use super::identity::IdentityStore;
+use super::identity::{IdentityStore, PublicKeys};
 use super::merge::merge;
 use super::render::Renderer;
 
@@ -36,25 +36,27 @@ pub enum Content {
 }
 
 /// What the overlays of `node`'s role lay on it, where they are for a base of `platform`. Identities that are missing are
-/// made.
+/// made; `known` are those that [`IdentityStore::public_keys`] gives.
 pub fn preview(
     project: &Project,
     platform: Platform,
     node: &Node,
     card: &CardIds,
     store: &IdentityStore,
+    known: &BTreeMap<String, PublicKeys>,
 ) -> Result<BTreeMap<TargetPath, Laid>> {
     let overlays: Vec<_> = project.overlays_of(&node.role, platform).collect();
     let merged = merge(&overlays)?;
     let renderer = Renderer::new(merged.templates())?;
     let operator = store.operator()?;
     let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);
-    let shared = Shared::new(&project.fleet, board, layout, &operator);
+    let shared = Shared::new(&project.fleet, board, layout, &operator, known);
     let of_role = Renderer::prepare(&shared.of_role())?;
     let inputs = NodeInputs {
         node,
         identity: &store.node(&node.name)?,
         containers: &store.containers_of(&project.fleet, node)?,
+        secrets: &store.secrets(&project.fleet, node)?,
         card,
     };
     let of_node = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_all()))?;

@@ -13,7 +13,7 @@ use model::finding::{Finding, Findings, SourceFile};
 use model::names::quoted;
 use model::overlay::{Overlay, TargetPath};
 
-use super::context::{Context, NAMES, OWN_NAMES};
+use super::context::{ALL_NAMES, Context, NAMES, OWN_NAMES};
 use super::merge::merge;
 use super::scope::Names;
 
@@ -94,14 +94,10 @@ impl Renderer {
         own.map(|(path, _)| path)
     }
 
-    /// Whether one of these needs what grows with the fleet: all nodes, or the routes to them.
+    /// Whether one of these needs what grows with the fleet.
     pub fn own_need_all(&self) -> bool {
         let mut own = self.files.values().filter(|template| template.is_own());
-        own.any(|template| {
-            ["nodes", "routes"]
-                .into_iter()
-                .any(|name| template.names.has(name))
-        })
+        own.any(|template| ALL_NAMES.iter().any(|name| template.names.has(name)))
     }
 
     /// The texts of what is rendered once for all nodes of a role.

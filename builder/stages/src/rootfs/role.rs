@@ -30,7 +30,7 @@ use model::overlay::{Overlay, TargetPath};
 
 use super::base::{Base, BaseLayers};
 use super::context::{NodeInputs, Shared, mount_points};
-use super::identity::Operator;
+use super::identity::{Operator, PublicKeys};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
@@ -59,6 +59,8 @@ pub struct RoleInputs<'a, 'b> {
     pub layout: &'a Layout,
     /// Whose key may log in beside the fleet's admin keys.
     pub operator: &'a Operator,
+    /// The keys of all nodes that run containers, by their names.
+    pub known: &'a BTreeMap<String, PublicKeys>,
     /// The base root file system.
     pub base: &'b dyn Base,
     /// The kernel's modules: paths below `usr/lib/modules/`.
@@ -105,7 +107,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let zstd = root.zstd;
     let merged = merge(inputs.overlays)?;
     let renderer = Renderer::new(merged.templates())?;
-    let shared = Shared::new(inputs.fleet, inputs.board, layout, inputs.operator);
+    let shared = Shared::new(inputs.fleet, inputs.board, layout, inputs.operator, inputs.known);
     let context = Renderer::prepare(&shared.of_role())?;
     let BaseLayers {
         layers: base,

@@ -1,5 +1,7 @@
 //! A role in small: a base, modules, identities, and overlays made for a test.
 
+use std::collections::BTreeMap;
+
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -8,7 +10,7 @@ use model::fleet::Node;
 use model::overlay::Overlay;
 use model::project::Project;
 use stages::engine::Engine;
-use stages::rootfs::identity::{IdentityStore, Operator};
+use stages::rootfs::identity::{IdentityStore, Operator, PublicKeys};
 use stages::rootfs::{CardIds, NodeInputs, NodeLayer, RoleInputs, RoleLayers, Tarball, role_layers};
 
 use crate::support::{self, TIME, project};
@@ -72,6 +74,7 @@ pub struct Workshop {
     pub modules: Tarball,
     pub store: IdentityStore,
     pub operator: Operator,
+    pub known: BTreeMap<String, PublicKeys>,
 }
 
 impl Workshop {
@@ -90,6 +93,7 @@ impl Workshop {
             base: tarball("base.tar", BASE, BASE_LINKS),
             modules: tarball("modules.tar", &modules, &[]),
             operator: store.operator().unwrap(),
+            known: store.public_keys(&project().fleet).unwrap(),
             store,
             folder,
         }
@@ -115,6 +119,7 @@ impl Workshop {
                 board: &self.project.boards["odroid-c2"],
                 layout: &self.project.layouts["card"],
                 operator: &self.operator,
+                known: &self.known,
                 base: &self.base,
                 modules: &self.modules,
                 time: TIME,
@@ -131,6 +136,7 @@ impl Workshop {
             node: self.node(name),
             identity: &self.store.node(name)?,
             containers: &self.store.containers_of(&self.project.fleet, self.node(name))?,
+            secrets: &self.store.secrets(&self.project.fleet, self.node(name))?,
             card: &CardIds {
                 boot_partuuid: "c0ffee00-01".into(),
                 root_partuuid: "c0ffee00-02".into(),

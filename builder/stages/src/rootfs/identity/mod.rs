@@ -6,7 +6,10 @@
 //!   known_hosts                 host keys of the whole fleet, for `ssh -o UserKnownHostsFile=`
 //!   nodes/<name>/machine-id
 //!   nodes/<name>/ssh_host_ed25519_key(.pub)
-//!   containers/<name>/              the same of each container
+//!   containers/<name>/          the same of each container
+//!   links/<node>/               backup_ed25519(.pub), move_ed25519(.pub): by which it reaches other nodes
+//!   i2p/<service>               the key of its address of I2P
+//!   tunnels/<name>              the WireGuard key of this end
 //!   .lock                       held while something is made
 //! ```
 //!
@@ -14,26 +17,38 @@
 //! fleet may come back.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use model::fleet::{Fleet, Node};
 use model::names::host_fault;
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 use ssh_key::rand_core::{OsRng, RngCore};
-use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 
-/// Largest file of the store that is read, in bytes; keys have a few hundred.
-const MAX_FILE: u64 = 64 * 1024;
+pub use i2p::I2pKey;
+pub use ssh::KeyPair;
+pub use wireguard::WireGuardKey;
+
+use files::{
+    check_mode, exists, make_private_folder, read_private, sync_folder, write_atomically, write_new,
+};
+use ssh::{generate_key, make_pair, parse_private, private_text, public_path, public_text, read_pair};
+
+mod files;
+mod i2p;
+mod ssh;
+mod wireguard;
 
 const MACHINE_ID: &str = "machine-id";
 const HOST_KEY: &str = "ssh_host_ed25519_key";
 const OPERATOR_KEY: &str = "operator_ed25519";
 const KNOWN_HOSTS: &str = "known_hosts";
+const BACKUP_KEY: &str = "backup_ed25519";
+const MOVE_KEY: &str = "move_ed25519";
 
 /// The folder of identities of a project.
 #[derive(Debug, Clone)]
@@ -50,6 +65,37 @@ pub struct Identity {
     pub host_key: String,
     /// Its public half: one line as in a `.pub` file.
     pub host_key_public: String,
+}
+
+/// By what a node reaches other nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// Exports backups, and nothing else.
+    pub backup: KeyPair,
+    /// Brings containers, and nothing else.
+    pub moving: KeyPair,
+}
+
+/// What only a node itself may know, besides its identity.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// By what it reaches other nodes.
+    pub links: Links,
+    /// The keys of the services that it has addresses of I2P for, by their names.
+    pub i2p: BTreeMap<String, I2pKey>,
+    /// The keys of its ends of tunnels, by their names.
+    pub tunnels: BTreeMap<String, WireGuardKey>,
+}
+
+/// By what other nodes know a node: lines as in `.pub` files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKeys {
+    /// Its host key.
+    pub host: String,
+    /// Exports its backups.
+    pub backup: String,
+    /// Brings its containers.
+    pub moving: String,
 }
 
 /// The key pair of whoever flashes.
@@ -69,7 +115,9 @@ impl IdentityStore {
         };
         make_private_folder(folder)?;
         make_private_folder(&store.nodes())?;
-        make_private_folder(&store.containers())?;
+        for name in ["containers", "links", "i2p", "tunnels"] {
+            make_private_folder(&folder.join(name))?;
+        }
         Ok(store)
     }
 
@@ -80,7 +128,7 @@ impl IdentityStore {
 
     /// The identity of the container called `name`, made now if it has none. It goes with it from node to node.
     pub fn container(&self, name: &str) -> Result<Identity> {
-        self.identity(&self.containers(), name, "container")
+        self.identity(&self.folder.join("containers"), name, "container")
     }
 
     /// The identities of the containers that `fleet` has on `node`, by name.
@@ -92,19 +140,108 @@ impl IdentityStore {
             .collect()
     }
 
-    fn identity(&self, folder: &Path, name: &str, what: &str) -> Result<Identity> {
-        if let Some(fault) = host_fault(name) {
-            bail!("{what} name `{}` {fault}", name.escape_debug());
+    /// By what the node called `name` reaches others, made now if it has nothing yet.
+    pub fn links(&self, name: &str) -> Result<Links> {
+        let folder = self.folder.join("links");
+        let fill = |part: &Path| {
+            make_pair(&part.join(BACKUP_KEY), &format!("backup@{name}"))?;
+            make_pair(&part.join(MOVE_KEY), &format!("move@{name}"))
+        };
+        let own = self.whole(&folder, name, "node", fill)?;
+        let read = || -> Result<Links> {
+            Ok(Links {
+                backup: read_pair(&own.join(BACKUP_KEY))?,
+                moving: read_pair(&own.join(MOVE_KEY))?,
+            })
+        };
+        read().with_context(|| format!("the keys by which {name} reaches other nodes cannot be used"))
+    }
+
+    /// What only `node` itself may know, besides its identity. What is missing is made.
+    pub fn secrets(&self, fleet: &Fleet, node: &Node) -> Result<Secrets> {
+        let services = fleet.inproxied(node).filter(|service| service.i2p);
+        Ok(Secrets {
+            links: self.links(&node.name)?,
+            i2p: services
+                .map(|service| Ok((service.name.clone(), self.i2p(&service.name)?)))
+                .collect::<Result<_>>()?,
+            tunnels: fleet
+                .tunnels_of(node)
+                .map(|tunnel| Ok((tunnel.name.clone(), self.tunnel(&tunnel.name)?)))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    /// By what the nodes of `fleet` that run containers know each other, by name. What is missing is made.
+    pub fn public_keys(&self, fleet: &Fleet) -> Result<BTreeMap<String, PublicKeys>> {
+        let keys = fleet.hypervisors().map(|node| {
+            let links = self.links(&node.name)?;
+            let keys = PublicKeys {
+                host: self.node(&node.name)?.host_key_public,
+                backup: links.backup.public,
+                moving: links.moving.public,
+            };
+            Ok((node.name.clone(), keys))
+        });
+        keys.collect()
+    }
+
+    /// The key of the address of I2P of the service called `name`, made now if it has none.
+    pub fn i2p(&self, name: &str) -> Result<I2pKey> {
+        let path = self.file("i2p", name, "service")?;
+        let text = self.once(&path, || Ok(I2pKey::draw()?.to_text()))?;
+        I2pKey::from_text(&text)
+            .map_err(|fault| anyhow!("{} is damaged: {fault}{}", path.display(), what_to_do(&path)))
+    }
+
+    /// The key of this end of the tunnel called `name`, made now if it has none.
+    pub fn tunnel(&self, name: &str) -> Result<WireGuardKey> {
+        let path = self.file("tunnels", name, "tunnel")?;
+        let text = self.once(&path, || Ok(WireGuardKey::draw()?.to_text()))?;
+        WireGuardKey::from_text(&text)
+            .map_err(|fault| anyhow!("{} is damaged: {fault}{}", path.display(), what_to_do(&path)))
+    }
+
+    fn file(&self, folder: &str, name: &str, what: &str) -> Result<PathBuf> {
+        check_name(name, what)?;
+        Ok(self.folder.join(folder).join(name))
+    }
+
+    /// The file at `path`, written now with what `draw` gives if it is not there.
+    fn once(&self, path: &Path, draw: impl FnOnce() -> Result<String>) -> Result<String> {
+        if !exists(path)? {
+            let _lock = self.lock()?;
+            // Another build may have made it while this one waited.
+            if !exists(path)? {
+                write_atomically(path, draw()?.as_bytes())?;
+            }
         }
+        read_private(path)
+    }
+
+    fn identity(&self, folder: &Path, name: &str, what: &str) -> Result<Identity> {
+        let own = self.whole(folder, name, what, |part| make_identity(part, name))?;
+        read_identity(&own).with_context(|| format!("the identity of {what} {name} cannot be used"))
+    }
+
+    /// The folder of `name` in `folder`, made now with what `fill` puts into it if it is not there.
+    fn whole(
+        &self,
+        folder: &Path,
+        name: &str,
+        what: &str,
+        fill: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        check_name(name, what)?;
         let own = folder.join(name);
         if !exists(&own)? {
             let _lock = self.lock()?;
             // Another build may have made it while this one waited.
             if !exists(&own)? {
-                make_identity(folder, name)?;
+                make_whole(folder, name, fill)?;
             }
         }
-        read_identity(&own).with_context(|| format!("the identity of {what} {name} cannot be used"))
+        Ok(own)
     }
 
     /// The operator's key pair, made now if there is none.
@@ -124,8 +261,11 @@ impl IdentityStore {
                 write_atomically(&public, public_text(&pair)?.as_bytes())?;
             }
         }
-        let (_, public_key) = read_pair(&key).context("the operator's key cannot be used")?;
-        Ok(Operator { key, public_key })
+        let pair = read_pair(&key).context("the operator's key cannot be used")?;
+        Ok(Operator {
+            key,
+            public_key: pair.public,
+        })
     }
 
     /// Writes the host keys of all nodes of `fleet` to `known_hosts` of this store, and returns its path. Identities
@@ -168,10 +308,6 @@ impl IdentityStore {
         self.folder.join("nodes")
     }
 
-    fn containers(&self) -> PathBuf {
-        self.folder.join("containers")
-    }
-
     /// Held until it is dropped.
     fn lock(&self) -> Result<File> {
         let path = self.folder.join(".lock");
@@ -188,8 +324,16 @@ impl IdentityStore {
     }
 }
 
+/// A name becomes a part of paths.
+fn check_name(name: &str, what: &str) -> Result<()> {
+    match host_fault(name) {
+        Some(fault) => bail!("{what} name `{}` {fault}", name.escape_debug()),
+        None => Ok(()),
+    }
+}
+
 /// Makes the folder of `name` in `folder` under a name that nothing can have, then renames it.
-fn make_identity(folder: &Path, name: &str) -> Result<()> {
+fn make_whole(folder: &Path, name: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let part = folder.join(format!(".{name}.part"));
     match fs::remove_dir_all(&part) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -198,16 +342,26 @@ fn make_identity(folder: &Path, name: &str) -> Result<()> {
         _ => {}
     }
     make_private_folder(&part)?;
-    let pair = generate_key(&format!("root@{name}"))?;
-    write_new(
-        &part.join(MACHINE_ID),
-        format!("{}\n", generate_machine_id()?).as_bytes(),
-    )?;
-    write_new(&part.join(HOST_KEY), private_text(&pair)?.as_bytes())?;
-    write_new(&public_path(&part.join(HOST_KEY)), public_text(&pair)?.as_bytes())?;
+    fill(&part)?;
     sync_folder(&part)?;
     fs::rename(&part, folder.join(name)).with_context(|| format!("cannot rename {}", part.display()))?;
     sync_folder(folder)
+}
+
+/// Fills the folder of a node or a container.
+fn make_identity(part: &Path, name: &str) -> Result<()> {
+    let machine_id = format!("{}\n", generate_machine_id()?);
+    write_new(&part.join(MACHINE_ID), machine_id.as_bytes())?;
+    make_pair(&part.join(HOST_KEY), &format!("root@{name}"))
+}
+
+/// Random bytes of the operating system.
+fn draw<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    OsRng
+        .try_fill_bytes(&mut bytes)
+        .map_err(|error| anyhow!("the operating system gives no random bytes: {error}"))?;
+    Ok(bytes)
 }
 
 impl std::fmt::Debug for Identity {
@@ -235,55 +389,12 @@ fn read_identity(folder: &Path) -> Result<Identity> {
         path.display(),
         what_to_do(folder)
     );
-    let (host_key, host_key_public) = read_pair(&folder.join(HOST_KEY))?;
+    let host_key = read_pair(&folder.join(HOST_KEY))?;
     Ok(Identity {
         machine_id,
-        host_key,
-        host_key_public,
+        host_key: host_key.private,
+        host_key_public: host_key.public,
     })
-}
-
-/// A private key and its public half, as texts, each held against the other.
-fn read_pair(key: &Path) -> Result<(String, String)> {
-    let private = read_private(key)?;
-    let pair = parse_private(key, &private)?;
-    let public_path = public_path(key);
-    let public = read_private(&public_path)?.trim_end().to_owned();
-    let written = PublicKey::from_openssh(&public).map_err(|error| {
-        anyhow!(
-            "{} is damaged ({error}): make it again with `ssh-keygen -y -f {}`",
-            public_path.display(),
-            key.display()
-        )
-    })?;
-    ensure!(
-        written.key_data() == pair.public_key().key_data(),
-        "{} does not belong to {}: make it again with `ssh-keygen -y -f {}`",
-        public_path.display(),
-        key.display(),
-        key.display()
-    );
-    Ok((private, public))
-}
-
-fn parse_private(path: &Path, text: &str) -> Result<PrivateKey> {
-    let parent = path.parent().unwrap_or(path);
-    let key = PrivateKey::from_openssh(text)
-        .map_err(|error| anyhow!("{} is damaged ({error}){}", path.display(), what_to_do(parent)))?;
-    ensure!(
-        !key.is_encrypted(),
-        "{} has a passphrase, a key of a node cannot: remove it with `ssh-keygen -p -f {}`",
-        path.display(),
-        path.display()
-    );
-    ensure!(
-        key.algorithm() == Algorithm::Ed25519,
-        "{} is a key of type {}, not ssh-ed25519{}",
-        path.display(),
-        key.algorithm(),
-        what_to_do(parent)
-    );
-    Ok(key)
 }
 
 fn what_to_do(folder: &Path) -> String {
@@ -293,139 +404,10 @@ fn what_to_do(folder: &Path) -> String {
     )
 }
 
-fn generate_key(comment: &str) -> Result<PrivateKey> {
-    let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).context("cannot make an ssh key")?;
-    key.set_comment(comment);
-    Ok(key)
-}
-
 /// A random id with the bits of a version 4 UUID, as machine-id(5) asks for.
 fn generate_machine_id() -> Result<String> {
-    let mut bytes = [0; 16];
-    OsRng
-        .try_fill_bytes(&mut bytes)
-        .map_err(|error| anyhow!("the operating system gives no random bytes: {error}"))?;
-    Ok(uuid::Builder::from_random_bytes(bytes)
+    Ok(uuid::Builder::from_random_bytes(draw()?)
         .into_uuid()
         .simple()
         .to_string())
-}
-
-fn private_text(key: &PrivateKey) -> Result<String> {
-    Ok(key
-        .to_openssh(LineEnding::LF)
-        .context("cannot encode an ssh key")?
-        .to_string())
-}
-
-fn public_text(key: &PrivateKey) -> Result<String> {
-    let line = key
-        .public_key()
-        .to_openssh()
-        .context("cannot encode an ssh key")?;
-    Ok(format!("{line}\n"))
-}
-
-fn public_path(key: &Path) -> PathBuf {
-    key.with_extension("pub")
-}
-
-fn exists(path: &Path) -> Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
-    }
-}
-
-/// A folder that only its owner can enter. One that others can enter is an error.
-fn make_private_folder(folder: &Path) -> Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot make {}", folder.display()));
-        }
-        _ => {}
-    }
-    let metadata =
-        fs::symlink_metadata(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
-    ensure!(metadata.is_dir(), "{} is not a folder", folder.display());
-    check_mode(folder, &metadata)
-}
-
-/// Nobody but the owner may reach what is in the store.
-fn check_mode(path: &Path, metadata: &fs::Metadata) -> Result<()> {
-    let mode = metadata.mode() & 0o7777;
-    ensure!(
-        mode & 0o077 == 0,
-        "{} can be reached by others (mode {mode:04o}): `chmod go= {}`, and if others use this machine, take its keys \
-         as known to them",
-        path.display(),
-        path.display()
-    );
-    Ok(())
-}
-
-/// A file of the store; links are not followed.
-fn read_private(path: &Path) -> Result<String> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-        .open(path)
-        .map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                let folder = path.parent().unwrap_or(path);
-                anyhow!("{} is missing{}", path.display(), what_to_do(folder))
-            }
-            _ => anyhow!(error).context(format!("cannot read {}", path.display())),
-        })?;
-    let metadata = file
-        .metadata()
-        .with_context(|| format!("cannot look at {}", path.display()))?;
-    ensure!(metadata.is_file(), "{} is not a file", path.display());
-    check_mode(path, &metadata)?;
-    ensure!(
-        metadata.len() <= MAX_FILE,
-        "{} has {} bytes, no key has more than {MAX_FILE}",
-        path.display(),
-        metadata.len()
-    );
-    let mut text = String::new();
-    file.read_to_string(&mut text)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(text)
-}
-
-/// A new file of mode 0600 that has reached the disk.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        // The umask can only have taken bits away from the owner.
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Replaces a file: there is the old one or the new one, never a part.
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("cannot write into {}", folder.display()))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.persist(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    sync_folder(folder)
-}
-
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .with_context(|| format!("cannot write {} to the disk", folder.display()))
 }

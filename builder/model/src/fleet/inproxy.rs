@@ -1,0 +1,153 @@
+//! What stands before services: which node it is, and which service it knows by what.
+
+use std::collections::BTreeMap;
+
+use super::services::gateway;
+use super::toml::{FleetToml, Protocol, ServiceToml};
+use super::{Fleet, Network, Node, Service};
+use crate::check::Check;
+use crate::names::{domain_fault, quoted, suggest};
+use crate::written::At;
+
+/// Ports of the inproxy that no service can have there: the port, and what is on it.
+const OWN_PORTS: [(u16, &str); 3] = [
+    (22, "its ssh"),
+    (5666, "what its monitor asks"),
+    (8404, "the page that shows which services are up"),
+];
+
+impl Fleet {
+    /// The services that `node` stands before as the inproxy.
+    pub fn inproxied(&self, node: &Node) -> impl Iterator<Item = &Service> {
+        let services = match self.inproxy.as_ref() == Some(&node.name) {
+            true => &self.services[..],
+            false => &[],
+        };
+        services
+            .iter()
+            .filter(|service| service.protocol == Protocol::Tcp && service.is_open())
+    }
+}
+
+/// The name of the node that stands before services.
+pub(super) fn check_inproxy(
+    check: &mut Check<'_>,
+    written: &FleetToml,
+    networks: &BTreeMap<String, Network>,
+    nodes: &[Node],
+) -> Option<String> {
+    check_host_names(check, written);
+    for (name, toml) in &written.services {
+        check_service(check, written, name, toml);
+    }
+    let wanted = &written.inproxy.as_ref()?.node;
+    let names = nodes.iter().map(|node| node.name.as_str());
+    let Some(node) = nodes.iter().find(|node| node.name == wanted.value) else {
+        check
+            .found(&wanted.span, format!("there is no node {}", quoted(wanted)))
+            .hint(suggest(wanted, names));
+        return None;
+    };
+    let is_gateway = networks
+        .get(&node.network)
+        .and_then(|network| gateway(nodes, network))
+        .is_some_and(|gateway| gateway.name == node.name);
+    if !is_gateway {
+        let message = format!("`{}` is not the gateway of network `{}`", node.name, node.network);
+        check.found(&wanted.span, message).hint(
+            "who asks from outside comes by the node that has the address of the network's `gateway` and a port `internet`",
+        );
+    }
+    check_ports(check, written);
+    Some(node.name.clone())
+}
+
+/// Finds host names that are none, and those that two services of one kind have.
+fn check_host_names(check: &mut Check<'_>, written: &FleetToml) {
+    let mut first: BTreeMap<(bool, String), (&At<String>, &At<String>)> = BTreeMap::new();
+    for (service, toml) in &written.services {
+        for host in &toml.hostnames {
+            if let Some(fault) = domain_fault(host) {
+                check
+                    .found(&host.span, format!("host name {} {fault}", quoted(host)))
+                    .hint("letters, digits, inner hyphens and dots: \"www.example.org\"");
+            }
+            let key = (toml.tls, host.to_ascii_lowercase());
+            if let Some((other, place)) = first.get(&key) {
+                let kind = if toml.tls { "TLS" } else { "HTTP" };
+                let message = format!(
+                    "by {kind}, `{}` would be both `{}` and `{}`",
+                    key.1, other.value, service.value
+                );
+                check
+                    .found(&host.span, message)
+                    .related(&place.span, "the other one")
+                    .hint("a host name leads to one service");
+            } else {
+                first.insert(key, (service, host));
+            }
+        }
+    }
+}
+
+/// Finds what the keys of one service say against each other.
+fn check_service(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, toml: &ServiceToml) {
+    let mut find = |message: String, hint: &str| {
+        check.found(&name.span, message).hint(hint);
+    };
+    let service = &name.value;
+    let (by_name, udp) = (!toml.hostnames.is_empty(), toml.protocol == Protocol::Udp);
+    if (by_name || toml.i2p) && written.inproxy.is_none() {
+        find(
+            format!("`{service}` is reached by host name or by I2P, but nothing stands before services"),
+            "name the gateway that does: [inproxy] with `node`",
+        );
+    }
+    if (by_name || toml.i2p || toml.tls) && udp {
+        find(
+            format!("`{service}` is of UDP: it has no host names, TLS or I2P"),
+            "leave `protocol` out, or give it a `public` port alone",
+        );
+    }
+    if toml.tls && !by_name {
+        find(
+            format!("`{service}` speaks TLS, but has no host name by which it is chosen"),
+            "add `hostnames`, or leave `tls` out: a `public` port passes on whatever it is",
+        );
+    }
+    if toml.proxy_protocol && toml.i2p {
+        find(
+            format!("`{service}` is reached by I2P as well, which does not speak the PROXY protocol"),
+            "make it two services, on two ports",
+        );
+    }
+    let passed_on = toml.tls || toml.public.is_some();
+    if toml.proxy_protocol && (udp || !passed_on || written.inproxy.is_none()) {
+        find(
+            format!("nothing speaks the PROXY protocol to `{service}`"),
+            "the inproxy does with `tls` and with a `public` port of TCP; by HTTP it says who asks in X-Forwarded-For",
+        );
+    }
+}
+
+/// Finds public ports that the inproxy needs itself.
+fn check_ports(check: &mut Check<'_>, written: &FleetToml) {
+    let services = || written.services.into_iter().map(|(_, toml)| toml);
+    let by_name = |tls| services().any(|toml| toml.tls == tls && !toml.hostnames.is_empty());
+    let mut own = OWN_PORTS.to_vec();
+    own.extend(by_name(false).then_some((80, "HTTP by host name")));
+    own.extend(by_name(true).then_some((443, "TLS by host name")));
+    for port in services()
+        .filter(|toml| toml.protocol == Protocol::Tcp)
+        .filter_map(|toml| toml.public.as_ref())
+    {
+        if let Some((number, what)) = own.iter().find(|(number, _)| *number == port.value) {
+            check
+                .found(
+                    &port.span,
+                    format!("port {number} of the inproxy is taken by {what}"),
+                )
+                .hint("choose another `public` port, or `hostnames` in its place");
+        }
+    }
+}
