@@ -111,7 +111,7 @@ pub enum Command {
     Update {
         #[command(flatten)]
         sources: SourceOptions,
-        /// Only where something locked is gone: mirrors no longer have it, and the cache does not
+        /// Only what is gone of what is locked: mirrors no longer have it, and the cache does not
         #[arg(long)]
         if_gone: bool,
     },

@@ -37,7 +37,9 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
         let parts: Vec<_> = update
             .parts
             .iter()
-            .map(|part| json!({ "part": part.part, "old": part.old, "new": part.new }))
+            .map(|part| {
+                json!({ "part": part.part, "old": part.old, "new": part.new, "unserved": part.unserved })
+            })
             .collect();
         let packages: Vec<_> = update
             .packages

@@ -13,9 +13,10 @@ use model::sources::{Archive, Series, version_numbers};
 use super::digest::{Sha256Sum, Sum};
 use super::download::{OLD_VERSION, Store, Wanted, fetch};
 use super::index::Index;
-use super::lock::{LockedArchive, LockedFile, is_plain_name};
+use super::lock::{LockedArchive, is_plain_name};
 use super::mirror::Mirrors;
 use super::moment::Moment;
+use super::newest::{Listed, Listing, Newest};
 use super::openpgp::{Keyring, Signed};
 use super::presence::{self, Presence};
 use super::{Network, VerificationFailed};
@@ -40,16 +41,6 @@ pub(super) struct Release {
     by_hash: bool,
     /// Size and SHA-256 of the index of sources of each component.
     sources: Vec<(String, Bytes, Sha256Sum)>,
-}
-
-/// The newest upstream tarball of a series.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Tarball {
-    version: String,
-    file: String,
-    folder: String,
-    size: Bytes,
-    sha256: Sha256Sum,
 }
 
 impl Release {
@@ -154,7 +145,7 @@ impl Release {
         }
     }
 
-    /// The newest upstream tarball of `series` of the source package `package`.
+    /// The newest upstream tarball of `series` of the source package `package` that mirrors have.
     pub(super) fn tarball(
         &self,
         engine: &Engine,
@@ -162,7 +153,7 @@ impl Release {
         series: &Series,
         mirrors: &Mirrors,
         network: &Network,
-    ) -> Result<LockedFile> {
+    ) -> Result<Newest> {
         // First from where InRelease came: another mirror may be older.
         let same_first = Mirrors::Known(mirrors.route()?.starting_with(&self.mirror));
         let mut found = Vec::new();
@@ -193,12 +184,11 @@ impl Release {
                 self.suite
             );
         }
-        let newest = found
-            .iter()
-            .filter(|tarball| series.holds(&tarball.version))
-            .max_by_key(|tarball| version_numbers(&tarball.version));
-        let Some(newest) = newest else {
-            let mut versions: Vec<_> = found.iter().map(|tarball| tarball.version.as_str()).collect();
+        let (versions, others): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|tarball| series.holds(&tarball.version));
+        if versions.is_empty() {
+            let mut versions: Vec<_> = others.iter().map(|tarball| tarball.version.as_str()).collect();
             versions.sort_by_key(|version| version_numbers(version));
             versions.dedup();
             bail!(
@@ -206,17 +196,14 @@ impl Release {
                 self.suite,
                 versions.join(", ")
             );
-        };
-        Ok(LockedFile {
-            version: newest.version.clone(),
-            path: format!("{}/{}", newest.folder, newest.file),
-            file: newest.file.clone(),
-            size: newest.size,
-            sha256: newest.sha256,
+        }
+        let listing = Listing {
+            versions,
             signer: self.signer.clone(),
             index: inrelease(&self.suite),
             date: self.date,
-        })
+        };
+        listing.newest(engine, series, &same_first, network)
     }
 }
 
@@ -263,7 +250,7 @@ fn read_fields(text: &str) -> (Vec<(&str, &str)>, Vec<(&str, &str, &str)>) {
 
 /// Adds the upstream tarballs of `package` that an index of sources lists. Versions that are not plain numbers (release
 /// candidates) are left out.
-fn read_sources(mut index: impl BufRead, package: &str, found: &mut Vec<Tarball>) -> Result<()> {
+fn read_sources(mut index: impl BufRead, package: &str, found: &mut Vec<Listed>) -> Result<()> {
     let (mut ours, mut in_sums, mut folder) = (false, false, String::new());
     let mut sums: Vec<String> = Vec::new();
     let mut line = String::new();
@@ -300,7 +287,7 @@ fn read_sources(mut index: impl BufRead, package: &str, found: &mut Vec<Tarball>
 }
 
 /// A line of `Checksums-Sha256`, if it is an upstream tarball: `<package>_<version>.orig.tar.<compression>`.
-fn parse_tarball(entry: &str, package: &str, folder: &str) -> Option<Tarball> {
+fn parse_tarball(entry: &str, package: &str, folder: &str) -> Option<Listed> {
     let mut words = entry.split_whitespace();
     let (sum, size, file) = (words.next()?, words.next()?, words.next()?);
     let (stem, compression) = file.rsplit_once(".orig.tar.")?;
@@ -310,11 +297,11 @@ fn parse_tarball(entry: &str, package: &str, folder: &str) -> Option<Tarball> {
     version_numbers(version)?;
     let plain = is_plain_name(file) && folder.split('/').all(is_plain_name);
     (plain && matches!(compression, "xz" | "gz" | "bz2" | "zst")).then_some(())?;
-    Some(Tarball {
+    Some(Listed {
         version: version.to_owned(),
         file: file.to_owned(),
-        folder: folder.to_owned(),
-        size: Bytes(size.parse().ok()?),
+        path: format!("{folder}/{file}"),
+        size: Some(Bytes(size.parse().ok()?)),
         sha256: Sha256Sum::parse(sum)?,
     })
 }
@@ -337,8 +324,11 @@ mod tests {
         read_sources(index.as_bytes(), "linux", &mut found).unwrap();
         let versions: Vec<_> = found
             .iter()
-            .map(|tarball| (tarball.version.as_str(), tarball.size.0))
+            .map(|tarball| (tarball.version.as_str(), tarball.size))
             .collect();
-        assert_eq!(versions, [("6.12.8", 7), ("6.12.38", 8)]);
+        assert_eq!(
+            versions,
+            [("6.12.8", Some(Bytes(7))), ("6.12.38", Some(Bytes(8)))]
+        );
     }
 }

@@ -9,21 +9,25 @@
 //! | `part` | the beginning of a file, held by one process |
 //! | `openpgp` | which signatures count |
 //! | `index` | signed indexes, from the first mirror that has a valid one |
-//! | `debian`, `kernel_org`, `release` | what each kind of origin signs, and the newest version in it |
+//! | `debian`, `kernel_org`, `release` | what each kind of origin signs and lists |
+//! | `newest` | the newest version that is listed and can be had |
 //! | `stage3` | a stage3 and the binary packages over it |
-//! | `presence` | whether mirrors still have what is locked |
+//! | `presence` | whether mirrors have something |
+//! | `gone` | what of a locked set is gone |
 //! | `update` | all of a set, old against new |
 //! | `digest`, `moment` | digests and dates as values |
 
 mod debian;
 mod digest;
 mod download;
+mod gone;
 mod http;
 mod index;
 mod kernel_org;
 mod lock;
 mod mirror;
 mod moment;
+mod newest;
 mod openpgp;
 mod part;
 mod presence;

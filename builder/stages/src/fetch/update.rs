@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use model::sources::{BaseSource, Series, Source, SourceSet};
 
 use super::debian::Release;
+use super::gone::Kept;
 use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet};
 use super::mirror::Mirrors;
-use super::presence::{self, Presence};
+use super::newest::{self, Newest};
 use super::stage3::{self, BaseNeeds, Errand, LockedStage3};
-use super::{Mode, Network, is_cached, kernel_org, release};
+use super::{Mode, Network, kernel_org, release};
 use crate::engine::Engine;
 
 /// What is resolved again.
@@ -21,8 +22,8 @@ use crate::engine::Engine;
 pub enum Extent {
     /// Everything.
     All,
-    /// Everything if something that is locked is gone: not in the cache, and every mirror says that it does not have it.
-    /// Else nothing.
+    /// Each part that is gone: not in the cache, and every mirror says that it does not have it. What can still be had
+    /// stays locked as it is.
     IfGone,
 }
 
@@ -35,6 +36,8 @@ pub struct Change {
     pub old: Option<String>,
     /// What is locked now.
     pub new: String,
+    /// Newer versions that are listed but that no mirror has yet, newest first.
+    pub unserved: Vec<String>,
 }
 
 /// A package over a stage3 that was added, removed, or is another version or build now.
@@ -78,16 +81,17 @@ pub fn locked_set(
     match found {
         Err(error) if !locked && network.mode == Mode::Online => {
             engine.progress.say(format!("{error:#}: resolving it now"));
-            engine
-                .progress
-                .say(update(engine, root, set, needs, mirror, network, Extent::All)?.to_string());
+            let update = update(engine, root, set, needs, mirror, network, Extent::All)?;
+            for line in [update.to_string()].into_iter().chain(update.warnings) {
+                engine.progress.say(line);
+            }
             Lock::load(root)?.find_with_base(set, needs).cloned()
         }
         found => found,
     }
 }
 
-/// The kernel of `set` that is of `series`: the locked one, or else the newest that the set's origin has, which does not get
+/// The kernel of `set` that is of `series`: the locked one, or else the newest that the set's mirrors have, which does not get
 /// into the lock. With `locked` or without a network only the locked one will do.
 pub fn kernel_of_series(
     engine: &Engine,
@@ -117,9 +121,18 @@ pub fn kernel_of_series(
         .kernel
         .of_series(series)
         .with_context(|| absent("sources.toml"))?;
-    Resolver::new(engine, root, mirror, network)
+    let newest = Resolver::new(engine, root, mirror, network)
         .file(&source)
-        .with_context(|| absent("the mirror"))
+        .with_context(|| absent("the mirror"))?;
+    if let Some(note) = newest::note(&newest.unserved) {
+        engine
+            .progress
+            .say(format!("kernel {} ({note})", newest.file.version));
+    }
+    if let Some(doubt) = newest.doubt {
+        engine.progress.say(doubt);
+    }
+    Ok(newest.file)
 }
 
 /// Resolves `set`, with what `needs` asks of its base, and writes it into `sources.lock` in the project's folder `root`.
@@ -138,77 +151,26 @@ pub fn update(
     }
     let lock = Lock::load(root)?;
     let old = lock.sets.get(&set.name).cloned();
-    if extent == Extent::IfGone
-        && let Ok(locked) = lock.find_with_base(set, needs)
-        && let Some(warnings) = doubts(engine, root, set, locked, mirror, network)?
-    {
-        return Ok(Update {
-            warnings,
-            ..Update::of(&set.name, Some(locked), locked)
-        });
+    let kept = match extent {
+        Extent::All => Kept::default(),
+        Extent::IfGone => match lock.find_with_base(set, needs) {
+            Ok(locked) => Kept::of(engine, root, set, locked, mirror, network)?,
+            // What does not fit any more is resolved whether it is gone or not.
+            Err(_) => Kept::default(),
+        },
+    };
+    let mut resolver = Resolver::new(engine, root, mirror, network);
+    let new = resolver.set(set, needs, old.as_ref(), &kept)?;
+    let mut update = Update::of(&set.name, old.as_ref(), &new);
+    for change in &mut update.parts {
+        change.unserved = resolver.unserved.remove(change.part).unwrap_or_default();
     }
-    let new = Resolver::new(engine, root, mirror, network).set(set, needs, old.as_ref())?;
-    let update = Update::of(&set.name, old.as_ref(), &new);
+    update.warnings = kept.doubts;
+    update.warnings.append(&mut resolver.doubts);
     if old.as_ref() != Some(&new) {
         Lock::store(root, &set.name, new)?;
     }
     Ok(update)
-}
-
-/// Why one may doubt that a locked set can still be had, a line for each part; `None` if something of it is gone.
-fn doubts(
-    engine: &Engine,
-    root: &Path,
-    set: &SourceSet,
-    locked: &LockedSet,
-    mirror: Option<&str>,
-    network: &Network,
-) -> Result<Option<Vec<String>>> {
-    // Where no mirror answers the lock stays as it is, so there is nothing to be patient for.
-    let mut hasty = network.clone();
-    hasty.limits.connect = hasty.limits.connect.min(Duration::from_secs(5));
-    hasty.limits.tries = 1;
-    let mut answers = Vec::new();
-    let mut files = vec![
-        ("kernel", &locked.kernel, Mirrors::of(&set.kernel, mirror)?),
-        ("U-Boot", &locked.u_boot, Mirrors::of(&set.u_boot, mirror)?),
-    ];
-    let base = Mirrors::of_base(&set.base, mirror)?;
-    match &locked.base {
-        LockedBase::Archive(archive) => answers.push(("base", presence::of_archive(archive, &base, &hasty))),
-        LockedBase::Stage3(locked) => {
-            files.push(("base", &locked.tarball, base));
-            if let BaseSource::Stage3(source) = &set.base {
-                let errand = Errand {
-                    engine,
-                    root,
-                    own: mirror,
-                    network: &hasty,
-                    now: SystemTime::now(),
-                };
-                answers.push(("packages", stage3::presence_of_packages(&errand, source, locked)));
-            }
-        }
-    }
-    files.retain(|(_, file, _)| !is_cached(engine, file));
-    let asked = files
-        .iter()
-        .map(|(part, file, mirrors)| (*part, presence::of_file(&file.path, file.size, mirrors, &hasty)));
-    answers.extend(asked);
-    let mut doubts = Vec::new();
-    for (part, answer) in answers {
-        let trouble = match answer {
-            Ok(Presence::At(_)) => continue,
-            Ok(Presence::Gone(_)) => return Ok(None),
-            Ok(Presence::Unclear(answers)) => answers,
-            // A machine without any mirror can still have everything in its cache.
-            Err(error) => format!("{error:#}"),
-        };
-        doubts.push(format!(
-            "no mirror says whether it still has the locked {part}, so that stays locked:\n  {trouble}"
-        ));
-    }
-    Ok(Some(doubts))
 }
 
 /// Resolves the parts of one set.
@@ -220,6 +182,10 @@ struct Resolver<'a> {
     now: SystemTime,
     /// The state of the set's archive: one for all parts, whatever happens on the mirror meanwhile.
     release: Option<Release>,
+    /// By part: newer versions that are listed but that no mirror has.
+    unserved: BTreeMap<&'static str, Vec<String>>,
+    /// Why one may doubt that what was resolved can be had.
+    doubts: Vec<String>,
 }
 
 impl<'a> Resolver<'a> {
@@ -231,32 +197,54 @@ impl<'a> Resolver<'a> {
             network,
             now: SystemTime::now(),
             release: None,
+            unserved: BTreeMap::new(),
+            doubts: Vec::new(),
         }
     }
 
-    fn set(&mut self, set: &SourceSet, needs: &BaseNeeds, old: Option<&LockedSet>) -> Result<LockedSet> {
-        let kernel = self.file(&set.kernel).context("cannot resolve the kernel")?;
-        let u_boot = self.file(&set.u_boot).context("cannot resolve U-Boot")?;
-        let mut base = self.base(&set.base, needs).context("cannot resolve the base")?;
-        let same = |new: LockedFile, old: Option<&LockedFile>| match old {
-            // The same bytes under a newer signature change nothing, so the date stays too: outputs carry it.
-            Some(old) if old.sha256 == new.sha256 && old.path == new.path && old.index == new.index => {
-                old.clone()
-            }
-            _ => new,
+    /// The parts that are not `kept`, with those that are.
+    fn set(
+        &mut self,
+        set: &SourceSet,
+        needs: &BaseNeeds,
+        old: Option<&LockedSet>,
+        kept: &Kept,
+    ) -> Result<LockedSet> {
+        let kernel = match kept.kernel {
+            Some(kernel) => kernel.clone(),
+            None => self
+                .part("kernel", &set.kernel, old.map(|old| &old.kernel))
+                .context("cannot resolve the kernel")?,
         };
-        if let LockedBase::Stage3(new) = &mut base {
-            let old = old.and_then(LockedSet::stage3).map(|old| &old.tarball);
-            new.tarball = same(new.tarball.clone(), old);
-        }
-        Ok(LockedSet {
-            kernel: same(kernel, old.map(|old| &old.kernel)),
-            u_boot: same(u_boot, old.map(|old| &old.u_boot)),
-            base,
-        })
+        let u_boot = match kept.u_boot {
+            Some(u_boot) => u_boot.clone(),
+            None => self
+                .part("u-boot", &set.u_boot, old.map(|old| &old.u_boot))
+                .context("cannot resolve U-Boot")?,
+        };
+        let base = match kept.base {
+            Some(base) => base.clone(),
+            None => {
+                let mut base = self.base(&set.base, needs).context("cannot resolve the base")?;
+                if let LockedBase::Stage3(new) = &mut base {
+                    let old = old.and_then(LockedSet::stage3).map(|old| &old.tarball);
+                    new.tarball = or_same(new.tarball.clone(), old);
+                }
+                base
+            }
+        };
+        Ok(LockedSet { kernel, u_boot, base })
     }
 
-    fn file(&mut self, source: &Source) -> Result<LockedFile> {
+    /// The newest file of a part; `old` is what was locked.
+    fn part(&mut self, part: &'static str, source: &Source, old: Option<&LockedFile>) -> Result<LockedFile> {
+        let newest = self.file(source)?;
+        self.unserved.insert(part, newest.unserved);
+        self.doubts.extend(newest.doubt);
+        Ok(or_same(newest.file, old))
+    }
+
+    fn file(&mut self, source: &Source) -> Result<Newest> {
         let mirrors = Mirrors::of(source, self.mirror)?;
         match source {
             Source::Archive {
@@ -269,10 +257,12 @@ impl<'a> Resolver<'a> {
                 release.tarball(engine, package, series, &mirrors, network)
             }
             Source::KernelOrg { series, signer, .. } => {
-                kernel_org::resolve(self.root, series, signer, &mirrors, self.network, self.now)
+                let (engine, root) = (self.engine, self.root);
+                kernel_org::resolve(engine, root, series, signer, &mirrors, self.network, self.now)
             }
             Source::Release { version, signer, .. } => {
                 release::resolve(self.root, version, signer, &mirrors, self.network, self.now)
+                    .map(Newest::from)
             }
         }
     }
@@ -310,9 +300,25 @@ impl<'a> Resolver<'a> {
     }
 }
 
+/// `new`, or `old` if it is the same: the same bytes under a newer signature change nothing, so the date stays too, which
+/// outputs carry.
+fn or_same(new: LockedFile, old: Option<&LockedFile>) -> LockedFile {
+    match old {
+        Some(old) if old.sha256 == new.sha256 && old.path == new.path && old.index == new.index => {
+            old.clone()
+        }
+        _ => new,
+    }
+}
+
 impl Update {
     fn of(set: &str, old: Option<&LockedSet>, new: &LockedSet) -> Self {
-        let change = |part, old: Option<String>, new: String| Change { part, old, new };
+        let change = |part, old: Option<String>, new: String| Change {
+            part,
+            old,
+            new,
+            unserved: Vec::new(),
+        };
         let base = |set: &LockedSet| match &set.base {
             LockedBase::Archive(archive) => {
                 let version = archive.version.as_deref().unwrap_or_default();
@@ -414,11 +420,14 @@ impl fmt::Display for Update {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{LOCK}, source set `{}`:", self.set)?;
         for change in &self.parts {
-            let Change { part, old, new } = change;
+            let Change { part, old, new, .. } = change;
             match old {
                 _ if !change.is_change() => write!(f, "\n  {part:<7} {new} (unchanged)")?,
                 Some(old) => write!(f, "\n  {part:<7} {old} -> {new}")?,
                 None => write!(f, "\n  {part:<7} {new} (new)")?,
+            }
+            if let Some(note) = newest::note(&change.unserved) {
+                write!(f, " ({note})")?;
             }
         }
         if let Some(count) = self.package_count {

@@ -7,6 +7,7 @@ mod gentoo_mirror;
 mod keys;
 mod lock;
 mod miniature;
+mod newest;
 mod packages;
 mod signatures;
 mod stage3;

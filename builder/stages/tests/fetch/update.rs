@@ -2,11 +2,25 @@
 
 use std::fs;
 
-use stages::fetch::{BaseNeeds, Extent, LockedBase, Mirrors, check_base, obtain, update};
+use stages::fetch::{BaseNeeds, Extent, LockedBase, Mirrors, Update, check_base, obtain, update};
 use testkit::server::{Answer, Server};
 
 use crate::miniature::{Archive, Project, now, xz};
 use crate::workbench::{content, text};
+
+/// What the project's server was asked for, but for the first `asked` requests.
+fn requests(project: &Project, asked: usize) -> Vec<String> {
+    let requests = project.server.requests();
+    let told = requests
+        .iter()
+        .map(|request| format!("{} {}", request.method, request.path));
+    told.skip(asked).collect()
+}
+
+/// Whether kernel, U-Boot and base changed.
+fn changes(report: &Update) -> Vec<bool> {
+    report.parts.iter().map(|part| part.is_change()).collect()
+}
 
 #[test]
 fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
@@ -37,7 +51,7 @@ fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
     .unwrap();
     assert_eq!(fs::read(path).unwrap(), content(9_000));
 
-    // Once more: the same bytes, and no index is fetched a second time.
+    // Once more: the same bytes, no index is fetched a second time, and no file of the cache asked for.
     let asked = project.server.requests().len();
     assert!(
         project
@@ -48,11 +62,13 @@ fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
             .all(|part| !part.is_change())
     );
     assert_eq!(project.lock_text().unwrap(), text);
-    let paths: Vec<_> = project.server.requests()[asked..]
-        .iter()
-        .map(|request| request.path.clone())
-        .collect();
-    assert_eq!(paths, ["/dists/trixie/InRelease"]);
+    assert_eq!(
+        requests(&project, asked),
+        [
+            "GET /dists/trixie/InRelease",
+            "HEAD /pool/main/u/u-boot/u-boot_2025.01.orig.tar.xz"
+        ]
+    );
 }
 
 #[test]
@@ -165,19 +181,68 @@ fn only_what_is_gone_is_resolved_again() {
     let mut archive = Archive::new();
     let project = Project::debian(&archive);
     project.update().unwrap();
-    let text = project.lock_text().unwrap();
     let asked = project.server.requests().len();
     let report = project.update_if(Extent::IfGone).unwrap();
     assert!(report.parts.iter().all(|part| !part.is_change()));
-    let requests = &project.server.requests()[asked..];
-    let methods: Vec<_> = requests.iter().map(|request| request.method.as_str()).collect();
-    assert_eq!(methods, ["GET", "HEAD", "HEAD"]);
+    let kernel = "HEAD /pool/main/l/linux/linux_6.12.107.orig.tar.xz";
+    let u_boot = "HEAD /pool/main/u/u-boot/u-boot_2025.01.orig.tar.xz";
+    let release = "GET /dists/trixie/InRelease";
+    assert_eq!(requests(&project, asked), [release, kernel, u_boot]);
+    let before = project.lock().sets["debian"].clone();
 
-    archive.kernels = vec![("6.12.110", content(777))];
+    // The archive moved on and lists a newer kernel: the locked one can still be had, so it stays.
+    archive.date += 3600;
+    archive.kernels.push(("6.12.113", content(1_130)));
     *project.files.lock().unwrap() = archive.files();
+    let asked = project.server.requests().len();
     let report = project.update_if(Extent::IfGone).unwrap();
-    assert!(report.parts[0].is_change());
-    assert_ne!(project.lock_text().unwrap(), text);
+    assert_eq!(changes(&report), [false, false, true]);
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    assert_eq!(requests(&project, asked), [release, kernel, u_boot, release]);
+    let moved = project.lock().sets["debian"].clone();
+    assert_eq!((&moved.kernel, &moved.u_boot), (&before.kernel, &before.u_boot));
+    let LockedBase::Archive(base) = &moved.base else {
+        panic!()
+    };
+    assert_eq!(base.date.0, archive.date as i64);
+    assert_eq!(moved.epoch(), archive.date as i64);
+    project.lock().find(&project.set).unwrap();
+
+    // Only the kernel is gone.
+    let gone = "pool/main/l/linux/linux_6.12.107.orig.tar.xz";
+    project.files.lock().unwrap().remove(gone).unwrap();
+    let report = project.update_if(Extent::IfGone).unwrap();
+    assert_eq!(changes(&report), [true, false, false]);
+    let locked = project.lock().sets["debian"].clone();
+    assert_eq!((&locked.u_boot, &locked.base), (&moved.u_boot, &moved.base));
+    assert_eq!(locked.kernel.version, "6.12.113");
+    assert_eq!(locked.kernel.date.0, archive.date as i64);
+    project.lock().find(&project.set).unwrap();
+}
+
+#[test]
+fn a_part_that_cannot_be_asked_for_keeps_no_other_from_being_resolved() {
+    let mut archive = Archive::new();
+    let mut project = Project::debian(&archive);
+    project.update().unwrap();
+    let before = project.lock().sets["debian"].clone();
+    archive.date += 3600;
+    let files = archive.files();
+    let half = Server::start(move |request| {
+        match files
+            .get(request.path.trim_start_matches('/'))
+            .filter(|_| !request.path.starts_with("/pool/"))
+        {
+            Some(bytes) => Answer::file(request, bytes),
+            None => Answer::status(503),
+        }
+    });
+    project.mirror = Some(half.url());
+    let report = project.update_if(Extent::IfGone).unwrap();
+    assert_eq!(changes(&report), [false, false, true]);
+    assert_eq!(report.warnings.len(), 2, "{:?}", report.warnings);
+    let locked = project.lock().sets["debian"].clone();
+    assert_eq!((&locked.kernel, &locked.u_boot), (&before.kernel, &before.u_boot));
 }
 
 #[test]
