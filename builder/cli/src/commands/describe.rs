@@ -6,10 +6,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use clap::CommandFactory;
 use model::finding::Findings;
+use model::fleet::{Node, Origin};
 use model::names::suggest;
 use model::project::Project;
+use model::show::Shown;
 use model::{schema, show};
 use serde_json::json;
+use stages::rootfs::identity::IdentityStore;
 
 use crate::arguments::{Arguments, Common};
 use crate::output::{Coded, USAGE, print, print_json};
@@ -30,13 +33,48 @@ pub fn check(common: &Common) -> Result<()> {
 
 /// `show NODE`
 pub fn show(common: &Common, node: &str) -> Result<()> {
-    let project = Project::load(&workplace::project_folder(common)?)?;
-    let values = show::values(&project, node).map_err(Findings::from)?;
+    let folder = workplace::project_folder(common)?;
+    let project = Project::load(&folder)?;
+    let mut values = show::values(&project, node).map_err(Findings::from)?;
+    let node = project.node(node).map_err(Findings::from)?;
+    values.extend(outside(&project, &folder, node)?);
     if common.json {
         print_json(&show::json(&values))
     } else {
         print(&show::text(&values))
     }
+}
+
+/// By what others know the services and tunnels of `node`: addresses of I2P, and the keys that providers have to be told.
+/// Both are of the identity store, where what is missing is made.
+fn outside(project: &Project, folder: &Path, node: &Node) -> Result<Vec<Shown>> {
+    let services = project.fleet.inproxied(node).filter(|service| service.i2p);
+    let services: Vec<_> = services.collect();
+    let tunnels: Vec<_> = project.fleet.tunnels_of(node).collect();
+    if services.is_empty() && tunnels.is_empty() {
+        return Ok(Vec::new());
+    }
+    let store = IdentityStore::open(&folder.join("identity"))?;
+    let mut shown = Vec::new();
+    for service in services {
+        let name = &service.name;
+        shown.push(Shown::from(&Origin {
+            name: "i2p".to_owned(),
+            value: format!("{name} {}", store.i2p(name)?.address()),
+            place: service.place.clone(),
+            note: Some(format!("key identity/i2p/{name}")),
+        }));
+    }
+    for tunnel in tunnels {
+        let name = &tunnel.name;
+        shown.push(Shown::from(&Origin {
+            name: "tunnel".to_owned(),
+            value: format!("{name} {} by {}", tunnel.address, store.tunnel(name)?.public()),
+            place: tunnel.place.clone(),
+            note: Some(format!("WireGuard's public key of this end, of identity/tunnels/{name}")),
+        }));
+    }
+    Ok(shown)
 }
 
 /// `show --power`
