@@ -71,7 +71,9 @@ fn outside(project: &Project, folder: &Path, node: &Node) -> Result<Vec<Shown>> 
             name: "tunnel".to_owned(),
             value: format!("{name} {} by {}", tunnel.address, store.tunnel(name)?.public()),
             place: tunnel.place.clone(),
-            note: Some(format!("WireGuard's public key of this end, of identity/tunnels/{name}")),
+            note: Some(format!(
+                "WireGuard's public key of this end, of identity/tunnels/{name}"
+            )),
         }));
     }
     Ok(shown)

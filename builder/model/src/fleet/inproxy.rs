@@ -62,9 +62,15 @@ pub(super) fn check_inproxy(
     Some(node.name.clone())
 }
 
+/// A host name that a service has.
+struct Taken<'a> {
+    service: &'a At<String>,
+    host: &'a At<String>,
+}
+
 /// Finds host names that are none, and those that two services of one kind have.
 fn check_host_names(check: &mut Check<'_>, written: &FleetToml) {
-    let mut first: BTreeMap<(bool, String), (&At<String>, &At<String>)> = BTreeMap::new();
+    let mut taken: BTreeMap<(bool, String), Taken<'_>> = BTreeMap::new();
     for (service, toml) in &written.services {
         for host in &toml.hostnames {
             if let Some(fault) = domain_fault(host) {
@@ -73,18 +79,18 @@ fn check_host_names(check: &mut Check<'_>, written: &FleetToml) {
                     .hint("letters, digits, inner hyphens and dots: \"www.example.org\"");
             }
             let key = (toml.tls, host.to_ascii_lowercase());
-            if let Some((other, place)) = first.get(&key) {
+            if let Some(other) = taken.get(&key) {
                 let kind = if toml.tls { "TLS" } else { "HTTP" };
                 let message = format!(
                     "by {kind}, `{}` would be both `{}` and `{}`",
-                    key.1, other.value, service.value
+                    key.1, other.service.value, service.value
                 );
                 check
                     .found(&host.span, message)
-                    .related(&place.span, "the other one")
+                    .related(&other.host.span, "the other one")
                     .hint("a host name leads to one service");
             } else {
-                first.insert(key, (service, host));
+                taken.insert(key, Taken { service, host });
             }
         }
     }
