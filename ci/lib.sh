@@ -13,12 +13,12 @@ build_packages=(
 )
 # What `portadc boot` needs.
 boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
+# What `ci/check-switch` needs besides that.
+switch_packages=(iproute2 iputils-ping perl-base python3 util-linux)
 # What `ci/mirror` needs.
 mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv tar xz-utils zstd)
 # What `ci/check-network` needs.
 network_packages=(iproute2 nftables python3 systemd util-linux)
-# What `ci/check-switch` needs besides those of `portadc boot`.
-switch_packages=(iproute2 iputils-ping perl-base python3 util-linux)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
     attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4

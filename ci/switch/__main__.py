@@ -10,7 +10,6 @@ The router and both switches are one namespace, where the taps of QEMU are; in t
 
 import ipaddress
 import re
-import subprocess
 import sys
 import time
 import tomllib
@@ -96,20 +95,22 @@ def build(fleet, portadc, work):
 
 
 def check_hypervisor(node):
-    """What LXC itself says of its kernel and of its containers. Returns faults and texts."""
+    """What LXC itself says of its kernel and of its containers. Returns faults and a text."""
     report = node.run("env", "TERM=dumb", "lxc-checkconfig")
     report = re.sub(r"\x1b\[[0-9;]*m", "", report)
     enabled = len(re.findall(r": enabled", report))
-    faults = [f"{node.name}: lxc-checkconfig: {line}" for line in report.splitlines() if re.search("missing|required|disabled", line)]
+    lacking = [line for line in report.splitlines() if re.search("missing|required|disabled", line)]
+    faults = [f"{node.name}: lxc-checkconfig: {line}" for line in lacking]
     if not enabled:
         faults.append(f"{node.name}: lxc-checkconfig finds no configuration of the kernel: {report}")
     for name in node.containers():
         state = node.run("lxc-info", "--name", name, "--state", "--no-humanize").strip()
         # It may still be starting; a state other than `running` is no failure of the command here.
-        within = node.run("lxc-attach", "--name", name, "--", "sh", "-c", "timeout 60 systemctl is-system-running --wait || :").strip()
+        within = Inside(name, node).run("sh", "-c", "timeout 60 systemctl is-system-running --wait || :").strip()
         if (state, within) != ("RUNNING", "running"):
             faults.append(f"{node.name}: container {name} is {state}, its systemd says {within!r}")
-    return faults, f"{node.name}: lxc-checkconfig, {enabled} things enabled, none missing; {', '.join(node.containers())} running, systemd within as well"
+    names = ", ".join(node.containers())
+    return faults, f"{node.name}: lxc-checkconfig: {enabled} enabled, none missing; {names} running, systemd within as well"
 
 
 def ask_all(machines, questions, seconds):
@@ -117,7 +118,10 @@ def ask_all(machines, questions, seconds):
 
     def ask(asker):
         own = [question for question in questions if question[0] == asker]
-        words = [f"{address},{what}" if what == "ping" else f"{address},{what},{outside.http(asked)}" for _, asked, address, what in own]
+        words = [
+            f"{address},{what}" if what == "ping" else f"{address},{what},{outside.http(asked)}"
+            for _, asked, address, what in own
+        ]
         return dict(zip(own, machines[asker].ask(seconds, words), strict=True))
 
     answered = {}
@@ -204,8 +208,8 @@ def check_forged(container, world):
     seen = capture.end()
     faults = [f"without rules, {name!r} of {container.name} should come out" for name in routed if name not in seen]
     return faults, (
-        f"{len(forged)} kinds of forged frames of {container.name}: none came out at the switch, {len(honest)} honest ones did; "
-        f"without rules, {len(routed)} of {len(forged)} do"
+        f"{len(forged)} kinds of forged frames of {container.name}: none came out at the switch, "
+        f"{len(honest)} honest ones did; without rules, {len(routed)} of {len(forged)} do"
     )
 
 

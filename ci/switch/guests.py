@@ -76,7 +76,7 @@ class Guest(rendered.Node):
         return json.loads(self.run("ip", "-j", *arguments) or "[]")
 
     def missing_tables(self):
-        """Tables of its rules that are not loaded."""
+        """The tables of its rules, and those of them that are not loaded."""
         files = [self.folder / "etc/nftables.conf", self.folder / "etc/portadc/guard-uplink.nft"]
         texts = [path.read_text() for path in files if path.exists()]
         wanted = {table for text in texts for table in re.findall(r"^(table \S+ \S+) \{", text, re.MULTILINE)}

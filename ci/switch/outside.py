@@ -7,8 +7,8 @@ OWN = {22: "SSH-2.0-"}
 # Ports that are tried: those that need rights, and what is often found open, or is something of ours that must not be.
 TRIED = [
     *range(1, 1025),
-    *(1080, 1194, 1433, 1883, 2049, 2375, 3128, 3260, 3306, 3389, 4444, 4447, 5000, 5201, 5353, 5355, 5432, 5666, 5672, 5900),
-    *(6379, 6443, 6667, 6668, 6697, 7070, 7656, 8000, 8080, 8404, 8443, 9000, 9050, 9090, 9100, 10000, 11211, 19531, 27017),
+    *(1080, 1194, 1433, 1883, 2049, 2375, 3128, 3260, 3306, 3389, 4444, 4447, 5000, 5201, 5353, 5355, 5432, 5666, 5672),
+    *(5900, 6379, 6443, 6667, 6668, 6697, 7070, 7656, 8000, 8080, 8404, 8443, 9000, 9050, 9090, 9100),
 ]
 
 
@@ -45,7 +45,7 @@ def published(fleet):
 
 def check(fleet, addresses, ask):
     """Tries the published services and all other ports at each of utilite's outer `addresses`. `ask` is that of a machine on
-    the internet. Returns faults and texts."""
+    the internet. Returns faults and a text."""
     services = list(published(fleet))
     questions, wanted = [], []
     for address in addresses:

@@ -17,8 +17,8 @@ use constant AF_PACKET => 17;
 use constant AT_ONCE => 200;
 
 sub respond {
-    my ($name, $link) = @_;
-    my ($error, $peer) = getnameinfo(getpeername($link), NI_NUMERICHOST, NIx_NOSERV);
+    my ($name, $link, $place) = @_;
+    my ($error, $peer) = getnameinfo($place, NI_NUMERICHOST, NIx_NOSERV);
     die "who asked: $error\n" if $error;
     $peer =~ s/^::ffff://;
     # Whoever says nothing that ends is answered as well.
@@ -46,10 +46,10 @@ sub listen_on {
     exit if $child;
     while (1) {
         for my $listener ($listeners->can_read) {
-            accept(my $link, $listener) or next;
+            my $place = accept(my $link, $listener) or next;
             my $child = fork // die "fork: $!\n";
             next if $child;
-            respond($name, $link);
+            respond($name, $link, $place);
             exit;
         }
     }
