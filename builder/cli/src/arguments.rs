@@ -134,19 +134,7 @@ pub enum Command {
     /// Make images of a pack: the very files that a build writes
     Export(ExportArguments),
     /// Boot a node's image in QEMU; the image is never written to
-    Boot {
-        /// The node
-        node: String,
-        /// Check the running node over ssh instead of showing its console
-        #[arg(long)]
-        check: bool,
-        /// Seconds until ssh must have answered
-        #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "check")]
-        timeout: u64,
-        /// Memory of the virtual machine in MiB
-        #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(256..=65536))]
-        memory: u64,
-    },
+    Boot(BootArguments),
     /// Write a node's image to a card and read it back
     Flash {
         /// The node
@@ -344,6 +332,27 @@ pub struct UBootOptions {
     pub source: Option<PathBuf>,
     #[command(flatten)]
     pub sources: SourceOptions,
+}
+
+#[derive(Debug, Args)]
+pub struct BootArguments {
+    /// The node
+    pub node: String,
+    /// Check the running node over ssh instead of showing its console
+    #[arg(long)]
+    pub check: bool,
+    /// Seconds until ssh must have answered
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, requires = "check")]
+    pub timeout: u64,
+    /// Leave the node running after the check, until it is shut down or portadc is ended
+    #[arg(long, requires = "check")]
+    pub keep: bool,
+    /// Memory of the virtual machine in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(256..=65536))]
+    pub memory: u64,
+    /// Taps of this machine to plug the node's ports into, that of the internet last [default: QEMU's own networks]
+    #[arg(long, value_name = "TAP,...", value_delimiter = ',')]
+    pub tap: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -472,6 +472,7 @@ fn usage() {
         &["volume", "a.tar"],
         &["boot"],
         &["boot", "red-07", "--timeout", "3"],
+        &["boot", "red-07", "--keep"],
         &["schema", "flet"],
         &["-q", "-v", "check"],
         &["update", "--locked"],
@@ -482,6 +483,21 @@ fn usage() {
     project.fails(&["show", "red-70"], 1, &["red-70", "red-07"]);
     project.fails(&["build", "red-07", "blau-01"], 1, &["blau-01", "blue-01"]);
     project.fails(&["boot", "red-07", "--check"], 1, &["red-07", "portadc build"]);
+    project.fails(
+        &["boot", "blue-01", "--tap", "lo"],
+        1,
+        &["blue-01 are 2 and the taps 1"],
+    );
+    project.fails(
+        &["boot", "red-07", "--tap", "lo,lo"],
+        1,
+        &["red-07 are 1 and the taps 2"],
+    );
+    project.fails(
+        &["boot", "red-07", "--tap", "nosuchtap"],
+        1,
+        &["nosuchtap", "ip tuntap add"],
+    );
     project.fails(&["-C", "cache", "check"], 1, &["images/fleet.toml"]);
 }
 

@@ -11,24 +11,29 @@ use model::project::Project;
 use model::sources::Init;
 use serde_json::json;
 use stages::basis::Form;
-use stages::boot::{Access, BootRequest, Expected, Outcome, check, on_console, requirements};
+use stages::boot::{Access, BootRequest, Expected, Outcome, check, check_taps, on_console, requirements};
 use stages::build::{ImageFiles, KERNEL};
 use stages::engine::Preflight;
 use stages::rootfs::identity::IdentityStore;
 use stages::rootfs::local_interface;
 
-use crate::arguments::Common;
+use crate::arguments::{BootArguments, Common};
 use crate::output::{VERIFICATION_FAILED, print, print_json, table};
 use crate::workplace;
 
 /// The card that a check tries the image on: larger than any image, so that growing shows.
 const CARD: Bytes = Bytes::gib(4);
 
-/// Boots `node`: with `patience` in seconds a check, else its console.
-pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> Result<ExitCode> {
+/// Boots a node: to check it, or with its console.
+pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     let folder = workplace::project_folder(common)?;
     let project = Project::load(&folder)?;
-    let node = project.node(node).map_err(Findings::from)?;
+    let node = project.node(&arguments.node).map_err(Findings::from)?;
+    check_taps(
+        &arguments.tap,
+        &node.name,
+        1 + usize::from(node.internet.is_some()),
+    )?;
     let mut preflight = Preflight::default();
     preflight.programs(requirements());
     preflight.finish()?;
@@ -51,12 +56,13 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
             .as_ref()
             .map(|port| (port, &project.fleet.networks[&port.network])),
         image: &files.image,
-        memory: Bytes::mib(memory),
+        taps: &arguments.tap,
+        memory: Bytes::mib(arguments.memory),
     };
-    let Some(patience) = patience else {
+    if !arguments.check {
         on_console(&request)?;
         return Ok(ExitCode::SUCCESS);
-    };
+    }
 
     let manifest: Manifest = std::fs::read(&files.manifest)
         .map_err(anyhow::Error::from)
@@ -79,7 +85,7 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
     let access = Access {
         known_hosts: store.write_known_hosts(&project.fleet)?,
         operator_key: store.operator()?.key,
-        patience: Duration::from_secs(patience),
+        patience: Duration::from_secs(arguments.timeout),
         card: CARD,
     };
     let identity = store.node(&node.name)?;
@@ -103,22 +109,46 @@ pub fn run(common: &Common, node: &str, patience: Option<u64>, memory: u64) -> R
         card: CARD,
     };
     let engine = workplace::engine(common, &folder)?;
-    let (answered, outcomes) = check(&engine, &request, &access, &expected)?;
+    let mut checked = check(&engine, &request, &access, &expected)?;
+    let outcomes = &checked.outcomes;
     let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
     if common.json {
-        print_json(&json!({ "ssh-seconds": answered.as_secs(), "checks": outcomes }))?;
+        let mut told = json!({ "ssh-seconds": checked.answered.as_secs(), "checks": outcomes });
+        if arguments.keep {
+            told["login"] = json!(checked.login);
+        }
+        print_json(&told)?;
     } else {
-        print(&report(&outcomes))?;
+        print(&report(outcomes))?;
         print(&match failed {
             0 => format!("{}: healthy, all {} checks passed\n", node.name, outcomes.len()),
             _ => format!("{}: {failed} of {} checks failed\n", node.name, outcomes.len()),
         })?;
+        if arguments.keep {
+            print(&format!("it goes on running: ssh {}\n", in_shell(&checked.login)))?;
+        }
+    }
+    if arguments.keep {
+        checked.wait()?;
     }
     Ok(if failed == 0 {
         ExitCode::SUCCESS
     } else {
         VERIFICATION_FAILED.into()
     })
+}
+
+/// Arguments as a shell reads them.
+fn in_shell(arguments: &[String]) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "_-+=:,.@/".contains(character);
+    let words = arguments.iter().map(|argument| {
+        if !argument.is_empty() && argument.chars().all(plain) {
+            argument.clone()
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A row for each check; what was expected only where it is not what was found.

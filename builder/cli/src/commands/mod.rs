@@ -51,14 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             ..
         } => build::run(common, nodes, form, sources, blob_dir.as_deref())?,
         Command::Export(arguments) => export::run(common, arguments)?,
-        Command::Boot {
-            node,
-            check,
-            timeout,
-            memory,
-        } => {
-            return boot::run(common, node, check.then_some(*timeout), *memory);
-        }
+        Command::Boot(arguments) => return boot::run(common, arguments),
         Command::Flash {
             node,
             device,

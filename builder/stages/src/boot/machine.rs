@@ -1,11 +1,12 @@
-//! The virtual machine: QEMU's `virt` board, U-Boot, the card on virtio, the node's network without a way out.
+//! The virtual machine: QEMU's `virt` board, U-Boot, the card on virtio, and as networks either QEMU's own, without a way out,
+//! or taps of this machine.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use model::fleet::Network;
 
 use super::BootRequest;
@@ -13,6 +14,9 @@ use crate::engine::end_with_us;
 
 /// U-Boot's build for this machine, as Debian installs it.
 pub const FIRMWARE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
+
+/// The port that a node's sshd listens on.
+const SSH: u16 = 22;
 
 /// How the machine treats its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,7 @@ pub enum Console<'a> {
 #[derive(Debug)]
 pub struct Machine {
     child: Child,
-    ssh_port: u16,
+    ssh: SocketAddrV4,
 }
 
 impl Machine {
@@ -49,9 +53,19 @@ impl Machine {
         let path = card
             .to_str()
             .with_context(|| format!("{} is not UTF-8", card.display()))?;
-        let ssh_port = free_port()?;
-        let network = request.network;
-        let lan = user_network(network, request.node.address);
+        let address = request.node.address;
+        let mut taps = request.taps.iter();
+        let (lan, ssh) = match taps.next() {
+            Some(tap) => (tap_network(tap), SocketAddrV4::new(address, SSH)),
+            None => {
+                let forwarded = free_port()?;
+                let user = user_network(request.network, address);
+                (
+                    format!("{user},hostfwd=tcp:{forwarded}-{address}:{SSH}"),
+                    forwarded,
+                )
+            }
+        };
         let snapshot = match disk {
             Disk::Snapshot => "on",
             Disk::Throwaway => "off",
@@ -77,17 +91,18 @@ impl Machine {
                 path.replace(',', ",,")
             ))
             .args(["-device", "virtio-blk-pci,drive=card"])
-            .arg("-netdev")
-            .arg(format!(
-                "{lan},id=lan,hostfwd=tcp:127.0.0.1:{ssh_port}-{}:22",
-                request.node.address
-            ))
-            .args(["-device", "virtio-net-pci,netdev=lan"]);
+            .args(["-netdev", &format!("{lan},id=lan")])
+            .arg("-device")
+            .arg(format!("virtio-net-pci,netdev=lan,mac={}", mac_of(address)));
         if let Some((port, network)) = request.internet {
+            let internet = match taps.next() {
+                Some(tap) => tap_network(tap),
+                None => user_network(network, port.address),
+            };
             command
-                .arg("-netdev")
-                .arg(format!("{},id=internet", user_network(network, port.address)))
-                .args(["-device", "qemu-xhci", "-device", "usb-net,netdev=internet"]);
+                .args(["-netdev", &format!("{internet},id=internet")])
+                .args(["-device", "qemu-xhci", "-device"])
+                .arg(format!("usb-net,netdev=internet,mac={}", mac_of(port.address)));
         }
         match console {
             Console::Terminal => {
@@ -109,12 +124,12 @@ impl Machine {
             }
             _ => anyhow!(error).context("cannot start qemu-system-aarch64"),
         })?;
-        Ok(Self { child, ssh_port })
+        Ok(Self { child, ssh })
     }
 
-    /// The port on 127.0.0.1 that leads to the node's ssh.
-    pub fn ssh_port(&self) -> u16 {
-        self.ssh_port
+    /// Where the node's ssh is reached: behind a port of 127.0.0.1, or where the node itself is.
+    pub fn ssh(&self) -> SocketAddrV4 {
+        self.ssh
     }
 
     /// How the machine ended, if it did.
@@ -151,9 +166,23 @@ fn user_network(network: &Network, address: Ipv4Addr) -> String {
     )
 }
 
+/// QEMU's end of a tap that is there already, and is set up by whoever made it.
+fn tap_network(tap: &str) -> String {
+    format!("tap,ifname={},script=no,downscript=no", tap.replace(',', ",,"))
+}
+
+/// The MAC address of a port that has this address. QEMU would give every machine the same one, which a switch takes for one port.
+fn mac_of(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("52:54:{a:02x}:{b:02x}:{c:02x}:{d:02x}")
+}
+
 /// A port of 127.0.0.1 that nobody listens on.
-fn free_port() -> Result<u16> {
+fn free_port() -> Result<SocketAddrV4> {
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
+    match listener.local_addr()? {
+        SocketAddr::V4(address) => Ok(address),
+        SocketAddr::V6(address) => bail!("{address} is no port of 127.0.0.1"),
+    }
 }

@@ -8,10 +8,11 @@ mod health;
 mod machine;
 mod ssh;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use formats::units::Bytes;
 use model::fleet::{Network, Node, Port};
 
@@ -26,10 +27,12 @@ use ssh::Ssh;
 pub struct BootRequest<'a> {
     /// The node the image was made for.
     pub node: &'a Node,
-    /// The network the node is on; QEMU's user network takes its place.
+    /// The network the node is on; without taps, QEMU's user network takes its place.
     pub network: &'a Network,
     /// The second port of a gateway, by USB Ethernet, and the network that it is on.
     pub internet: Option<(&'a Port, &'a Network)>,
+    /// Taps of this machine that the node's ports are plugged into, that of `internet` last; none: QEMU's user networks.
+    pub taps: &'a [String],
     /// The image.
     pub image: &'a Path,
     /// Memory of the virtual machine.
@@ -47,6 +50,54 @@ pub struct Access {
     pub patience: Duration,
     /// The size of the card that the image is tried on; larger than the image.
     pub card: Bytes,
+}
+
+/// A node that was checked. It runs until this value goes.
+#[derive(Debug)]
+pub struct Checked {
+    /// How long ssh took to answer.
+    pub answered: Duration,
+    /// What was checked.
+    pub outcomes: Vec<Outcome>,
+    /// The arguments by which `ssh` gets there.
+    pub login: Vec<String>,
+    machine: Machine,
+    /// Without a name, the card is there for as long as somebody has it open.
+    _card: File,
+}
+
+impl Checked {
+    /// Waits until the node is shut down.
+    pub fn wait(&mut self) -> Result<()> {
+        self.machine.wait()
+    }
+}
+
+/// That `taps`, if there are any, are one for each of the `ports` of `node`, and are there.
+pub fn check_taps(taps: &[String], node: &str, ports: usize) -> Result<()> {
+    if taps.is_empty() {
+        return Ok(());
+    }
+    ensure!(
+        taps.len() == ports,
+        "the ports of {node} are {ports} and the taps {}: name a tap for each port, that of the internet last",
+        taps.len()
+    );
+    // QEMU, as root, would make what is missing, plugged into nothing.
+    let path = "/proc/self/net/dev";
+    let devices = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let names: Vec<_> = devices
+        .lines()
+        .filter_map(|line| Some(line.split_once(':')?.0.trim()))
+        .collect();
+    for tap in taps {
+        ensure!(
+            names.contains(&tap.as_str()),
+            "there is no tap `{0}`: make it with `ip tuntap add mode tap name {0}`",
+            tap.escape_debug()
+        );
+    }
+    Ok(())
 }
 
 /// The programs that booting needs.
@@ -68,14 +119,13 @@ pub fn on_console(request: &BootRequest) -> Result<()> {
     machine.wait()
 }
 
-/// Boots on a larger card and compares the running node with what it should be. The first element of the result is
-/// how long ssh took to answer.
+/// Boots on a larger card and compares the running node with what it should be.
 pub fn check(
     engine: &Engine,
     request: &BootRequest,
     access: &Access,
     expected: &Expected,
-) -> Result<(Duration, Vec<Outcome>)> {
+) -> Result<Checked> {
     let name = &request.node.name;
     let card = disk::enlarged_copy(request.image, access.card)
         .with_context(|| format!("cannot copy {} onto a larger card", request.image.display()))?;
@@ -92,7 +142,7 @@ pub fn check(
         Console::Log(&console),
     )?;
     let ssh = Ssh {
-        port: machine.ssh_port(),
+        at: machine.ssh(),
         host_key_alias: request.node.address.to_string(),
         known_hosts: &access.known_hosts,
         operator_key: &access.operator_key,
@@ -125,5 +175,11 @@ pub fn check(
     task.message("checking");
     let outcomes = health::examine(&ssh, expected)?;
     task.done(format!("ssh answered after {:.0} s", answered.as_secs_f64()));
-    Ok((answered, outcomes))
+    Ok(Checked {
+        answered,
+        outcomes,
+        login: ssh.login(),
+        machine,
+        _card: card,
+    })
 }

@@ -1,5 +1,6 @@
 //! `ssh` into the booted node: the real client, the fleet's `known_hosts`, the operator's key.
 
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -8,8 +9,8 @@ use anyhow::{Result, anyhow};
 /// How to reach a node.
 #[derive(Debug)]
 pub struct Ssh<'a> {
-    /// The forwarded port on 127.0.0.1.
-    pub port: u16,
+    /// Where it is reached.
+    pub at: SocketAddrV4,
     /// The name under which the node stands in `known_hosts`.
     pub host_key_alias: String,
     /// The host keys of the fleet.
@@ -60,6 +61,23 @@ impl Ssh<'_> {
             .ok_or_else(|| anyhow!("the node did not refuse a login without a key: {}", errors.trim()))
     }
 
+    /// The arguments by which anybody's `ssh` gets there.
+    pub fn login(&self) -> Vec<String> {
+        [
+            ["-i".into(), self.operator_key.display().to_string()],
+            [
+                "-o".into(),
+                format!("UserKnownHostsFile=\"{}\"", self.known_hosts.display()),
+            ],
+            ["-o".into(), format!("HostKeyAlias={}", self.host_key_alias)],
+            ["-p".into(), self.at.port().to_string()],
+        ]
+        .into_iter()
+        .flatten()
+        .chain([format!("root@{}", self.at.ip())])
+        .collect()
+    }
+
     fn call(&self, options: &[&str], script: &str) -> Result<Output> {
         // Nothing of the caller's own configuration may let a check pass.
         let output = Command::new("ssh")
@@ -83,14 +101,9 @@ impl Ssh<'_> {
             // A node that hangs in the middle of a check is told from one that is slow.
             .args(["-o", "ServerAliveInterval=10", "-o", "ServerAliveCountMax=6"])
             .args(["-o", "GlobalKnownHostsFile=none", "-o", "LogLevel=ERROR"])
-            .arg("-o")
-            .arg(format!("UserKnownHostsFile=\"{}\"", self.known_hosts.display()))
-            .arg("-o")
-            .arg(format!("HostKeyAlias={}", self.host_key_alias))
-            .arg("-i")
-            .arg(self.operator_key)
             .args(options)
-            .args(["-p", &self.port.to_string(), "root@127.0.0.1", script])
+            .args(self.login())
+            .arg(script)
             .stdin(Stdio::null())
             .output();
         output.map_err(|error| match error.kind() {
