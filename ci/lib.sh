@@ -27,7 +27,7 @@ backup_packages=(btrfs-progs openssh-client openssh-server rsync)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
     attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
-    mount mtools openssh-client pax-utils python3 python3-venv rsync systemd tar util-linux xz-utils zstd
+    mount mtools openssh-client pax-utils python3 python3-venv rsync systemd tar util-linux wireguard-tools xz-utils zstd
 )
 
 say() { printf '\n==> %s\n' "$*"; }

@@ -78,6 +78,7 @@ class Guest(rendered.Node):
     def missing_tables(self):
         """The tables of its rules, and those of them that are not loaded."""
         files = [self.folder / "etc/nftables.conf", self.folder / "etc/portadc/guard-uplink.nft"]
+        files += sorted(self.folder.glob("etc/portadc/rules.d/*.nft"))
         texts = [path.read_text() for path in files if path.exists()]
         wanted = {table for text in texts for table in re.findall(r"^(table \S+ \S+) \{", text, re.MULTILINE)}
         loaded = set(self.run("nft", "list", "tables").splitlines())

@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 pub use access::{Accept, Passage};
-pub use backup::Backup;
+pub use backup::{Backup, BackupHost};
 pub use check::{Known, check_fleet};
 pub use containers::{Container, INTERFACE_PREFIX};
 pub use power::{BusPower, Milli};
@@ -174,7 +174,7 @@ pub struct Node {
     pub layout: String,
     /// How the clock of its processor is chosen.
     pub governor: Governor,
-    /// The node that keeps its backups; none where it runs no containers.
+    /// The node, or host outside of the fleet, that keeps its backups; none where it runs no containers.
     pub buddy: Option<String>,
     /// Each value that `show` prints, with the place it comes from.
     pub origins: Vec<Origin>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use super::people::key_fault;
 use super::services::gateway;
 use super::toml::FleetToml;
 use super::{Fleet, Node, Origin, Role};
@@ -27,6 +28,19 @@ pub struct Backup {
     pub daily: u16,
     /// Weeks of which the last backup is kept.
     pub weekly: u16,
+    /// Hosts outside of the fleet that keep backups, in the order of their names.
+    pub hosts: Vec<BackupHost>,
+}
+
+/// A host outside of the fleet that keeps backups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupHost {
+    /// Its name, which no node has.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its ssh host key: one line, `ssh-ed25519 AAAA...`.
+    pub host_key: String,
 }
 
 impl Default for Backup {
@@ -36,6 +50,7 @@ impl Default for Backup {
             hourly: 24,
             daily: 7,
             weekly: 4,
+            hosts: Vec::new(),
         }
     }
 }
@@ -47,9 +62,15 @@ impl Fleet {
         self.nodes.iter().find(|other| other.name == *buddy)
     }
 
-    /// Those whose backups `node` keeps, in order of cluster and slot.
-    pub fn guests(&self, node: &Node) -> impl Iterator<Item = &Node> {
-        let is_guest = |other: &&Node| other.buddy.as_ref() == Some(&node.name);
+    /// The host outside of the fleet that keeps what `node` exports.
+    pub fn buddy_host(&self, node: &Node) -> Option<&BackupHost> {
+        let buddy = node.buddy.as_ref()?;
+        self.backup.hosts.iter().find(|host| host.name == *buddy)
+    }
+
+    /// Those whose backups the node or host called `name` keeps, in order of cluster and slot.
+    pub fn guests(&self, name: &str) -> impl Iterator<Item = &Node> {
+        let is_guest = move |other: &&Node| other.buddy.as_deref() == Some(name);
         self.nodes.iter().filter(is_guest)
     }
 
@@ -92,6 +113,7 @@ pub(super) fn check_backup(check: &mut Check<'_>, written: &FleetToml) -> Backup
         hourly: number(&toml.keep.hourly, default.hourly),
         daily: number(&toml.keep.daily, default.daily),
         weekly: number(&toml.keep.weekly, default.weekly),
+        hosts: check_hosts(check, written),
     };
     if let Some(every) = &toml.every
         && !is_span(every)
@@ -111,6 +133,41 @@ pub(super) fn check_backup(check: &mut Check<'_>, written: &FleetToml) -> Backup
             .hint("keep at least one hour, day or week");
     }
     backup
+}
+
+/// The hosts outside of the fleet that hold.
+fn check_hosts(check: &mut Check<'_>, written: &FleetToml) -> Vec<BackupHost> {
+    let mut hosts = Vec::new();
+    for (name, toml) in &written.backup.hosts {
+        check.name(name, "host");
+        if name.value == NOBODY {
+            check
+                .found(&name.span, "a host cannot be called `none`, which is nobody")
+                .hint("give it another name");
+        }
+        let key = &toml.host_key;
+        if let Some((fault, _)) = key_fault(key) {
+            check
+                .found(&key.span, format!("this is no host key: {fault}"))
+                .hint("paste the one line of /etc/ssh/ssh_host_ed25519_key.pub of that host");
+        } else if !key.starts_with("ssh-ed25519 ") {
+            check
+                .found(
+                    &key.span,
+                    "the host key is not of type ssh-ed25519, which nodes ask for",
+                )
+                .hint("paste the one line of /etc/ssh/ssh_host_ed25519_key.pub of that host");
+        }
+        if let Some(address) = check.address(&toml.address) {
+            hosts.push(BackupHost {
+                name: name.value.clone(),
+                address,
+                host_key: key.value.clone(),
+            });
+        }
+    }
+    hosts.sort_by(|one, other| one.name.cmp(&other.name));
+    hosts
 }
 
 /// Whether `text` is a number of minutes, hours or days, from five minutes to thirty days.
@@ -142,6 +199,14 @@ pub(super) fn check_buddies(
         .map(|node| (node.name.clone(), node.cluster.clone(), node.slot))
         .collect();
     let buses: Vec<&At<String>> = written.clusters.keys().collect();
+    for host in written.backup.hosts.keys() {
+        if nodes.iter().any(|node| node.name == host.value) {
+            check
+                .found(&host.span, format!("`{}` is a node of the fleet", host.value))
+                .hint("a node is a buddy without this; give the host another name");
+        }
+    }
+    let hosts: Vec<&str> = written.backup.hosts.names().collect();
     for node in nodes {
         let own = written
             .nodes
@@ -163,7 +228,7 @@ pub(super) fn check_buddies(
             .unwrap_or(0);
         let (buddy, span, note) = match own {
             Some(own) => {
-                check_buddy(check, own, node, &hypervisors);
+                check_buddy(check, own, node, &hypervisors, &hosts);
                 let buddy = Some(own.value.clone()).filter(|name| name != NOBODY);
                 (buddy, own.span.clone(), None)
             }
@@ -180,19 +245,27 @@ pub(super) fn check_buddies(
     }
 }
 
-fn check_buddy(check: &mut Check<'_>, own: &At<String>, node: &Node, hypervisors: &[(String, String, u16)]) {
+fn check_buddy(
+    check: &mut Check<'_>,
+    own: &At<String>,
+    node: &Node,
+    hypervisors: &[(String, String, u16)],
+    hosts: &[&str],
+) {
     if own.value == node.name {
         check
             .found(&own.span, format!("`{}` would keep its own backups", node.name))
             .hint("a card that is lost takes them along: name a node of another bus, or \"none\"");
-    } else if own.value != NOBODY && !hypervisors.iter().any(|(name, ..)| *name == own.value) {
-        let names = hypervisors.iter().map(|(name, ..)| name.as_str());
-        check
-            .found(
-                &own.span,
-                format!("no node that runs containers is called {}", quoted(own)),
-            )
-            .hint(suggest(own, names.chain([NOBODY])));
+        return;
+    }
+    let names = hypervisors.iter().map(|(name, ..)| name.as_str());
+    let known = names.chain(hosts.iter().copied()).chain([NOBODY]);
+    if !known.clone().any(|name| name == own.value) {
+        let message = format!(
+            "no node that runs containers and no host of [backup.hosts] is called {}",
+            quoted(own)
+        );
+        check.found(&own.span, message).hint(suggest(own, known));
     }
 }
 

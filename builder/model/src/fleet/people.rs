@@ -20,7 +20,7 @@ pub(super) fn check_admin_keys(check: &mut Check<'_>, keys: &[At<String>]) {
 }
 
 /// Says what is wrong with a line of `authorized_keys`, and what to do.
-fn key_fault(line: &str) -> Option<(String, &'static str)> {
+pub(super) fn key_fault(line: &str) -> Option<(String, &'static str)> {
     const HINT: &str = "paste the one line of a `.pub` file, such as `~/.ssh/id_ed25519.pub`";
     if line.contains("PRIVATE KEY") {
         return Some((

@@ -186,8 +186,8 @@ pub struct NodeToml {
     pub layout: Option<At<String>>,
     /// How the clock of its processor is chosen.
     pub governor: Option<At<Governor>>,
-    /// The node that keeps the backups of its containers; "none" for no backups. Default: the node in the same slot of the
-    /// next bus that runs containers.
+    /// Who keeps the backups of its containers: a node, a host of `backup.hosts`, or "none". Default: the node in the same slot
+    /// of the next bus that runs containers.
     pub buddy: Option<At<String>>,
 }
 
@@ -274,6 +274,19 @@ pub struct BackupToml {
     /// What is kept at the buddy.
     #[serde(default)]
     pub keep: KeepToml,
+    /// Hosts outside of the fleet that keep backups, by name: nodes choose them as their `buddy`.
+    #[serde(default)]
+    pub hosts: Table<BackupHostToml>,
+}
+
+/// A host outside of the fleet that keeps backups.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BackupHostToml {
+    /// Its IPv4 address.
+    pub address: At<String>,
+    /// Its ssh host key: the one line of /etc/ssh/ssh_host_ed25519_key.pub there.
+    pub host_key: At<String>,
 }
 
 /// Of how many hours, days and weeks the last backup is kept.

@@ -9,6 +9,7 @@
 //! | `routes` | the way to the containers of each node: `node`, `via`, `destination` |
 //! | `clusters` | the buses: see `others` |
 //! | `peers` | the nodes that run containers, as they know each other: see `others` |
+//! | `hosts` | hosts outside of the fleet that keep backups: see `others` |
 //! | `board` | `name`, `consoles` (device names) |
 //! | `mounts` | the lines of fstab: `device`, `path`, `type`, `options` |
 //! | `identity` | `machine_id`, `host_key`, `host_key_public` |
@@ -28,11 +29,11 @@ use serde::Serialize;
 
 use super::identity::{Identity, Operator, PublicKeys, Secrets};
 use super::network::{self, ContainersContext, NetworkContext, PortsContext, RouteContext};
-use super::others::{ClusterContext, OthersContext, PeerContext};
+use super::others::{ClusterContext, HostContext, OthersContext, PeerContext};
 use super::outside::OutsideContext;
 
 /// Names that a template can start with, for the hint of an error.
-pub(super) const NAMES: [&str; 11] = [
+pub(super) const NAMES: [&str; 12] = [
     "node",
     "nodes",
     "fleet",
@@ -40,6 +41,7 @@ pub(super) const NAMES: [&str; 11] = [
     "routes",
     "clusters",
     "peers",
+    "hosts",
     "board",
     "mounts",
     "identity",
@@ -47,7 +49,7 @@ pub(super) const NAMES: [&str; 11] = [
 ];
 
 /// Those of them that grow with the fleet.
-pub(super) const ALL_NAMES: [&str; 4] = ["nodes", "routes", "clusters", "peers"];
+pub(super) const ALL_NAMES: [&str; 5] = ["nodes", "routes", "clusters", "peers", "hosts"];
 
 /// Those of them that are each node's own.
 pub(super) const OWN_NAMES: [&str; 3] = ["node", "mounts", "identity"];
@@ -95,6 +97,7 @@ struct AllContext<'a> {
     routes: Vec<RouteContext<'a>>,
     clusters: Vec<ClusterContext<'a>>,
     peers: Vec<PeerContext<'a>>,
+    hosts: Vec<HostContext<'a>>,
 }
 
 /// What only the context of a node has.
@@ -201,6 +204,7 @@ impl<'a> Shared<'a> {
                 routes: RouteContext::to_containers(fleet),
                 clusters: ClusterContext::all(fleet),
                 peers: PeerContext::all(fleet, known),
+                hosts: HostContext::all(fleet, known),
             },
         }
     }

@@ -7,6 +7,7 @@
 //! | of `guests` | `name`, `ipv4`, `backup_key_public` |
 //! | `backup` | `every` (systemd.time(7)), `hourly`, `daily`, `weekly`, `private_key` |
 //! | of `peers` | `name`, `ipv4`, `ipv6` (none or one), `host_key_public`, `move_key_public` |
+//! | of `hosts` | `name`, `guests`: hosts outside of the fleet that keep backups |
 //! | of `clusters` | `name`, `router` (none or one name), `switched` (names of the nodes behind its switch) |
 
 use std::collections::BTreeMap;
@@ -49,6 +50,13 @@ struct BackupContext<'a> {
     private_key: &'a str,
 }
 
+/// A host outside of the fleet that keeps backups.
+#[derive(Debug, Serialize)]
+pub(super) struct HostContext<'a> {
+    name: &'a str,
+    guests: Vec<GuestContext<'a>>,
+}
+
 /// A node that containers move to.
 #[derive(Debug, Serialize)]
 pub(super) struct PeerContext<'a> {
@@ -81,16 +89,14 @@ impl<'a> OthersContext<'a> {
                 host_key_public: &known.get(&buddy.name)?.host,
             })
         });
-        let guests = fleet.guests(node).filter_map(|guest| {
-            Some(GuestContext {
-                name: &guest.name,
-                ipv4: guest.address.to_string(),
-                backup_key_public: &known.get(&guest.name)?.backup,
-            })
+        let host = fleet.buddy_host(node).map(|host| BuddyContext {
+            name: &host.name,
+            ipv4: host.address.to_string(),
+            host_key_public: &host.host_key,
         });
         Self {
-            buddy: buddy.into_iter().collect(),
-            guests: guests.collect(),
+            buddy: buddy.into_iter().chain(host).collect(),
+            guests: GuestContext::of(fleet, &node.name, known),
             backup: vec![BackupContext {
                 every: &fleet.backup.every,
                 hourly: fleet.backup.hourly,
@@ -101,6 +107,31 @@ impl<'a> OthersContext<'a> {
             move_private_key: &secrets.links.moving.private,
             monitor: texts(fleet.monitor_of(node)),
         }
+    }
+}
+
+impl<'a> GuestContext<'a> {
+    /// Those whose backups the node or host called `name` keeps.
+    fn of(fleet: &'a Fleet, name: &str, known: &'a BTreeMap<String, PublicKeys>) -> Vec<Self> {
+        let guests = fleet.guests(name).filter_map(|guest| {
+            Some(Self {
+                name: &guest.name,
+                ipv4: guest.address.to_string(),
+                backup_key_public: &known.get(&guest.name)?.backup,
+            })
+        });
+        guests.collect()
+    }
+}
+
+impl<'a> HostContext<'a> {
+    /// All hosts outside of the fleet that keep backups.
+    pub fn all(fleet: &'a Fleet, known: &'a BTreeMap<String, PublicKeys>) -> Vec<Self> {
+        let hosts = fleet.backup.hosts.iter().map(|host| Self {
+            name: &host.name,
+            guests: GuestContext::of(fleet, &host.name, known),
+        });
+        hosts.collect()
     }
 }
 

@@ -314,3 +314,69 @@ fn a_private_key_is_never_printed_by_accident() {
     let secret = identity.host_key.lines().nth(3).unwrap();
     assert!(!format!("{identity:?}").contains(secret));
 }
+
+#[test]
+fn keys_of_services_tunnels_and_links_are_made_once_and_kept() {
+    let (_root, folder, store) = store();
+    let again = IdentityStore::open(&folder).unwrap();
+    let key = store.i2p("irc").unwrap();
+    assert_eq!(again.i2p("irc").unwrap(), key);
+    assert_ne!(store.i2p("chat").unwrap(), key);
+    let tunnel = store.tunnel("north").unwrap();
+    assert_eq!(again.tunnel("north").unwrap().private(), tunnel.private());
+    assert_ne!(store.tunnel("south").unwrap().private(), tunnel.private());
+    let links = store.links("red-07").unwrap();
+    assert_eq!(again.links("red-07").unwrap(), links);
+    assert_ne!(links.backup.private, links.moving.private);
+    let secrets = [&tunnel.private(), links.backup.private.lines().nth(3).unwrap()];
+    let shown = format!("{key:?} {tunnel:?} {links:?}");
+    assert!(
+        !secrets.into_iter().any(|secret| shown.contains(secret)),
+        "{shown}"
+    );
+}
+
+#[test]
+fn wg_and_ssh_keygen_see_the_same_public_keys() {
+    let (_root, folder, store) = store();
+    let key = store.tunnel("north").unwrap();
+    let path = folder.join("tunnels/north");
+    let command = format!("wg pubkey < {}", path.display());
+    let public = oracle::run("wireguard-tools", "sh", ["-c", &command]);
+    assert_eq!(public.trim_end(), key.public());
+    let links = store.links("red-07").unwrap();
+    for (name, pair) in [("backup", links.backup), ("move", links.moving)] {
+        let path = folder.join(format!("links/red-07/{name}_ed25519"));
+        let derived = oracle::run(
+            "openssh-client",
+            "ssh-keygen",
+            ["-y", "-f", path.to_str().unwrap()],
+        );
+        assert_eq!(derived.trim_end(), pair.public);
+    }
+}
+
+#[test]
+fn damaged_keys_of_services_and_tunnels_are_named_and_not_replaced() {
+    let (_root, folder, store) = store();
+    store.i2p("irc").unwrap();
+    store.tunnel("north").unwrap();
+    for (path, told) in [
+        ("i2p/irc", "whose parts belong together"),
+        ("tunnels/north", "32 bytes in base64"),
+    ] {
+        let path = folder.join(path);
+        let text = fs::read_to_string(&path).unwrap();
+        let damaged = text.replacen(|_| true, "", 4);
+        fs::write(&path, &damaged).unwrap();
+        let error = match path.ends_with("irc") {
+            true => store.i2p("irc").unwrap_err(),
+            false => store.tunnel("north").unwrap_err(),
+        };
+        let error = format!("{error:#}");
+        assert!(error.contains(told) && error.contains("restore it"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+    }
+    let error = format!("{:#}", store.i2p("../irc").unwrap_err());
+    assert!(error.contains("service name"), "{error}");
+}

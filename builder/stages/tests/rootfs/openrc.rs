@@ -48,6 +48,7 @@ fn role<'a>(workshop: &'a Workshop, base: &OpenRc, overlay: &'a str) -> anyhow::
             board: &project.boards["odroid-c2"],
             layout: &project.layouts["card"],
             operator: &workshop.operator,
+            known: &workshop.known,
             base,
             modules: &workshop.modules,
             time: TIME,
