@@ -7,8 +7,9 @@ import os
 import socket
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingTCPServer
 
 root = Path(sys.argv[1])
 beats = open(root / "srv/beats", "a+")
@@ -34,8 +35,11 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-class Server(ThreadingHTTPServer):
+# An HTTPServer would ask for the name of its address first, of which nobody here knows one, and wait for that.
+class Server(ThreadingTCPServer):
     address_family = socket.AF_INET6
+    allow_reuse_address = True
+    daemon_threads = True
 
 
 os.chdir("/")

@@ -24,8 +24,10 @@ while True:
             answer = b""
             while part := link.recv(4096):
                 answer += part
-        if answer.startswith(b"HTTP/1.0 200"):
-            print(time.monotonic(), answer.split(b"\r\n\r\n")[1].decode(), flush=True)
+        head, _, number = answer.partition(b"\r\n\r\n")
+        # Of a container that ended meanwhile, there may be a part.
+        if number and b"Content-Length: %d" % len(number) in head.split(b"\r\n"):
+            print(time.monotonic(), number.decode(), flush=True)
     except OSError:
         pass
     time.sleep(0.02)
