@@ -99,6 +99,11 @@ fn the_board_that_has_a_u_boot_is_found() {
 fn fleet_with(more: &str) -> Result<Fleet, Findings> {
     let mut text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
     text.push_str(more);
+    check_text(text)
+}
+
+/// The fleet of this text, in the project's folders.
+fn check_text(text: String) -> Result<Fleet, Findings> {
     let file = Arc::new(SourceFile {
         path: "images/fleet.toml".into(),
         text,
@@ -132,6 +137,25 @@ fn fleet_with(more: &str) -> Result<Fleet, Findings> {
     let written: Option<FleetToml> = document::parse(&file, &mut findings);
     let fleet = written.map(|written| check_fleet(&file, &written, &known, &mut findings));
     findings.or_value(fleet.unwrap_or_default())
+}
+
+/// What is said about the reference fleet with `old` replaced by `new`.
+fn said_of_fleet_with(old: &str, new: &str) -> String {
+    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    assert!(text.contains(old), "{old}");
+    match check_text(text.replace(old, new)) {
+        Ok(_) => String::new(),
+        Err(findings) => findings.to_string(),
+    }
+}
+
+#[test]
+fn what_no_overlay_of_a_role_does_is_not_promised() {
+    let said = said_of_fleet_with("\"tunnel\", \"inproxy\", ", "");
+    for overlay in ["inproxy", "tunnel"] {
+        assert!(said.contains(&format!("lacks the overlay `{overlay}`")), "{said}");
+    }
+    assert_eq!(said_of_fleet_with("\"observe\"]", "\"observe\" ]"), "");
 }
 
 #[test]

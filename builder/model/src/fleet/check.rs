@@ -92,6 +92,7 @@ pub fn check_fleet(
         monitor,
         passages,
     };
+    check_overlays(check, written, known, &fleet);
     // Of a fleet with faults nobody knows who would reach whom.
     if check.findings.0.is_empty() {
         check_reach(check, &fleet);
@@ -126,6 +127,37 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
         roles.insert(role.name.clone(), role);
     }
     roles
+}
+
+/// Finds what the fleet asks of nodes whose role has not the overlay that does it. A project without the overlay has another
+/// way, of which nothing is known here.
+fn check_overlays(check: &mut Check<'_>, written: &FleetToml, known: &Known, fleet: &Fleet) {
+    let inproxy = written.inproxy.as_ref().map(|inproxy| &inproxy.node);
+    let inproxy = inproxy.map(|node| ("inproxy", node.value.as_str(), &node.span));
+    let tunnels = fleet
+        .tunnels
+        .iter()
+        .map(|tunnel| ("tunnel", tunnel.gateway.as_str(), &tunnel.place.span));
+    for (overlay, node, span) in inproxy.into_iter().chain(tunnels) {
+        let node = fleet.nodes.iter().find(|other| other.name == node);
+        let Some(role) = node.and_then(|node| fleet.roles.get(&node.role)) else {
+            continue;
+        };
+        if known.overlays.contains(overlay) && !role.overlays.iter().any(|name| name == overlay) {
+            check
+                .found(
+                    span,
+                    format!(
+                        "the role `{}` of that node lacks the overlay `{overlay}`, which does this",
+                        role.name
+                    ),
+                )
+                .hint(format!(
+                    "add \"{overlay}\" to `overlays` of [roles.{}]",
+                    role.name
+                ));
+        }
+    }
 }
 
 /// Finds every name that nothing has, once where it is written.
