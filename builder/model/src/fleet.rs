@@ -17,7 +17,8 @@
 //! | `inproxy` | what stands before services |
 //! | `tunnels` | fixed addresses that come in from providers |
 //! | `access` | who may open connections to whom |
-//! | `backup` | who keeps whose backups; who asks nodes how they are |
+//! | `backup` | how often backups are made and how many are kept; who asks nodes how they are |
+//! | `buddies` | which node keeps whose backups |
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +42,7 @@ use crate::overlay::Placed;
 
 mod access;
 mod backup;
+mod buddies;
 mod check;
 mod containers;
 mod inproxy;
@@ -208,6 +210,20 @@ impl Origin {
             place: file.place(span.clone()),
             note,
         }
+    }
+}
+
+impl Role {
+    /// Whether its nodes get the overlay called `overlay`.
+    pub(crate) fn has(&self, overlay: &str) -> bool {
+        self.overlays.iter().any(|name| name == overlay)
+    }
+}
+
+impl Node {
+    /// Whether containers run on it, which its role says.
+    pub(crate) fn runs_containers(&self, roles: &BTreeMap<String, Role>) -> bool {
+        roles.get(&self.role).is_some_and(|role| role.containers)
     }
 }
 

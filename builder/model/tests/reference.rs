@@ -155,7 +155,21 @@ fn what_no_overlay_of_a_role_does_is_not_promised() {
     for overlay in ["inproxy", "tunnel"] {
         assert!(said.contains(&format!("lacks the overlay `{overlay}`")), "{said}");
     }
-    assert_eq!(said_of_fleet_with("\"observe\"]", "\"observe\" ]"), "");
+    let said = said_of_fleet_with(", \"observe\"]", "]");
+    assert!(said.contains("no role has the overlay `observe`"), "{said}");
+}
+
+#[test]
+fn a_buddy_is_not_promised_where_no_overlay_exports_backups() {
+    let own = "[nodes.red-07]\nbuddy = \"blue-23\"\n";
+    let buddy = format!("{own}\n# What nodes run.");
+    assert_eq!(said_of_fleet_with("# What nodes run.", &buddy), "");
+    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    let without = text
+        .replace("\"backup\", ", "")
+        .replace("# What nodes run.", &buddy);
+    let said = check_text(without).unwrap_err().to_string();
+    assert!(said.contains("lacks the overlay `backup`"), "{said}");
 }
 
 #[test]

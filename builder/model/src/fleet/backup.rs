@@ -1,21 +1,17 @@
-//! Who keeps whose backups, how often they are made and how long they are kept; who asks nodes how they are.
+//! How often backups are made and how long they are kept; who asks nodes how they are.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::people::key_fault;
 use super::services::gateway;
 use super::toml::FleetToml;
-use super::{Fleet, Node, Origin, Role};
+use super::{Fleet, Node};
 use crate::check::Check;
-use crate::names::{quoted, suggest};
+use crate::names::quoted;
 use crate::written::At;
 
 /// What stands for no buddy.
 pub(super) const NOBODY: &str = "none";
-
-/// The port of ssh, by which nodes reach each other.
-const SSH: u16 = 22;
 
 /// How often nodes export backups, and how many of them their buddies keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +72,7 @@ impl Fleet {
 
     /// The nodes that run containers, in order of cluster and slot: a container may move to any of them.
     pub fn hypervisors(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| is_hypervisor(&self.roles, node))
+        self.nodes.iter().filter(|node| node.runs_containers(&self.roles))
     }
 
     /// The address by which `node` sees the monitor: its own, or that of the router that it is behind.
@@ -93,10 +89,6 @@ impl Fleet {
         let router = gateway(&self.nodes, home).and_then(|router| router.internet.as_ref());
         Some(router.map_or(monitor, |port| port.address))
     }
-}
-
-fn is_hypervisor(roles: &BTreeMap<String, Role>, node: &Node) -> bool {
-    roles.get(&node.role).is_some_and(|role| role.containers)
 }
 
 /// How often and how long.
@@ -184,134 +176,6 @@ fn is_span(text: &str) -> bool {
     number
         .and_then(|number| number.checked_mul(minutes))
         .is_some_and(|minutes| (5..=30 * 24 * 60).contains(&minutes))
-}
-
-/// Gives each node that runs containers its buddy: the one written, else the next in the next bus.
-pub(super) fn check_buddies(
-    check: &mut Check<'_>,
-    written: &FleetToml,
-    roles: &BTreeMap<String, Role>,
-    nodes: &mut [Node],
-) {
-    let hypervisors: Vec<(String, String, u16)> = nodes
-        .iter()
-        .filter(|node| is_hypervisor(roles, node))
-        .map(|node| (node.name.clone(), node.cluster.clone(), node.slot))
-        .collect();
-    let buses: Vec<&At<String>> = written.clusters.keys().collect();
-    for host in written.backup.hosts.keys() {
-        if nodes.iter().any(|node| node.name == host.value) {
-            check
-                .found(&host.span, format!("`{}` is a node of the fleet", host.value))
-                .hint("a node is a buddy without this; give the host another name");
-        }
-    }
-    let hosts: Vec<&str> = written.backup.hosts.names().collect();
-    for node in nodes {
-        let own = written
-            .nodes
-            .into_iter()
-            .find_map(|(name, toml)| toml.buddy.as_ref().filter(|_| name.value == node.name));
-        if !is_hypervisor(roles, node) {
-            if let Some(own) = own.filter(|own| own.value != NOBODY) {
-                let message = format!(
-                    "`{}` has a buddy, but its role `{}` runs no containers",
-                    node.name, node.role
-                );
-                check.found(&own.span, message).hint("leave `buddy` out");
-            }
-            continue;
-        }
-        let bus = buses
-            .iter()
-            .position(|bus| bus.value == node.cluster)
-            .unwrap_or(0);
-        let (buddy, span, note) = match own {
-            Some(own) => {
-                check_buddy(check, own, node, &hypervisors, &hosts);
-                let buddy = Some(own.value.clone()).filter(|name| name != NOBODY);
-                (buddy, own.span.clone(), None)
-            }
-            None => (
-                next(&buses, bus, node, &hypervisors),
-                buses[bus].span.clone(),
-                Some("the next in the next bus".to_owned()),
-            ),
-        };
-        let shown = buddy.as_deref().unwrap_or(NOBODY);
-        node.origins
-            .push(Origin::new(check.file, &span, "buddy", shown, note));
-        node.buddy = buddy;
-    }
-}
-
-fn check_buddy(
-    check: &mut Check<'_>,
-    own: &At<String>,
-    node: &Node,
-    hypervisors: &[(String, String, u16)],
-    hosts: &[&str],
-) {
-    if own.value == node.name {
-        check
-            .found(&own.span, format!("`{}` would keep its own backups", node.name))
-            .hint("a card that is lost takes them along: name a node of another bus, or \"none\"");
-        return;
-    }
-    let names = hypervisors.iter().map(|(name, ..)| name.as_str());
-    let known = names.chain(hosts.iter().copied()).chain([NOBODY]);
-    if !known.clone().any(|name| name == own.value) {
-        let message = format!(
-            "no node that runs containers and no host of [backup.hosts] is called {}",
-            quoted(own)
-        );
-        check.found(&own.span, message).hint(suggest(own, known));
-    }
-}
-
-/// The node of the same slot in the next bus that has one to give, else the first behind that slot; in the node's own bus
-/// where there is no other.
-fn next(
-    buses: &[&At<String>],
-    own: usize,
-    node: &Node,
-    hypervisors: &[(String, String, u16)],
-) -> Option<String> {
-    let others = (1..=buses.len()).map(|step| buses[(own + step) % buses.len()]);
-    others
-        .filter_map(|bus| {
-            let of_bus = hypervisors
-                .iter()
-                .filter(|(name, cluster, _)| *cluster == bus.value && *name != node.name);
-            let wrapped = |slot: u16| (slot < node.slot, slot);
-            of_bus.min_by_key(|(_, _, slot)| wrapped(*slot))
-        })
-        .map(|(name, ..)| name.clone())
-        .next()
-}
-
-/// Finds nodes that would be shut out by their buddies.
-pub(super) fn check_reach(check: &mut Check<'_>, fleet: &Fleet) {
-    let accepts = fleet.accepted_by_nodes();
-    for node in &fleet.nodes {
-        let Some(buddy) = fleet.buddy(node) else {
-            continue;
-        };
-        let reaches = accepts.iter().any(|accept| {
-            let from = accept.anybody || accept.sources.iter().any(|net| net.contains(&node.address));
-            from && (accept.everything || accept.tcp.contains(&SSH))
-        });
-        let origin = node.origins.iter().find(|origin| origin.name == "buddy");
-        if let (false, Some(origin)) = (reaches, origin) {
-            check
-                .found(
-                    &origin.place.span,
-                    format!("`{}` may not reach its buddy `{}` by ssh", node.name, buddy.name),
-                )
-                .hint("add [[allow]] with from = [\"nodes\"], to = [\"nodes\"], tcp = [22], or buddy = \"none\"");
-            return;
-        }
-    }
 }
 
 /// The address of the monitor.

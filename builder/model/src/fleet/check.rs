@@ -5,7 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::access::check_passages;
-use super::backup::{check_backup, check_buddies, check_monitor, check_reach};
+use super::backup::{NOBODY, check_backup, check_monitor};
+use super::buddies::{check_buddies, check_reach};
 use super::containers::{check_container_networks, check_containers};
 use super::inproxy::check_inproxy;
 use super::network::check_networks;
@@ -58,7 +59,7 @@ pub fn check_fleet(
     let mut nodes = drafts.into_nodes(check, written, &networks);
     for node in &mut nodes {
         // A bus has one pattern for all its nodes, also for those that run no containers.
-        if !roles.get(&node.role).is_some_and(|role| role.containers) {
+        if !node.runs_containers(&roles) {
             (node.containers, node.containers6) = (None, None);
             node.origins
                 .retain(|origin| !origin.name.starts_with("containers"));
@@ -138,12 +139,16 @@ fn check_overlays(check: &mut Check<'_>, written: &FleetToml, known: &Known, fle
         .tunnels
         .iter()
         .map(|tunnel| ("tunnel", tunnel.gateway.as_str(), &tunnel.place.span));
-    for (overlay, node, span) in inproxy.into_iter().chain(tunnels) {
+    let buddies = written.nodes.into_iter().filter_map(|(name, toml)| {
+        let buddy = toml.buddy.as_ref().filter(|buddy| buddy.value != NOBODY)?;
+        Some(("backup", name.as_str(), &buddy.span))
+    });
+    for (overlay, node, span) in inproxy.into_iter().chain(tunnels).chain(buddies) {
         let node = fleet.nodes.iter().find(|other| other.name == node);
         let Some(role) = node.and_then(|node| fleet.roles.get(&node.role)) else {
             continue;
         };
-        if known.overlays.contains(overlay) && !role.overlays.iter().any(|name| name == overlay) {
+        if known.overlays.contains(overlay) && !role.has(overlay) {
             check
                 .found(
                     span,
@@ -157,6 +162,18 @@ fn check_overlays(check: &mut Check<'_>, written: &FleetToml, known: &Known, fle
                     role.name
                 ));
         }
+    }
+    let monitor = written.monitor.as_ref().map(|monitor| &monitor.address.span);
+    if let Some(span) = monitor
+        && known.overlays.contains("observe")
+        && !fleet.roles.values().any(|role| role.has("observe"))
+    {
+        check
+            .found(
+                span,
+                "no role has the overlay `observe`, by which nodes answer a monitor",
+            )
+            .hint("add \"observe\" to `overlays` of the roles that it asks");
     }
 }
 

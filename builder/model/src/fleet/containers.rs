@@ -78,7 +78,7 @@ pub(super) fn check_containers(
                 .hint(suggest(&toml.node, by_name.keys().copied()));
             continue;
         };
-        if !roles.get(&node.role).is_some_and(|role| role.containers) {
+        if !node.runs_containers(roles) {
             check
                 .found(
                     &toml.node.span,
