@@ -83,8 +83,6 @@ class Node(Namespace):
         self.image = image
         self.subvolumes = self.make_subvolumes(work / "top")
         self.sshd = None
-        for setting, value in self.settings():
-            self.sysctl(setting, value, optional=True)
 
     def make_subvolumes(self, top):
         """Those of the layout, with a template of a few files; returns the ones that are mounted, `NAME=FOLDER` each."""
@@ -101,16 +99,9 @@ class Node(Namespace):
         mounted = [s for s in subvolumes if s.get("mount") in ("/var/lib/lxc", "/srv", "/.snapshots")]
         return " ".join(f"{s['name']}={s['mount']}" for s in mounted)
 
-    def settings(self):
-        """What its sysctl.d says of the network, in the order in which it is said."""
-        for path in sorted(self.folder.glob("etc/sysctl.d/*.conf")):
-            for line in path.read_text().splitlines():
-                name, separator, value = line.partition("=")
-                if separator and name.strip("-").startswith("net."):
-                    yield name.strip().removeprefix("-"), value.strip()
-
     def boot(self):
         """Starts it; the card is as it was left."""
+        self.sysctl_d(self.folder)
         loop = run("losetup", "--find", "--show", self.image).strip()
         self.unit_log = open(self.log, "a")
         command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder, self.judge, loop)

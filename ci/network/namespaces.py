@@ -65,6 +65,15 @@ class Namespace:
             return
         self.run("sh", "-c", f"for path in {path}; do echo {value} >$path; done")
 
+    def sysctl_d(self, folder):
+        """Sets what the files below `folder` say of the network, as systemd-sysctl does: without what a `-` marks where it is
+        not there."""
+        for path in sorted(folder.glob("etc/sysctl.d/*.conf")):
+            for line in path.read_text().splitlines():
+                name, separator, value = line.partition("=")
+                if separator and name.strip("-").startswith("net."):
+                    self.sysctl(name.strip("- "), value.strip(), optional=name.startswith("-"))
+
     def mac(self, interface):
         return self.ip_json("link", "show", interface)[0]["address"]
 

@@ -45,8 +45,7 @@ class Node(Namespace):
 
     def boot(self, log, wireguard):
         """Loads its rules and configures its network. `wireguard`: whether the kernel can make tunnels."""
-        for name, value in self.settings():
-            self.sysctl(name, value)
+        self.sysctl_d(self.folder)
         self.log = log / f"{self.name}.log"
         with open(self.log, "w") as output:
             command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder, wireguard)
@@ -80,14 +79,6 @@ class Node(Namespace):
         """What systemd finds wrong with the node's own units, whose programs and dependencies it looks for."""
         units = [path.name for folder in ("etc", "usr/lib") for path in self.folder.glob(f"{folder}/systemd/system/*.service")]
         return self.within("sh", "-c", "systemd-analyze verify --recursive-errors=no --man=no \"$@\" 2>&1", "verify", *units)
-
-    def settings(self):
-        """What its sysctl.d says of the network, in the order in which it is said."""
-        for path in sorted(self.folder.glob("etc/sysctl.d/*.conf")):
-            for line in path.read_text().splitlines():
-                name, separator, value = line.partition("=")
-                if separator and name.strip("-").startswith("net."):
-                    yield name.strip().removeprefix("-"), value.strip()
 
     def addresses(self):
         """Addresses with prefixes, by the file that has them: `local`, `internet`."""
