@@ -4,6 +4,7 @@
 
 mod download;
 mod gentoo_mirror;
+mod kept_packages;
 mod keys;
 mod lock;
 mod miniature;
