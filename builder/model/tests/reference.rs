@@ -156,7 +156,7 @@ fn what_no_overlay_of_a_role_does_is_not_promised() {
         assert!(said.contains(&format!("lacks the overlay `{overlay}`")), "{said}");
     }
     let said = said_of_fleet_with(", \"observe\"]", "]");
-    assert!(said.contains("no role has the overlay `observe`"), "{said}");
+    assert!(said.contains("lacks the overlay `observe`"), "{said}");
 }
 
 #[test]

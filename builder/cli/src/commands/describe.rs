@@ -37,46 +37,43 @@ pub fn show(common: &Common, node: &str) -> Result<()> {
     let project = Project::load(&folder)?;
     let mut values = show::values(&project, node).map_err(Findings::from)?;
     let node = project.node(node).map_err(Findings::from)?;
-    values.extend(outside(&project, &folder, node)?);
+    let kept = outside(&project, &folder.join("identity"), node, &mut values);
     if common.json {
-        print_json(&show::json(&values))
+        print_json(&show::json(&values))?;
     } else {
-        print(&show::text(&values))
+        print(&show::text(&values))?;
     }
+    kept
 }
 
 /// By what others know the services and tunnels of `node`: addresses of I2P, and the keys that providers have to be told.
-/// Both are of the identity store, where what is missing is made.
-fn outside(project: &Project, folder: &Path, node: &Node) -> Result<Vec<Shown>> {
-    let services = project.fleet.inproxied(node).filter(|service| service.i2p);
-    let services: Vec<_> = services.collect();
-    let tunnels: Vec<_> = project.fleet.tunnels_of(node).collect();
-    if services.is_empty() && tunnels.is_empty() {
-        return Ok(Vec::new());
-    }
-    let store = IdentityStore::open(&folder.join("identity"))?;
-    let mut shown = Vec::new();
-    for service in services {
+/// Both are of the identity store in `identity`, in which nothing is made here.
+fn outside(project: &Project, identity: &Path, node: &Node, values: &mut Vec<Shown>) -> Result<()> {
+    let or_later = |key: Option<String>| key.unwrap_or_else(|| "(a build makes its key)".to_owned());
+    for service in project.fleet.inproxied(node).filter(|service| service.i2p) {
         let name = &service.name;
-        shown.push(Shown::from(&Origin {
+        let key = IdentityStore::made_i2p(identity, name)?;
+        values.push(Shown::from(&Origin {
             name: "i2p".to_owned(),
-            value: format!("{name} {}", store.i2p(name)?.address()),
+            value: format!("{name} {}", or_later(key.map(|key| key.address()))),
             place: service.place.clone(),
             note: Some(format!("key identity/i2p/{name}")),
         }));
     }
-    for tunnel in tunnels {
+    for tunnel in project.fleet.tunnels_of(node) {
         let name = &tunnel.name;
-        shown.push(Shown::from(&Origin {
+        let key = IdentityStore::made_tunnel(identity, name)?;
+        let key = or_later(key.map(|key| key.public()));
+        values.push(Shown::from(&Origin {
             name: "tunnel".to_owned(),
-            value: format!("{name} {} by {}", tunnel.address, store.tunnel(name)?.public()),
+            value: format!("{name} {} by {key}", tunnel.address),
             place: tunnel.place.clone(),
             note: Some(format!(
                 "WireGuard's public key of this end, of identity/tunnels/{name}"
             )),
         }));
     }
-    Ok(shown)
+    Ok(())
 }
 
 /// `show --power`

@@ -150,7 +150,7 @@ fn check_hosts(check: &mut Check<'_>, written: &FleetToml) -> Vec<BackupHost> {
                 )
                 .hint("paste the one line of /etc/ssh/ssh_host_ed25519_key.pub of that host");
         }
-        if let Some(address) = check.address(&toml.address) {
+        if let Some(address) = check.host_address(&toml.address) {
             hosts.push(BackupHost {
                 name: name.value.clone(),
                 address,
@@ -180,5 +180,5 @@ fn is_span(text: &str) -> bool {
 
 /// The address of the monitor.
 pub(super) fn check_monitor(check: &mut Check<'_>, written: &FleetToml) -> Option<Ipv4Addr> {
-    check.address(&written.monitor.as_ref()?.address)
+    check.host_address(&written.monitor.as_ref()?.address)
 }

@@ -1,60 +1,60 @@
 //! Which node keeps whose backups.
 
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::net::Ipv4Addr;
 
 use super::backup::NOBODY;
 use super::toml::FleetToml;
-use super::{Fleet, Node, Origin, Role};
+use super::{Fleet, Known, Node, Origin};
 use crate::check::Check;
 use crate::names::{quoted, suggest};
 use crate::written::At;
 
+/// The overlay by which nodes export backups and keep those of others.
+const OVERLAY: &str = "backup";
+
 /// The port of ssh, by which nodes reach each other.
 const SSH: u16 = 22;
 
-/// What is behind `buddy`, besides the node itself.
+/// Who can be a buddy.
 struct Buddies<'a> {
-    /// The nodes that run containers, by cluster and slot.
+    fleet: &'a Fleet,
+    /// The nodes that keep backups, by cluster and slot.
     buses: BTreeMap<&'a str, BTreeMap<u16, &'a Node>>,
     /// The clusters as written.
     order: Vec<&'a At<String>>,
-    /// Hosts outside of the fleet that keep backups.
-    hosts: Vec<&'a str>,
 }
 
-/// Gives each node that runs containers its buddy: the one written, else the next in the next bus.
-pub(super) fn check_buddies(
-    check: &mut Check<'_>,
-    written: &FleetToml,
-    roles: &BTreeMap<String, Role>,
-    nodes: &mut [Node],
-) {
-    check_hosts(check, written, nodes);
+/// Gives each node that exports backups its buddy: the one written, else the next in the next bus.
+pub(super) fn choose_buddies(check: &mut Check<'_>, written: &FleetToml, known: &Known, fleet: &mut Fleet) {
+    check_names(check, written, fleet);
     let own: BTreeMap<&str, &At<String>> = written
         .nodes
         .into_iter()
         .filter_map(|(name, toml)| Some((name.as_str(), toml.buddy.as_ref()?)))
         .collect();
-    let buddies = Buddies::of(written, roles, nodes);
-    let chosen: Vec<Option<Origin>> = nodes
+    // A project without the overlay has another way, of which nothing is known here.
+    let any_role = !known.overlays.contains(OVERLAY);
+    let exports = |node: &Node| {
+        let role = fleet.roles.get(&node.role);
+        role.is_some_and(|role| role.containers && (any_role || role.has(OVERLAY)))
+    };
+    let buddies = Buddies::of(written, fleet, exports);
+    let chosen: Vec<Option<Origin>> = fleet
+        .nodes
         .iter()
         .map(|node| {
             let own = own.get(node.name.as_str()).copied();
-            if node.runs_containers(roles) {
+            if exports(node) {
                 return Some(buddies.choose(check, node, own));
             }
             if let Some(own) = own.filter(|own| own.value != NOBODY) {
-                let message = format!(
-                    "`{}` has a buddy, but its role `{}` runs no containers",
-                    node.name, node.role
-                );
-                check.found(&own.span, message).hint("leave `buddy` out");
+                check_idle(check, fleet, node, own);
             }
             None
         })
         .collect();
-    for (node, chosen) in nodes.iter_mut().zip(chosen) {
+    for (node, chosen) in fleet.nodes.iter_mut().zip(chosen) {
         node.buddy = chosen
             .as_ref()
             .map(|origin| origin.value.clone())
@@ -63,20 +63,39 @@ pub(super) fn check_buddies(
     }
 }
 
+/// Finds the buddy of a node that exports nothing.
+fn check_idle(check: &mut Check<'_>, fleet: &Fleet, node: &Node, own: &At<String>) {
+    let (lacks, hint) = match node.runs_containers(&fleet.roles) {
+        true => (
+            "lacks the overlay `backup`, which exports backups",
+            format!(
+                "add \"{OVERLAY}\" to `overlays` of [roles.{}], or leave `buddy` out",
+                node.role
+            ),
+        ),
+        false => ("runs no containers", "leave `buddy` out".to_owned()),
+    };
+    let message = format!(
+        "`{}` has a buddy, but its role `{}` {lacks}",
+        node.name, node.role
+    );
+    check.found(&own.span, message).hint(hint);
+}
+
 impl<'a> Buddies<'a> {
-    fn of(written: &'a FleetToml, roles: &BTreeMap<String, Role>, nodes: &'a [Node]) -> Self {
+    fn of(written: &'a FleetToml, fleet: &'a Fleet, keeps: impl Fn(&Node) -> bool) -> Self {
         let mut buses: BTreeMap<&str, BTreeMap<u16, &Node>> = BTreeMap::new();
-        for node in nodes.iter().filter(|node| node.runs_containers(roles)) {
+        for node in fleet.nodes.iter().filter(|node| keeps(node)) {
             buses.entry(&node.cluster).or_default().insert(node.slot, node);
         }
         Self {
+            fleet,
             buses,
             order: written.clusters.keys().collect(),
-            hosts: written.backup.hosts.names().collect(),
         }
     }
 
-    /// The buddy of a node that runs containers, `own` where it is written.
+    /// The buddy of a node that exports backups, `own` where it is written.
     fn choose(&self, check: &mut Check<'_>, node: &Node, own: Option<&At<String>>) -> Origin {
         if let Some(own) = own {
             self.check_own(check, node, own);
@@ -97,43 +116,92 @@ impl<'a> Buddies<'a> {
                 .hint("a card that is lost takes them along: name a node of another bus, or \"none\"");
             return;
         }
-        let names = self.buses.values().flat_map(BTreeMap::values);
-        let names = names.map(|node| node.name.as_str());
-        let known = names.chain(self.hosts.iter().copied()).chain([NOBODY]);
-        if !known.clone().any(|name| name == own.value) {
+        let keepers = || self.buses.values().flat_map(BTreeMap::values).copied();
+        let hosts = &self.fleet.backup.hosts;
+        let network = if let Some(keeper) = keepers().find(|keeper| keeper.name == own.value) {
+            Some(&keeper.network)
+        } else if let Some(host) = hosts.iter().find(|host| host.name == own.value) {
+            let mut networks = self.fleet.networks.values();
+            let home = networks.find(|network| network.contains(host.address));
+            home.map(|network| &network.name)
+        } else if own.value == NOBODY {
+            None
+        } else {
+            let names = keepers().map(|keeper| keeper.name.as_str());
+            let known = names.chain(hosts.iter().map(|host| host.name.as_str()));
             let message = format!(
-                "no node that runs containers and no host of [backup.hosts] is called {}",
+                "no node that keeps backups and no host of [backup.hosts] is called {}",
                 quoted(own)
             );
-            check.found(&own.span, message).hint(suggest(own, known));
+            check
+                .found(&own.span, message)
+                .hint(suggest(own, known.chain([NOBODY])));
+            return;
+        };
+        if let Some(network) = network.filter(|network| **network != node.network) {
+            let message = format!(
+                "`{}` is on network `{}`, and its buddy `{}` on `{network}`, to which no node has a way",
+                node.name, node.network, own.value
+            );
+            check
+                .found(&own.span, message)
+                .hint("name a node or a host of the same network, or a host of none of the fleet's");
         }
     }
 
     /// The node of the same slot in the next bus that has one to give, else the first behind that slot; in the node's own bus,
-    /// which is at `own`, where there is no other.
+    /// which is at `own`, where there is no other. All of them are on the node's network.
     fn next(&self, own: usize, node: &Node) -> Option<&'a str> {
         let (before, after) = self.order.split_at(own);
-        let (own, after) = after.split_first()?;
-        let other = after.iter().chain(before).find_map(|bus| {
+        let mut others = after.iter().skip(1).chain(before).chain(after.first());
+        others.find_map(|bus| {
             let slots = self.buses.get(bus.as_str())?;
-            slots.range(node.slot..).chain(slots).next()
-        });
-        let other = other.or_else(|| {
-            let slots = self.buses.get(own.as_str())?;
-            let behind = slots.range((Excluded(node.slot), Unbounded));
-            behind.chain(slots.range(..node.slot)).next()
-        });
-        other.map(|(_, node)| node.name.as_str())
+            let from_slot = slots.range(node.slot..).chain(slots.range(..node.slot));
+            from_slot
+                .map(|(_, other)| other)
+                .find(|other| other.network == node.network && other.name != node.name)
+                .map(|other| other.name.as_str())
+        })
     }
 }
 
-/// Finds hosts outside of the fleet that have the name of a node.
-fn check_hosts(check: &mut Check<'_>, written: &FleetToml, nodes: &[Node]) {
-    for host in written.backup.hosts.keys() {
-        if nodes.iter().any(|node| node.name == host.value) {
+/// Finds names and addresses that stand for a buddy and for something else.
+fn check_names(check: &mut Check<'_>, written: &FleetToml, fleet: &Fleet) {
+    for (name, host) in &written.backup.hosts {
+        if fleet.nodes.iter().any(|node| node.name == name.value) {
             check
-                .found(&host.span, format!("`{}` is a node of the fleet", host.value))
+                .found(&name.span, format!("`{}` is a node of the fleet", name.value))
                 .hint("a node is a buddy without this; give the host another name");
+        }
+        let Ok(address) = host.address.parse::<Ipv4Addr>() else {
+            continue;
+        };
+        let has_it = |node: &&Node| {
+            let port = node.internet.as_ref().map(|port| port.address);
+            let containers = node.containers.is_some_and(|network| network.contains(&address));
+            node.address == address || port == Some(address) || containers
+        };
+        if let Some(node) = fleet.nodes.iter().find(has_it) {
+            check
+                .found(
+                    &host.address.span,
+                    format!(
+                        "{address} is not outside of the fleet, but of `{}` or its containers",
+                        node.name
+                    ),
+                )
+                .hint("a node is a buddy without this; give the host its own address");
+        }
+    }
+    if let Some(node) = fleet.nodes.iter().find(|node| node.name == NOBODY) {
+        let origin = node.origins.iter().find(|origin| origin.name == "name");
+        if let Some(origin) = origin {
+            check
+                .found(
+                    &origin.place.span,
+                    "a node cannot be called `none`, which is nobody",
+                )
+                .hint("give it another name: `buddy = \"none\"` stands for no buddy");
         }
     }
 }

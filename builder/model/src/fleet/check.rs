@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::access::check_passages;
-use super::backup::{NOBODY, check_backup, check_monitor};
-use super::buddies::{check_buddies, check_reach};
+use super::backup::{check_backup, check_monitor};
+use super::buddies::{check_reach, choose_buddies};
 use super::containers::{check_container_networks, check_containers};
 use super::inproxy::check_inproxy;
 use super::network::check_networks;
@@ -15,7 +15,7 @@ use super::people::{check_admin_keys, check_time_servers};
 use super::power::check_power;
 use super::services::check_services;
 use super::toml::{FleetToml, RoleToml};
-use super::tunnels::check_tunnels;
+use super::tunnels::{check_published_ports, check_tunnels};
 use super::{Fleet, Role};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
@@ -65,7 +65,6 @@ pub fn check_fleet(
                 .retain(|origin| !origin.name.starts_with("containers"));
         }
     }
-    check_buddies(check, written, &roles, &mut nodes);
     check_gateways(check, written, &networks, &roles, &nodes);
     check_ports(check, written, &roles, &nodes);
     check_container_networks(check, &nodes, &networks);
@@ -77,7 +76,7 @@ pub fn check_fleet(
     let passages = check_passages(check, written);
     let backup = check_backup(check, written);
     let monitor = check_monitor(check, written);
-    let fleet = Fleet {
+    let mut fleet = Fleet {
         name: written.name.value.clone(),
         networks,
         roles,
@@ -93,6 +92,8 @@ pub fn check_fleet(
         monitor,
         passages,
     };
+    choose_buddies(check, written, known, &mut fleet);
+    check_published_ports(check, &fleet);
     check_overlays(check, written, known, &fleet);
     // Of a fleet with faults nobody knows who would reach whom.
     if check.findings.0.is_empty() {
@@ -139,11 +140,7 @@ fn check_overlays(check: &mut Check<'_>, written: &FleetToml, known: &Known, fle
         .tunnels
         .iter()
         .map(|tunnel| ("tunnel", tunnel.gateway.as_str(), &tunnel.place.span));
-    let buddies = written.nodes.into_iter().filter_map(|(name, toml)| {
-        let buddy = toml.buddy.as_ref().filter(|buddy| buddy.value != NOBODY)?;
-        Some(("backup", name.as_str(), &buddy.span))
-    });
-    for (overlay, node, span) in inproxy.into_iter().chain(tunnels).chain(buddies) {
+    for (overlay, node, span) in inproxy.into_iter().chain(tunnels) {
         let node = fleet.nodes.iter().find(|other| other.name == node);
         let Some(role) = node.and_then(|node| fleet.roles.get(&node.role)) else {
             continue;
@@ -163,17 +160,25 @@ fn check_overlays(check: &mut Check<'_>, written: &FleetToml, known: &Known, fle
                 ));
         }
     }
-    let monitor = written.monitor.as_ref().map(|monitor| &monitor.address.span);
-    if let Some(span) = monitor
-        && known.overlays.contains("observe")
-        && !fleet.roles.values().any(|role| role.has("observe"))
-    {
+    let Some(monitor) = written
+        .monitor
+        .as_ref()
+        .filter(|_| known.overlays.contains("observe"))
+    else {
+        return;
+    };
+    let roles: BTreeSet<&str> = fleet.nodes.iter().map(|node| node.role.as_str()).collect();
+    let mut silent = roles.into_iter().filter_map(|role| fleet.roles.get(role));
+    if let Some(role) = silent.find(|role| !role.has("observe")) {
         check
             .found(
-                span,
-                "no role has the overlay `observe`, by which nodes answer a monitor",
+                &monitor.address.span,
+                format!(
+                    "the monitor asks all nodes, but the role `{}` lacks the overlay `observe`, which answers",
+                    role.name
+                ),
             )
-            .hint("add \"observe\" to `overlays` of the roles that it asks");
+            .hint(format!("add \"observe\" to `overlays` of [roles.{}]", role.name));
     }
 }
 

@@ -10,15 +10,16 @@ use crate::names::{domain_fault, quoted, suggest};
 use crate::written::At;
 
 /// Ports of the inproxy that no service can have there: the port, and what is on it.
-const OWN_PORTS: [(u16, &str); 3] = [
+const OWN_PORTS: [(u16, &str); 4] = [
     (22, "its ssh"),
+    (53, "its server of names"),
     (5666, "what its monitor asks"),
     (8404, "the page that shows which services are up"),
 ];
 
 impl Fleet {
-    /// The services that `node` stands before as the inproxy.
-    pub fn inproxied(&self, node: &Node) -> impl Iterator<Item = &Service> {
+    /// The services that `node` stands before as the inproxy: those of containers whose network it is the gateway of.
+    pub fn inproxied<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Service> {
         let services = match self.inproxy.as_ref() == Some(&node.name) {
             true => &self.services[..],
             false => &[],
@@ -26,6 +27,11 @@ impl Fleet {
         services
             .iter()
             .filter(|service| service.protocol == Protocol::Tcp && service.is_open())
+            .filter(|service| {
+                let container = self.container(&service.container);
+                let gateway = container.and_then(|container| self.gateway_of(container));
+                gateway.is_some_and(|gateway| gateway.name == node.name)
+            })
     }
 }
 
@@ -58,8 +64,30 @@ pub(super) fn check_inproxy(
             "who asks from outside comes by the node that has the address of the network's `gateway` and a port `internet`",
         );
     }
-    check_ports(check, written);
+    let (behind, elsewhere): (Vec<_>, Vec<_>) = written.services.into_iter().partition(|(_, toml)| {
+        let host = host_of(written, nodes, toml);
+        host.is_none_or(|host| host.network == node.network)
+    });
+    check_ports(check, &behind);
+    for (name, toml) in elsewhere {
+        if !toml.hostnames.is_empty() || toml.i2p {
+            let message = format!(
+                "`{}` is on another network than `{}`, which stands before services",
+                name.value, node.name
+            );
+            check
+                .found(&name.span, message)
+                .hint("move the container to a node of that network, or publish the service by a `public` port alone");
+        }
+    }
     Some(node.name.clone())
+}
+
+/// The node that the container of a service runs on, where both are there.
+fn host_of<'a>(written: &FleetToml, nodes: &'a [Node], service: &ServiceToml) -> Option<&'a Node> {
+    let containers = &mut written.containers.into_iter();
+    let (_, container) = containers.find(|(name, _)| name.value == service.container.value)?;
+    nodes.iter().find(|node| node.name == container.node.value)
 }
 
 /// A host name that a service has.
@@ -127,6 +155,15 @@ fn check_service(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, 
             "make it two services, on two ports",
         );
     }
+    if toml.proxy_protocol && by_name && !toml.tls {
+        find(
+            format!(
+                "`{service}` would be spoken to by HTTP with the PROXY protocol, which the inproxy does not do"
+            ),
+            "by HTTP it says who asks in X-Forwarded-For: leave `proxy-protocol` out, or make it two services, on two ports",
+        );
+        return;
+    }
     let passed_on = toml.tls || toml.public.is_some();
     if toml.proxy_protocol && (udp || !passed_on || written.inproxy.is_none()) {
         find(
@@ -136,9 +173,9 @@ fn check_service(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, 
     }
 }
 
-/// Finds public ports that the inproxy needs itself.
-fn check_ports(check: &mut Check<'_>, written: &FleetToml) {
-    let services = || written.services.into_iter().map(|(_, toml)| toml);
+/// Finds public ports of the services behind the inproxy that it needs itself.
+fn check_ports(check: &mut Check<'_>, behind: &[&(At<String>, ServiceToml)]) {
+    let services = || behind.iter().map(|(_, toml)| toml);
     let by_name = |tls| services().any(|toml| toml.tls == tls && !toml.hostnames.is_empty());
     let mut own = OWN_PORTS.to_vec();
     own.extend(by_name(false).then_some((80, "HTTP by host name")));

@@ -304,6 +304,22 @@ impl Check<'_> {
         address
     }
 
+    /// The IPv4 address of one host, as written, or `None` with a finding.
+    pub(super) fn host_address(&mut self, written: &At<String>) -> Option<Ipv4Addr> {
+        let address = self.address(written)?;
+        let what = match address {
+            _ if address.is_unspecified() || address.octets()[0] == 0 => "stands for no host",
+            _ if address.is_loopback() => "is each machine's own",
+            _ if address.is_link_local() => "is only good on one cable",
+            _ if address.is_multicast() => "is a group's",
+            _ if address.octets()[0] >= 240 => "is no host's",
+            _ => return Some(address),
+        };
+        self.found(&written.span, format!("{address} {what}"))
+            .hint("write the address of one host");
+        None
+    }
+
     /// An IPv4 address as written, or `None` with a finding.
     pub(super) fn address(&mut self, written: &At<String>) -> Option<Ipv4Addr> {
         let address = written.parse().ok();

@@ -59,6 +59,9 @@ impl Fleet {
     /// What `node` publishes: the public services of containers whose network it is the gateway of, less what it stands
     /// before as the inproxy.
     pub fn published(&self, node: &Node) -> Vec<Published<'_>> {
+        if node.internet.is_none() {
+            return Vec::new();
+        }
         let is_gateway = |container: &Container| {
             self.gateway_of(container)
                 .is_some_and(|gateway| gateway.name == node.name)

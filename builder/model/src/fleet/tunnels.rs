@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::services::{check_port, gateway};
-use super::toml::{FleetToml, TunnelToml};
+use super::services::{Published, check_port, gateway};
+use super::toml::{FleetToml, Protocol, TunnelToml};
 use super::{Container, Fleet, Network, Node};
 use crate::check::Check;
 use crate::finding::Place;
@@ -80,8 +80,22 @@ pub(super) fn check_tunnels(
         if let Some(port) = &toml.port {
             check_port(check, port);
         }
+        if let Some(seconds) = toml.keepalive.as_ref().filter(|seconds| seconds.value == 0) {
+            check
+                .found(&seconds.span, format!("tunnel `{}` would give no sign of life", name.value))
+                .hint("a provider answers to where the last sign came from: leave `keepalive` out, or give seconds");
+        }
         let address = address(check, networks, &toml.address);
         if let Some(address) = address {
+            let endpoint = toml.endpoint.parse::<SocketAddr>();
+            if endpoint.is_ok_and(|endpoint| endpoint.ip() == address) {
+                check
+                    .found(
+                        &toml.endpoint.span,
+                        format!("the tunnel of {address} would lead to itself"),
+                    )
+                    .hint("the provider's end is at an address of the provider's own");
+            }
             check_once(check, &mut addresses, name, &toml.address, address, "address");
         }
         let at_port = toml.port.as_ref().map_or(&name.span, |port| &port.span);
@@ -110,6 +124,30 @@ pub(super) fn check_tunnels(
     }
     tunnels.sort_by(|one, other| one.name.cmp(&other.name));
     tunnels
+}
+
+/// Finds ends of tunnels that listen where their gateway publishes a service.
+pub(super) fn check_published_ports(check: &mut Check<'_>, fleet: &Fleet) {
+    for tunnel in &fleet.tunnels {
+        let Some(gateway) = fleet.nodes.iter().find(|node| node.name == tunnel.gateway) else {
+            continue;
+        };
+        let published = fleet.published(gateway).into_iter();
+        let udp = |published: &Published<'_>| published.service.protocol == Protocol::Udp;
+        if let Some(other) = published
+            .filter(udp)
+            .find(|published| published.public == tunnel.port)
+        {
+            let message = format!(
+                "tunnel `{}` and service `{}` would both have port {} of `{}`, by UDP",
+                tunnel.name, other.service.name, tunnel.port, gateway.name
+            );
+            check
+                .found(&tunnel.place.span, message)
+                .related(&other.service.place.span, "the service")
+                .hint("give the tunnel another `port`, or the service another `public` one");
+        }
+    }
 }
 
 fn check_name(check: &mut Check<'_>, name: &At<String>) {
@@ -172,7 +210,7 @@ fn address(
     networks: &BTreeMap<String, Network>,
     written: &At<String>,
 ) -> Option<Ipv4Addr> {
-    let address = check.address(written)?;
+    let address = check.host_address(written)?;
     if let Some(network) = networks.values().find(|network| network.contains(address)) {
         let message = format!("the fixed address {address} is one of network `{}`", network.name);
         check

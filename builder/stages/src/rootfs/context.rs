@@ -78,7 +78,7 @@ pub struct NodeInputs<'a> {
     pub card: &'a CardIds,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Context<'a> {
     #[serde(flatten)]
     own: Option<OwnContext<'a>>,
@@ -91,7 +91,7 @@ pub(super) struct Context<'a> {
 }
 
 /// What grows with the fleet.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct AllContext<'a> {
     nodes: Vec<NodeContext<'a>>,
     routes: Vec<RouteContext<'a>>,
@@ -101,7 +101,7 @@ struct AllContext<'a> {
 }
 
 /// What only the context of a node has.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct OwnContext<'a> {
     node: NodeContext<'a>,
     mounts: Vec<Mount>,
@@ -109,7 +109,6 @@ struct OwnContext<'a> {
 }
 
 /// What all nodes of a role have in common: made once.
-#[derive(Debug)]
 pub(super) struct Shared<'a> {
     fleet: &'a Fleet,
     board: &'a Board,
@@ -120,7 +119,7 @@ pub(super) struct Shared<'a> {
     all: AllContext<'a>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 struct NodeContext<'a> {
     name: &'a str,
     cluster: &'a str,
@@ -144,7 +143,7 @@ struct NodeContext<'a> {
 }
 
 /// What only the node itself may know of itself.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 struct NodeOwnContext<'a> {
     #[serde(flatten)]
     outside: OutsideContext<'a>,
@@ -164,7 +163,7 @@ struct BoardContext<'a> {
     consoles: Vec<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 struct IdentityContext<'a> {
     machine_id: &'a str,
     host_key: &'a str,

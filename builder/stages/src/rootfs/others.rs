@@ -7,7 +7,7 @@
 //! | of `guests` | `name`, `ipv4`, `backup_key_public` |
 //! | `backup` | `every` (systemd.time(7)), `hourly`, `daily`, `weekly`, `private_key` |
 //! | of `peers` | `name`, `ipv4`, `ipv6` (none or one), `host_key_public`, `move_key_public` |
-//! | of `hosts` | `name`, `guests`: hosts outside of the fleet that keep backups |
+//! | of `hosts` | `name`, `guests`, each with `from` (none or one address): hosts outside of the fleet that keep backups |
 //! | of `clusters` | `name`, `router` (none or one name), `switched` (names of the nodes behind its switch) |
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::identity::{PublicKeys, Secrets};
 use super::network::texts;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 pub(super) struct OthersContext<'a> {
     buddy: Vec<BuddyContext<'a>>,
     guests: Vec<GuestContext<'a>>,
@@ -41,7 +41,7 @@ struct GuestContext<'a> {
     backup_key_public: &'a str,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 struct BackupContext<'a> {
     every: &'a str,
     hourly: u16,
@@ -54,7 +54,16 @@ struct BackupContext<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct HostContext<'a> {
     name: &'a str,
-    guests: Vec<GuestContext<'a>>,
+    guests: Vec<HostedContext<'a>>,
+}
+
+/// A node whose backups a host outside of the fleet keeps.
+#[derive(Debug, Serialize)]
+struct HostedContext<'a> {
+    /// The node's address where the host sees it: where the host is on the node's network. Elsewhere routers stand in for it.
+    from: Vec<String>,
+    #[serde(flatten)]
+    guest: GuestContext<'a>,
 }
 
 /// A node that containers move to.
@@ -96,7 +105,10 @@ impl<'a> OthersContext<'a> {
         });
         Self {
             buddy: buddy.into_iter().chain(host).collect(),
-            guests: GuestContext::of(fleet, &node.name, known),
+            guests: fleet
+                .guests(&node.name)
+                .filter_map(|guest| GuestContext::of(guest, known))
+                .collect(),
             backup: vec![BackupContext {
                 every: &fleet.backup.every,
                 hourly: fleet.backup.hourly,
@@ -111,16 +123,12 @@ impl<'a> OthersContext<'a> {
 }
 
 impl<'a> GuestContext<'a> {
-    /// Those whose backups the node or host called `name` keeps.
-    fn of(fleet: &'a Fleet, name: &str, known: &'a BTreeMap<String, PublicKeys>) -> Vec<Self> {
-        let guests = fleet.guests(name).filter_map(|guest| {
-            Some(Self {
-                name: &guest.name,
-                ipv4: guest.address.to_string(),
-                backup_key_public: &known.get(&guest.name)?.backup,
-            })
-        });
-        guests.collect()
+    fn of(guest: &'a Node, known: &'a BTreeMap<String, PublicKeys>) -> Option<Self> {
+        Some(Self {
+            name: &guest.name,
+            ipv4: guest.address.to_string(),
+            backup_key_public: &known.get(&guest.name)?.backup,
+        })
     }
 }
 
@@ -129,7 +137,17 @@ impl<'a> HostContext<'a> {
     pub fn all(fleet: &'a Fleet, known: &'a BTreeMap<String, PublicKeys>) -> Vec<Self> {
         let hosts = fleet.backup.hosts.iter().map(|host| Self {
             name: &host.name,
-            guests: GuestContext::of(fleet, &host.name, known),
+            guests: fleet
+                .guests(&host.name)
+                .filter_map(|guest| {
+                    let network = fleet.networks.get(&guest.network)?;
+                    let sees_it = network.contains(host.address);
+                    Some(HostedContext {
+                        from: texts(sees_it.then_some(guest.address)),
+                        guest: GuestContext::of(guest, known)?,
+                    })
+                })
+                .collect(),
         });
         hosts.collect()
     }

@@ -19,13 +19,13 @@ use super::network::texts;
 /// The first table of routes of tunnels, and the first mark of their connections; systemd knows those below 256 by name.
 const FIRST_TABLE: usize = 1000;
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 pub(super) struct OutsideContext<'a> {
     inproxy: Vec<InproxyContext<'a>>,
     tunnels: Vec<TunnelContext<'a>>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 struct InproxyContext<'a> {
     http: Vec<ServiceContext<'a>>,
     tls: Vec<ServiceContext<'a>>,
@@ -50,7 +50,7 @@ struct PublicContext<'a> {
     service: ServiceContext<'a>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 struct HiddenContext<'a> {
     b32: String,
     keys_base64: String,
@@ -58,7 +58,7 @@ struct HiddenContext<'a> {
     service: ServiceContext<'a>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Clone, Serialize)]
 struct TunnelContext<'a> {
     name: &'a str,
     interface: String,
@@ -75,7 +75,7 @@ struct TunnelContext<'a> {
 }
 
 impl<'a> OutsideContext<'a> {
-    pub fn of(fleet: &'a Fleet, node: &Node, secrets: &Secrets) -> Self {
+    pub fn of(fleet: &'a Fleet, node: &'a Node, secrets: &Secrets) -> Self {
         let stands_before = fleet.inproxy.as_ref() == Some(&node.name);
         let tunnels = fleet.tunnels_of(node).enumerate().filter_map(|(index, tunnel)| {
             let container = fleet.container(&tunnel.container)?;
@@ -105,7 +105,7 @@ impl<'a> OutsideContext<'a> {
 }
 
 impl<'a> InproxyContext<'a> {
-    fn of(fleet: &'a Fleet, node: &Node, secrets: &Secrets) -> Self {
+    fn of(fleet: &'a Fleet, node: &'a Node, secrets: &Secrets) -> Self {
         let services: Vec<(&Service, ServiceContext<'a>)> = fleet
             .inproxied(node)
             .filter_map(|service| Some((service, ServiceContext::of(fleet, service)?)))

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use model::fleet::{Fleet, Node};
-use model::names::host_fault;
+use model::names::name_fault;
 use rustix::fs::{FlockOperation, flock};
 use ssh_key::rand_core::{OsRng, RngCore};
 
@@ -149,6 +149,7 @@ impl IdentityStore {
         };
         let own = self.whole(&folder, name, "node", fill)?;
         let read = || -> Result<Links> {
+            check_mode(&own, &fs::symlink_metadata(&own)?)?;
             Ok(Links {
                 backup: read_pair(&own.join(BACKUP_KEY))?,
                 moving: read_pair(&own.join(MOVE_KEY))?,
@@ -188,27 +189,32 @@ impl IdentityStore {
 
     /// The key of the address of I2P of the service called `name`, made now if it has none.
     pub fn i2p(&self, name: &str) -> Result<I2pKey> {
-        let path = self.file("i2p", name, "service")?;
-        let text = self.once(&path, || Ok(I2pKey::draw()?.to_text()))?;
-        I2pKey::from_text(&text)
-            .map_err(|fault| anyhow!("{} is damaged: {fault}{}", path.display(), what_to_do(&path)))
+        self.once(&i2p_file(&self.folder, name)?, || Ok(I2pKey::draw()?.to_text()))?;
+        let key = Self::made_i2p(&self.folder, name)?;
+        key.context("a key that was just made is gone")
+    }
+
+    /// The same of the store in `folder`, if it was made: nothing is made there.
+    pub fn made_i2p(folder: &Path, name: &str) -> Result<Option<I2pKey>> {
+        read_made(&i2p_file(folder, name)?, I2pKey::from_text)
     }
 
     /// The key of this end of the tunnel called `name`, made now if it has none.
     pub fn tunnel(&self, name: &str) -> Result<WireGuardKey> {
-        let path = self.file("tunnels", name, "tunnel")?;
-        let text = self.once(&path, || Ok(WireGuardKey::draw()?.to_text()))?;
-        WireGuardKey::from_text(&text)
-            .map_err(|fault| anyhow!("{} is damaged: {fault}{}", path.display(), what_to_do(&path)))
+        self.once(&tunnel_file(&self.folder, name)?, || {
+            Ok(WireGuardKey::draw()?.to_text())
+        })?;
+        let key = Self::made_tunnel(&self.folder, name)?;
+        key.context("a key that was just made is gone")
     }
 
-    fn file(&self, folder: &str, name: &str, what: &str) -> Result<PathBuf> {
-        check_name(name, what)?;
-        Ok(self.folder.join(folder).join(name))
+    /// The same of the store in `folder`, if it was made: nothing is made there.
+    pub fn made_tunnel(folder: &Path, name: &str) -> Result<Option<WireGuardKey>> {
+        read_made(&tunnel_file(folder, name)?, WireGuardKey::from_text)
     }
 
-    /// The file at `path`, written now with what `draw` gives if it is not there.
-    fn once(&self, path: &Path, draw: impl FnOnce() -> Result<String>) -> Result<String> {
+    /// Writes what `draw` gives to the file at `path` if it is not there.
+    fn once(&self, path: &Path, draw: impl FnOnce() -> Result<String>) -> Result<()> {
         if !exists(path)? {
             let _lock = self.lock()?;
             // Another build may have made it while this one waited.
@@ -216,7 +222,7 @@ impl IdentityStore {
                 write_atomically(path, draw()?.as_bytes())?;
             }
         }
-        read_private(path)
+        Ok(())
     }
 
     fn identity(&self, folder: &Path, name: &str, what: &str) -> Result<Identity> {
@@ -326,10 +332,33 @@ impl IdentityStore {
 
 /// A name becomes a part of paths.
 fn check_name(name: &str, what: &str) -> Result<()> {
-    match host_fault(name) {
+    match name_fault(name) {
         Some(fault) => bail!("{what} name `{}` {fault}", name.escape_debug()),
         None => Ok(()),
     }
+}
+
+fn i2p_file(folder: &Path, name: &str) -> Result<PathBuf> {
+    check_name(name, "service")?;
+    Ok(folder.join("i2p").join(name))
+}
+
+fn tunnel_file(folder: &Path, name: &str) -> Result<PathBuf> {
+    check_name(name, "tunnel")?;
+    Ok(folder.join("tunnels").join(name))
+}
+
+/// The key in the file at `path`, if that is there.
+fn read_made<K, E: std::fmt::Display>(
+    path: &Path,
+    parse: impl FnOnce(&str) -> Result<K, E>,
+) -> Result<Option<K>> {
+    if !exists(path)? {
+        return Ok(None);
+    }
+    let key = parse(&read_private(path)?);
+    key.map(Some)
+        .map_err(|fault| anyhow!("{} is damaged: {fault}{}", path.display(), what_to_do(path)))
 }
 
 /// Makes the folder of `name` in `folder` under a name that nothing can have, then renames it.
