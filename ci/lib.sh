@@ -23,7 +23,7 @@ network_packages=(
     systemd util-linux wireguard-go wireguard-tools
 )
 # What `ci/check-backup` needs besides.
-backup_packages=(btrfs-progs openssh-client openssh-server rsync)
+backup_packages=(btrfs-progs libcap2-bin openssh-client openssh-server rsync)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
     attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4

@@ -60,11 +60,14 @@ class Judge:
             echo one > {ROOT}/srv/linked; ln {ROOT}/srv/linked {ROOT}/srv/linked-too
             ln -s /etc/shadow {ROOT}/srv/link; mkfifo {ROOT}/srv/fifo
             truncate -s 8M {ROOT}/srv/sparse; echo end >> {ROOT}/srv/sparse
+            mkdir '{ROOT}/srv/Grüße [1]'; echo odd > '{ROOT}/srv/Grüße [1]/a file (*)'; echo other > '{ROOT}/srv/Grüße [1]/another'
             echo secret > {ROOT}/etc/shadow; chmod 600 {ROOT}/etc/shadow; chown 12:34 {ROOT}/srv/big
             cp /bin/true {ROOT}/srv/program; chmod 4755 {ROOT}/srv/program
             echo of the node > /srv/file""")
         first = sent(self.back_up())
         self.whole("the first run")
+        stored = int(self.other.sh(f"stat --format=%b {self.home}/current/lxc/web/rootfs/srv/sparse"))
+        self.expect(stored < 2048, f"of a hole of 8 MiB, {stored} blocks are stored")
         self.one.sh(f"""
             printf changed | dd of={ROOT}/srv/big bs=1 seek=9000000 conv=notrunc status=none
             rm {ROOT}/srv/linked-too; echo two > {ROOT}/srv/linked-too; echo more >> /srv/file""")
@@ -166,6 +169,15 @@ class Judge:
         digest = self.one.sh(f"sha256sum < {ROOT}/srv/big")
         self.one.sh(f"rm {ROOT}/srv/big; mkdir -p /tmp/back; portadc-restore latest lxc/web/rootfs/srv/big /tmp/back")
         self.expect(self.one.sh("sha256sum < /tmp/back/big") == digest, "a file that was restored is another")
+        odd = ROOT.removeprefix("/var/lib/") + "/srv/Grüße [1]"
+        self.one.within("portadc-restore", "latest", f"{odd}/a file (*)", "/tmp/back")
+        self.one.within("portadc-restore", "latest", odd, "/tmp/back")
+        found = self.one.sh("cd /tmp/back; find . -type f ! -name big | sort; cat 'a file (*)' Gr*/*")
+        wanted = "./Grüße [1]/a file (*)\n./Grüße [1]/another\n./a file (*)\nodd\nodd\nother\n"
+        self.expect(found == wanted, f"files with odd names that were restored: {found}")
+        for path in ("lxc/nobody", "../kept", "lxc/../../../../etc/hostname"):
+            done = self.one.tries("portadc-restore", "latest", path, "/tmp/back")
+            self.expect(done.returncode != 0, f"{path} is restored: {done.stdout}")
         running = self.one.tries("portadc-restore", "latest", "container", "web")
         self.expect(running.returncode != 0 and "runs" in running.stderr, "a container that runs is replaced")
         self.one.sh("lxc-stop --name web; portadc-restore latest container web")
@@ -173,6 +185,40 @@ class Judge:
         self.expect(self.one.sh(f"sha256sum < {ROOT}/srv/big") == digest, "the container that was restored has another file")
         self.whole("the container that was restored")
         self.expect(self.one.sh("ls /.snapshots/replaced").split() == ["web.1"], "what was replaced is gone")
+
+    def other_tools(self):
+        """Where util-linux has no setpriv, as Gentoo's."""
+        self.other.sh("mv /usr/bin/setpriv /usr/bin/setpriv.away")
+        self.one.sh("echo once more >> /srv/file; chown 21:43 /srv/file")
+        self.back_up()
+        self.whole("the run without setpriv")
+        self.other.sh("mv /usr/bin/setpriv.away /usr/bin/setpriv")
+
+    def full(self):
+        """The buddy's card fills while something arrives."""
+        before = self.kept()
+        free, size = (int(word) for word in self.other.sh("stat -f --format='%a %b' /.snapshots").split())
+        block = int(self.other.sh("stat -f --format=%S /.snapshots"))
+        # An eighth stays free, and more than that is sent.
+        self.other.sh(f"fallocate -l {(free - size // 8) * block} /srv/filler")
+        self.one.sh(f"head -c {size * block // 7} /dev/urandom > /srv/too-big")
+        slow = ("tbf", "rate", "60mbit", "burst", "64k", "latency", "99ms")
+        self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
+        done = self.one.tries("/usr/lib/portadc/backup")
+        left, _ = (int(word) for word in self.other.sh("stat -f --format='%a %b' /.snapshots").split())
+        print(f"a buddy with an eighth of its card free, sent a seventh: {100 * left // size} % stay free")
+        self.expect(done.returncode != 0, f"more is received than there is room for: {done.stdout}")
+        self.expect(left > size // 50, f"a backup fills the card: {left} of {size} blocks are free")
+        self.expect(self.kept() == before, "a run that was ended made a snapshot")
+        self.one.sh("rm /srv/too-big")
+        self.one.run("tc", "qdisc", "delete", "dev", "eth0", "root")
+        self.back_up()
+        self.whole("the run after one for which there was no room")
+        self.other.sh(f"fallocate -l {size // 16 * block} /srv/filler-too")
+        done = self.one.tries("/usr/lib/portadc/backup")
+        refused = done.returncode != 0 and "less than a tenth" in done.stderr
+        self.expect(refused, f"a card with less than a tenth free takes more: {done.stderr}")
+        self.other.sh("rm /srv/filler /srv/filler-too")
 
     def failures(self):
         self.one.sh(f"btrfs -q subvolume create {ROOT}/srv/inner")
@@ -188,7 +234,7 @@ class Judge:
 
 def judge(one, other):
     judge = Judge(one, other)
-    for step in ("transfers", "cut_off", "confinement", "retention", "restore", "failures"):
+    for step in ("transfers", "cut_off", "confinement", "retention", "restore", "other_tools", "full", "failures"):
         say(f"backup: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults

@@ -170,10 +170,83 @@ class Judge:
         silence, numbers = asker.end()
         self.other.sh("rm /run/no-start")
         self.expect(moved.returncode != 0 and self.runs_at() == [self.one], f"a start that fails: {moved.stdout}{moved.stderr}")
-        self.expect(self.other.sh("ls -A /var/lib/lxc /.snapshots/move/in").split() == ["/.snapshots/move/in:", "/var/lib/lxc:"],
-                    f"a start that failed leaves {self.other.sh('ls -A /var/lib/lxc /.snapshots/move/in')}")
+        self.nothing_left("a start that failed")
         self.lost(self.one, numbers)
         print(f"{moved.stderr.strip().splitlines()[-1]}\nthe client: at most {silence:.2f} s without an answer")
+
+    def nothing_left(self, what):
+        left = self.other.sh("cd /var/lib/lxc; ls -d * 2>/dev/null || true; ls /.snapshots/move/.in").split()
+        self.expect(not left, f"{what} leaves {left} at {self.other.name}")
+        marks = self.one.sh("ls /.snapshots/move/*/to 2>/dev/null || true")
+        self.expect(not marks, f"{what} leaves {marks} at {self.one.name}")
+
+    def no_room(self):
+        """What does not fit is not begun."""
+        free, size, block = (int(word) for word in self.other.sh("stat -f --format='%a %b %S' /srv").split())
+        self.one.sh(f"head -c 30000000 /dev/urandom > {ROOT}/srv/bulk")
+        self.other.sh(f"fallocate -l {(free - size // 9) * block} /srv/filler; btrfs filesystem sync /srv")
+        moved = self.move(self.one, self.other)
+        self.other.sh("rm /srv/filler; btrfs filesystem sync /srv")
+        refused = moved.returncode != 0 and "MiB are free" in moved.stderr
+        self.expect(refused and self.runs_at() == [self.one], f"a move without room: {moved.stdout}{moved.stderr}")
+        self.nothing_left("a move without room")
+
+    def lost_on_the_way(self):
+        """The connection ends while the first part is sent; then the node that sends goes down."""
+        slow = ("tbf", "rate", "40mbit", "burst", "64k", "latency", "99ms")
+        for power_off in (False, True):
+            self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
+            running = subprocess.Popen(self.one.enter("portadc-move", "web", self.other.name), stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, start_new_session=True)
+            begun = self.other.path("/.snapshots/move/.in/web/base")
+            wait_for("beginning of the move", begun.exists)
+            if power_off:
+                self.one.power_off()
+                running.wait()
+                self.one.run("tc", "qdisc", "delete", "dev", "eth0", "root")
+                self.one.boot()
+                resumed = self.one.tries("portadc-move", "--resume")
+                self.expect(resumed.returncode == 0, f"after a start: {resumed.stdout}{resumed.stderr}")
+            else:
+                os.killpg(running.pid, signal.SIGTERM)
+                self.one.run("tc", "qdisc", "delete", "dev", "eth0", "root")
+                running.wait()
+            self.expect(self.runs_at() == [self.one], f"it runs at {[node.name for node in self.runs_at()]}")
+            self.nothing_left("a move that ended on the way")
+
+    def down_while_leaving(self):
+        """The node goes down when the container has stopped, and before it has arrived."""
+        self.one.sh(f"head -c 20000000 /dev/urandom > {ROOT}/srv/late")
+        slow = ("tbf", "rate", "200mbit", "burst", "64k", "latency", "99ms")
+        self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
+        running = subprocess.Popen(self.one.enter("portadc-move", "web", self.other.name), stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+        mark = self.one.path("/var/lib/lxc/web/leaving")
+        wait_for("container that leaves", mark.exists)
+        self.one.power_off()
+        running.wait()
+        self.one.run("tc", "qdisc", "delete", "dev", "eth0", "root")
+        self.one.boot()
+        wait_for("end of the move", lambda: self.resumed(self.one))
+        self.expect(len(self.runs_at()) == 1, f"it runs at {[node.name for node in self.runs_at()]}")
+        if self.runs_at() == [self.other]:
+            self.move(self.other, self.one)
+        self.expect(self.runs_at() == [self.one], f"at the end it runs at {[node.name for node in self.runs_at()]}")
+
+    def unknown_guest(self):
+        """A container that the fleet has let go since it came."""
+        self.other.sh("mkdir -p /var/lib/lxc/ghost/rootfs; echo nobody > /var/lib/lxc/ghost/guest")
+        for asked in (("guests",), ("guests", "rules"), ("containers",)):
+            done = self.other.tries(f"/usr/lib/portadc/{asked[0]}", *asked[1:])
+            self.expect(done.returncode == 0, f"with a guest that the fleet does not know, {asked}: {done.stderr}")
+        moved = self.move(self.one, self.other)
+        self.expect(moved.returncode == 0, f"a move to a node with such a guest: {moved.stderr}")
+        self.other.sh("rm -r /var/lib/lxc/ghost")
+        # Others that cannot be made are no reason not to take one.
+        self.one.sh("mkdir -p /var/lib/lxc/broken; echo nobody > /var/lib/lxc/broken/guest")
+        self.move(self.other, self.one)
+        self.one.sh("rm -r /var/lib/lxc/broken")
+        self.expect(self.runs_at() == [self.one], f"after that it runs at {[node.name for node in self.runs_at()]}")
 
     def killed(self):
         """The mover ends at any moment; what goes on is `--resume`."""
@@ -214,7 +287,7 @@ class Judge:
     def refusals(self):
         """What a node that may bring containers asks for besides."""
         for asked in (
-            "", "sh", "offer ../x", "offer nobody", "receive web etc", "start web cold", "moved web nowhere",
+            "", "sh", "offer ../x 1", "offer nobody 1", "offer web", "offer web x", "receive web etc", "start web cold", "moved web nowhere",
             "status web; id", "moved web /etc",
         ):
             done = self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", self.other.name, asked, text="")
@@ -227,7 +300,8 @@ class Judge:
 
 def judge(one, other, client):
     judge = Judge(one, other, client)
-    for step in ("there_and_back", "warm", "restart", "failed_start", "refusals", "killed"):
+    for step in ("there_and_back", "warm", "restart", "failed_start", "no_room", "lost_on_the_way", "down_while_leaving", "unknown_guest",
+                 "refusals", "killed"):
         say(f"move: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults
