@@ -127,7 +127,8 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
             let kinds = workshop.kinds()?;
             let images = pool.install(|| images::write(engine, &folder, &kinds, form, sums))?;
             folder.write_sums(fleet)?;
-            (images, workshop.firmware.warnings())
+            workshop.tell_made();
+            (images, workshop.warnings())
         }
         Format::Pack => {
             let folder = PackFolder::open(&request.folder)?;
@@ -135,7 +136,8 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
             let workshop = Workshop::open(engine, request)?;
             let kinds = workshop.kinds()?;
             let images = pool.install(|| pack::write(engine, &folder, &kinds, fleet))?;
-            (images, workshop.firmware.warnings())
+            workshop.tell_made();
+            (images, workshop.warnings())
         }
     };
     let places: HashMap<_, _> = fleet.nodes.iter().map(|node| &node.name).zip(0..).collect();
@@ -175,10 +177,36 @@ struct Workshop<'a> {
     store: IdentityStore,
     operator: Operator,
     known: BTreeMap<String, PublicKeys>,
+    /// Nodes and containers that are no longer whom they were.
+    changed: Vec<String>,
     time: Time,
 }
 
 impl<'a> Workshop<'a> {
+    /// What the user should know.
+    fn warnings(&self) -> Vec<String> {
+        let changed = match self.changed.as_slice() {
+            [] => None,
+            names => Some(format!(
+                "identity/ has another identity of {} than before: machine id and host key are new, and who knew the old ones has to \
+                 be told; to have the old ones, restore identity/ from a backup and build again",
+                names.join(", ")
+            )),
+        };
+        changed.into_iter().chain(self.firmware.warnings()).collect()
+    }
+
+    /// Tells what became part of the store of identities.
+    fn tell_made(&self) {
+        let made = self.store.made();
+        if !made.is_empty() {
+            let progress = &self.engine.progress;
+            progress.say(format!(
+                "made in identity/, which is to be kept: {}",
+                made.join(", ")
+            ));
+        }
+    }
     /// Fetches and makes what is missing.
     fn open(engine: &'a Engine, request: &'a BuildRequest<'a>) -> Result<Self> {
         let project = request.project;
@@ -194,6 +222,7 @@ impl<'a> Workshop<'a> {
         let time = Time::from_seconds(epoch(locked.epoch())?);
         let store = IdentityStore::open(&project.root.join("identity"))?;
         let operator = store.operator()?;
+        let changed = store.changed(&project.fleet)?;
         store.write_known_hosts(&project.fleet)?;
         let known = store.public_keys(&project.fleet)?;
         // Said before, not after, a kernel is compiled.
@@ -206,6 +235,7 @@ impl<'a> Workshop<'a> {
             store,
             operator,
             known,
+            changed,
             time,
         })
     }

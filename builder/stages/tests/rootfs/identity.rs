@@ -380,3 +380,43 @@ fn damaged_keys_of_services_and_tunnels_are_named_and_not_replaced() {
     let error = format!("{:#}", store.i2p("../irc").unwrap_err());
     assert!(error.contains("service name"), "{error}");
 }
+
+#[test]
+fn what_is_made_and_what_is_lost_is_told() {
+    let (_root, folder, store) = store();
+    let fleet = project().fleet;
+    store.operator().unwrap();
+    store.i2p("irc").unwrap();
+    assert_eq!(store.changed(&fleet).unwrap(), Vec::<String>::new());
+    store.write_known_hosts(&fleet).unwrap();
+    let nodes = format!("{} in nodes/", fleet.nodes.len());
+    let made = store.made();
+    for expected in ["operator_ed25519", "i2p/irc", "containers/web", &nodes] {
+        assert!(made.iter().any(|made| made == expected), "{expected}: {made:?}");
+    }
+
+    let again = IdentityStore::open(&folder).unwrap();
+    assert_eq!(again.changed(&fleet).unwrap(), Vec::<String>::new());
+    assert_eq!(again.made(), Vec::<String>::new());
+    fs::remove_dir_all(folder.join("nodes/red-07")).unwrap();
+    assert_eq!(again.changed(&fleet).unwrap(), ["red-07"]);
+    assert_eq!(again.made(), ["nodes/red-07"]);
+    again.write_known_hosts(&fleet).unwrap();
+    assert_eq!(again.changed(&fleet).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn of_a_lost_key_of_the_operator_no_node_loses_anything() {
+    let (_root, folder, store) = store();
+    store.operator().unwrap();
+    let key = folder.join("operator_ed25519");
+    // As `ssh-keygen -y` makes it.
+    set_mode(&key.with_extension("pub"), 0o644);
+    store.operator().unwrap();
+    fs::remove_file(&key).unwrap();
+    let error = format!("{:#}", store.operator().unwrap_err());
+    let remedy = format!("move what is left of {0} and {0}.pub away", key.display());
+    assert!(error.contains(&remedy), "{error}");
+    fs::remove_file(key.with_extension("pub")).unwrap();
+    store.operator().unwrap();
+}

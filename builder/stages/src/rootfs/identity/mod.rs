@@ -16,12 +16,13 @@
 //! Each folder of a node appears whole or not at all. Nothing here is ever deleted or replaced: a node that left the
 //! fleet may come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use model::fleet::{Fleet, Node};
@@ -43,6 +44,8 @@ mod i2p;
 mod ssh;
 mod wireguard;
 
+/// How many things of one folder are named one by one.
+const MANY: usize = 4;
 const MACHINE_ID: &str = "machine-id";
 const HOST_KEY: &str = "ssh_host_ed25519_key";
 const OPERATOR_KEY: &str = "operator_ed25519";
@@ -54,6 +57,8 @@ const MOVE_KEY: &str = "move_ed25519";
 #[derive(Debug, Clone)]
 pub struct IdentityStore {
     folder: PathBuf,
+    /// What has been made since it was opened: `nodes/red-07`.
+    made: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 /// What makes a node or a container itself.
@@ -112,6 +117,7 @@ impl IdentityStore {
     pub fn open(folder: &Path) -> Result<Self> {
         let store = Self {
             folder: folder.to_owned(),
+            made: Arc::default(),
         };
         make_private_folder(folder)?;
         make_private_folder(&store.nodes())?;
@@ -220,6 +226,7 @@ impl IdentityStore {
             // Another build may have made it while this one waited.
             if !exists(path)? {
                 write_atomically(path, draw()?.as_bytes())?;
+                self.note(path);
             }
         }
         Ok(())
@@ -245,6 +252,7 @@ impl IdentityStore {
             // Another build may have made it while this one waited.
             if !exists(&own)? {
                 make_whole(folder, name, fill)?;
+                self.note(&own);
             }
         }
         Ok(own)
@@ -259,6 +267,7 @@ impl IdentityStore {
             if !exists(&key)? {
                 let pair = generate_key("portadc operator")?;
                 write_atomically(&key, private_text(&pair)?.as_bytes())?;
+                self.note(&key);
             }
             // The public half comes last: where it is, the pair is whole. After a cut between the two it is made
             // from the private one.
@@ -272,6 +281,53 @@ impl IdentityStore {
             key,
             public_key: pair.public,
         })
+    }
+
+    fn note(&self, path: &Path) {
+        let path = path.strip_prefix(&self.folder).unwrap_or(path).to_owned();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(path);
+    }
+
+    /// What has been made since the store was opened, for whoever has to keep it: `nodes/red-07`, and of many in one folder
+    /// their number, `46 in nodes/`.
+    pub fn made(&self) -> Vec<String> {
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders: BTreeMap<Option<&Path>, Vec<String>> = BTreeMap::new();
+        for path in made.iter() {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folders
+                .entry(folder)
+                .or_default()
+                .push(path.display().to_string());
+        }
+        let told = folders.into_iter().flat_map(|(folder, paths)| match folder {
+            Some(folder) if paths.len() > MANY => vec![format!("{} in {}/", paths.len(), folder.display())],
+            _ => paths,
+        });
+        told.collect()
+    }
+
+    /// The nodes and containers of `fleet` that `known_hosts` of this store knows by another key than they have now: their
+    /// identities were lost, or replaced by hand.
+    pub fn changed(&self, fleet: &Fleet) -> Result<Vec<String>> {
+        let path = self.folder.join(KNOWN_HOSTS);
+        if !exists(&path)? {
+            return Ok(Vec::new());
+        }
+        let name_and_key = |line: &'_ str| {
+            let (hosts, key) = line.split_once(' ')?;
+            let (_, name) = hosts.split_once(',')?;
+            Some((name.to_owned(), key.trim_end().to_owned()))
+        };
+        let written = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let known: BTreeMap<String, String> = written.lines().filter_map(name_and_key).collect();
+        let now = self.known_hosts(fleet)?;
+        let changed = now.lines().filter_map(name_and_key).filter(|(name, key)| {
+            let before = known.get(name);
+            before.is_some_and(|before| before != key)
+        });
+        Ok(changed.map(|(name, _)| name).collect())
     }
 
     /// Writes the host keys of all nodes of `fleet` to `known_hosts` of this store, and returns its path. Identities
@@ -424,6 +480,19 @@ fn read_identity(folder: &Path) -> Result<Identity> {
         host_key: host_key.private,
         host_key_public: host_key.public,
     })
+}
+
+/// The same for a key in the file at `path`, which is half of the operator's pair or belongs to a node's folder.
+fn what_to_do_about(path: &Path) -> String {
+    let is_operator = path.file_stem().is_some_and(|stem| stem == OPERATOR_KEY);
+    match path.parent() {
+        Some(folder) if !is_operator => what_to_do(folder),
+        _ => format!(
+            ": restore it from a backup, or move what is left of {0} and {0}.pub away to have a new pair made (nodes that run know \
+             the old one)",
+            path.with_extension("").display()
+        ),
+    }
 }
 
 fn what_to_do(folder: &Path) -> String {

@@ -7,7 +7,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 
 use super::files::{read_private, write_new};
-use super::what_to_do;
+use super::what_to_do_about;
 
 /// A key pair of ssh without a passphrase.
 #[derive(Clone, PartialEq, Eq)]
@@ -58,9 +58,13 @@ pub(super) fn read_pair(key: &Path) -> Result<KeyPair> {
 }
 
 pub(super) fn parse_private(path: &Path, text: &str) -> Result<PrivateKey> {
-    let parent = path.parent().unwrap_or(path);
-    let key = PrivateKey::from_openssh(text)
-        .map_err(|error| anyhow!("{} is damaged ({error}){}", path.display(), what_to_do(parent)))?;
+    let key = PrivateKey::from_openssh(text).map_err(|error| {
+        anyhow!(
+            "{} is damaged ({error}){}",
+            path.display(),
+            what_to_do_about(path)
+        )
+    })?;
     ensure!(
         !key.is_encrypted(),
         "{} has a passphrase, a key of a node cannot: remove it with `ssh-keygen -p -f {}`",
@@ -72,7 +76,7 @@ pub(super) fn parse_private(path: &Path, text: &str) -> Result<PrivateKey> {
         "{} is a key of type {}, not ssh-ed25519{}",
         path.display(),
         key.algorithm(),
-        what_to_do(parent)
+        what_to_do_about(path)
     );
     Ok(key)
 }
