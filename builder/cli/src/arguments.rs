@@ -17,8 +17,8 @@ pub struct Arguments {
     pub command: Command,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused; of diff: 0 the same, 1 \
+     different, 2 trouble";
 
 /// Options of every command
 #[derive(Debug, Args)]
@@ -150,7 +150,7 @@ pub enum Command {
     },
     /// Show what is on an image without mounting it
     Inspect(InspectArguments),
-    /// Show in what two images differ; the exit code is 0 where they do not, else 1
+    /// Show in what two images differ; the exit code is 0 where they do not, 1 where they do, 2 where it cannot be told
     Diff {
         /// The first image or volume: a file, or a node of the project
         #[arg(
@@ -365,7 +365,7 @@ pub struct InspectArguments {
     /// Write the root file system to standard output as a tar
     #[arg(long, group = "what")]
     pub tar: bool,
-    /// Compare everything on the image with its checksums
+    /// Compare everything on the image with its checksums, and all of it with the block map beside it, if there is one
     #[arg(long, group = "what")]
     pub verify: bool,
     /// List all files, not only those of the boot partition

@@ -15,6 +15,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match commands::run(&arguments) {
         Ok(code) => code,
-        Err(error) => output::report(&error, arguments.common.json),
+        Err(error) => {
+            let failed = commands::failed(&arguments.command);
+            output::report(&error, arguments.common.json, failed)
+        }
     }
 }

@@ -8,7 +8,11 @@ use model::finding::{Findings, Renderer};
 use stages::fetch::is_verification_failure;
 
 /// The exit code of a command that failed.
-const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
+/// The exit code of `diff` where the images are not the same.
+pub const DIFFERENT: u8 = 1;
+/// The exit code of `diff` where it cannot tell, as of cmp(1) and diff(1).
+pub const TROUBLE: u8 = 2;
 /// The exit code of wrong usage.
 pub const USAGE: u8 = 2;
 /// The exit code where something was not as it must be.
@@ -61,8 +65,8 @@ pub fn warn(warning: &str) {
     say(&format!("warning: {warning}"));
 }
 
-/// Prints an error and returns its exit code.
-pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+/// Prints an error and returns its exit code: its own, or `failed`.
+pub fn report(error: &anyhow::Error, json: bool, failed: u8) -> ExitCode {
     if let Some(findings) = error.downcast_ref::<Findings>() {
         if json {
             // The findings decide how this ends, even where nobody reads them.
@@ -75,13 +79,13 @@ pub fn report(error: &anyhow::Error, json: bool) -> ExitCode {
                 if count == 1 { "" } else { "s" }
             ));
         }
-        return FAILED.into();
+        return failed.into();
     }
     say(&format!("error: {error:#}"));
     match error.downcast_ref::<Coded>() {
         Some(coded) => coded.code,
         None if is_verification_failure(error) => VERIFICATION_FAILED,
-        None => FAILED,
+        None => failed,
     }
     .into()
 }

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use model::finding::Findings;
+use model::names::suggest;
 use model::project::Project;
 use stages::build::ImageFiles;
 use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
+use stages::pack::Pack;
 use stages::rootfs::check_overlays;
 
 use crate::arguments::Common;
+use crate::output::warn;
 
 /// The file that makes a folder a project.
 const MARK: &str = "images/fleet.toml";
@@ -45,23 +47,57 @@ pub fn output_folder(common: &Common, project: &Path) -> PathBuf {
 /// The file of an image: `image` itself where there is such a file, else the image of the node of this name.
 pub fn image_file(common: &Common, image: &str) -> Result<PathBuf> {
     let path = Path::new(image);
-    if path.exists() || image.contains('/') {
+    // Where nobody may look, opening tells why.
+    if path.try_exists().unwrap_or(true) {
         return Ok(path.to_owned());
+    }
+    // No node's name has either.
+    if image.contains(['/', '.']) {
+        bail!("there is no file {image}");
     }
     let folder = project_folder(common).with_context(|| {
         format!("there is no file {image}, and no project that could have a node of this name")
     })?;
     let project = Project::load(&folder)?;
-    let node = project.node(image).map_err(Findings::from)?;
-    let images = output_folder(common, &folder).join("images");
-    match ImageFiles::find(&images, &node.name) {
-        Some(files) => Ok(files.image),
-        None => bail!(
-            "there is no finished image of {0} in {1}: run `portadc build {0}`",
-            node.name,
-            images.display()
-        ),
+    let Ok(node) = project.node(image) else {
+        let names = project.fleet.nodes.iter().map(|node| node.name.as_str());
+        bail!(
+            "there is neither a file nor a node {image}: {}",
+            suggest(image, names)
+        );
+    };
+    Ok(node_image(common, &folder, &node.name)?.image)
+}
+
+/// The files of the image of a node. One that was changed since it was built is told of: whoever asks may be about to
+/// find out how.
+pub fn node_image(common: &Common, folder: &Path, node: &str) -> Result<ImageFiles> {
+    let out = output_folder(common, folder);
+    let images = out.join("images");
+    if let Some(files) = ImageFiles::find(&images, node) {
+        return Ok(files);
     }
+    if let Some(files) = ImageFiles::unnoted(&images, node) {
+        warn(&format!(
+            "{} was changed since it was built, or not built there",
+            files.image.display()
+        ));
+        return Ok(files);
+    }
+    let pack = out.join("pack");
+    // A pack that cannot be read is nothing to make an image of.
+    let is_packed = Pack::open(&pack).is_ok_and(|pack| pack.node(node).is_ok());
+    let packed = match is_packed {
+        true => format!(
+            "; {} has it, too: `portadc export {node} -o DIR/images`, then name DIR with --out",
+            pack.display()
+        ),
+        false => String::new(),
+    };
+    bail!(
+        "there is no finished image of {node} in {}: run `portadc build {node}`{packed}",
+        images.display()
+    )
 }
 
 /// The engine that all stages work with.

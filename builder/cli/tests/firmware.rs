@@ -204,7 +204,7 @@ fn refuses_what_does_not_start() {
         "partition 1 starts at byte 870400: bl33 has 685992 bytes, at most 655264 would fit",
     );
     folder.refuses(&["--bl1", "nothing"], 1, "cannot read nothing");
-    folder.refuses(&["--bl1", "/dev/zero"], 1, "/dev/zero is no regular file");
+    folder.refuses(&["--bl1", "/dev/zero"], 1, "/dev/zero: it is no regular file");
     folder.refuses(
         &["--usb", "--bl2", "bl31.bin"],
         1,

@@ -57,6 +57,21 @@ pub enum DeviceError {
         /// Why.
         source: io::Error,
     },
+    /// There is no such disk.
+    #[error("there is no disk {}; `lsblk` lists those that there are", path.display())]
+    NoDisk {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// There is no such file. One of the wrong size would be made of a slip of the pen, so none is.
+    #[error(
+        "there is no {0}: name a card's disk, or make a file of a card's size that stands for one, `truncate -s SIZE {0}`",
+        path.display()
+    )]
+    NoFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// Neither a disk nor a file.
     #[error("{} is neither a disk nor a plain file", path.display())]
     NotADisk {
@@ -168,7 +183,15 @@ impl Target {
             path: path.to_owned(),
             source,
         };
-        let (place, metadata) = locate(path).map_err(examine)?;
+        let (place, metadata) = locate(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if path.starts_with("/dev") => DeviceError::NoDisk {
+                path: path.to_owned(),
+            },
+            io::ErrorKind::NotFound => DeviceError::NoFile {
+                path: path.to_owned(),
+            },
+            _ => examine(error),
+        })?;
         let kind = metadata.file_type();
         if !kind.is_block_device() && !kind.is_file() {
             return Err(DeviceError::NotADisk {

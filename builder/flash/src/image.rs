@@ -1,7 +1,7 @@
 //! The image to write, with its manifest and its block map beside it. The manifest vouches for the map, the map for the
 //! image.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use formats::source::{ReadAt, WholeBlob};
 use formats::units::Bytes;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+
+use crate::files;
 
 /// How the name of an image ends that is compressed.
 const COMPRESSED: &str = ".zst";
@@ -81,7 +83,7 @@ pub enum ImageError {
         wanted: String,
     },
     /// The image is cut off or too long.
-    #[error("{} has {found} bytes, its manifest says {}: it is not whole", path.display(), expected.0)]
+    #[error("{} has {found} bytes, its manifest says {}: it is not whole, build it again", path.display(), expected.0)]
     Size {
         /// The image.
         path: PathBuf,
@@ -107,7 +109,7 @@ pub enum ImageError {
         source: BmapError,
     },
     /// The map is not the one that the manifest tells of.
-    #[error("{} has SHA-256 {found}, the manifest beside it says {expected}", path.display())]
+    #[error("{} has SHA-256 {found}, the manifest beside it says {expected}: build the image again", path.display())]
     OtherMap {
         /// The block map.
         path: PathBuf,
@@ -117,7 +119,7 @@ pub enum ImageError {
         expected: String,
     },
     /// The image is not the one that its map describes.
-    #[error("{} has SHA-256 {found} in bytes {start}..{end}, its block map says {expected}", path.display())]
+    #[error("{} has SHA-256 {found} in bytes {start}..{end}, its block map says {expected}: build it again", path.display())]
     Digest {
         /// The image.
         path: PathBuf,
@@ -131,7 +133,7 @@ pub enum ImageError {
         expected: String,
     },
     /// The board would not start from this card.
-    #[error("{} has no firmware for {board}, which would not start from it; {advice}", path.display())]
+    #[error("{} has no firmware for {board}, which would not start from it; if it shall be written all the same, give --without-firmware; {advice}", path.display())]
     NoFirmware {
         /// The image.
         path: PathBuf,
@@ -142,16 +144,63 @@ pub enum ImageError {
     },
 }
 
+impl ImageError {
+    /// Whether the image is not what manifest and block map say of it.
+    pub fn is_verification_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Size { .. } | Self::OtherMap { .. } | Self::Digest { .. }
+        )
+    }
+}
+
+/// The files beside an image, and its name without what compression adds.
+struct Beside {
+    plain: String,
+    manifest: PathBuf,
+    map: PathBuf,
+}
+
+impl Beside {
+    fn of(image: &Path) -> Self {
+        let name = image.file_name().unwrap_or_default().to_string_lossy();
+        let plain = name.strip_suffix(COMPRESSED).unwrap_or(&name).to_owned();
+        Self {
+            manifest: image.with_file_name(&plain).with_extension("manifest.json"),
+            map: image.with_file_name(format!("{plain}.bmap")),
+            plain,
+        }
+    }
+}
+
+/// The block map beside the image `path`, whatever image that is; `None` where there is none. Where there is a manifest
+/// too, the map is the one that it tells of.
+pub fn map_beside(path: &Path) -> Result<Option<BlockMap>, ImageError> {
+    let beside = Beside::of(path);
+    let read = |path: &Path| match files::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some).map_err(|source| ImageError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    };
+    let Some(xml) = read(&beside.map)? else {
+        return Ok(None);
+    };
+    if let Some(text) = read(&beside.manifest)? {
+        check_map(&beside.map, &xml, &parse_manifest(&beside.manifest, &text)?)?;
+    }
+    parse_map(&beside.map, &xml).map(Some)
+}
+
 impl Image {
     /// Opens the image of `node`, `NODE.img` or `NODE.img.zst`, with `NODE.manifest.json` and `NODE.img.bmap` beside it.
     pub fn open(path: &Path, node: &str) -> Result<Self, ImageError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let plain = name.strip_suffix(COMPRESSED).unwrap_or(&name);
-        let manifest_path = path.with_file_name(plain).with_extension("manifest.json");
-        let manifest = read_manifest(&manifest_path)?;
-        if plain != manifest.image.file {
+        let beside = Beside::of(path);
+        let manifest = parse_manifest(&beside.manifest, &read(&beside.manifest)?)?;
+        if beside.plain != manifest.image.file {
             return Err(ImageError::OtherFile {
-                manifest: manifest_path,
+                manifest: beside.manifest,
                 image: path.to_owned(),
                 expected: manifest.image.file,
             });
@@ -163,14 +212,16 @@ impl Image {
                 wanted: node.to_owned(),
             });
         }
-        let map = read_map(&path.with_file_name(format!("{plain}.bmap")), &manifest)?;
+        let xml = read(&beside.map)?;
+        check_map(&beside.map, &xml, &manifest)?;
+        let map = parse_map(&beside.map, &xml)?;
         let unreadable = |source| ImageError::Read {
             path: path.to_owned(),
             source,
         };
-        let file = File::open(path).map_err(unreadable)?;
+        let file = files::open(path).map_err(unreadable)?;
         let blob = WholeBlob::new(file.try_clone().map_err(unreadable)?.into()).map_err(unreadable)?;
-        let source: Box<dyn ReadAt> = if plain == name {
+        let source: Box<dyn ReadAt> = if path.file_name() == Some(beside.plain.as_ref()) {
             Box::new(blob)
         } else {
             let frames = seekable::Reader::open(blob).map_err(|source| ImageError::Compression {
@@ -198,13 +249,16 @@ impl Image {
     }
 }
 
-/// The block map that `manifest` tells of, which is that of an image of its size.
-fn read_map(path: &Path, manifest: &Manifest) -> Result<BlockMap, ImageError> {
-    let xml = fs::read(path).map_err(|source| ImageError::Read {
+fn read(path: &Path) -> Result<Vec<u8>, ImageError> {
+    files::read(path).map_err(|source| ImageError::Read {
         path: path.to_owned(),
         source,
-    })?;
-    let found = hex(&Sha256::digest(&xml));
+    })
+}
+
+/// Refuses a block map that is not the one that `manifest` tells of, which is that of an image of its size.
+fn check_map(path: &Path, xml: &[u8], manifest: &Manifest) -> Result<(), ImageError> {
+    let found = hex(&Sha256::digest(xml));
     let expected = &manifest.image.map_sha256;
     if found != *expected {
         return Err(ImageError::OtherMap {
@@ -213,18 +267,18 @@ fn read_map(path: &Path, manifest: &Manifest) -> Result<BlockMap, ImageError> {
             expected: expected.clone(),
         });
     }
-    BlockMap::from_xml(&xml).map_err(|source| ImageError::Map {
+    Ok(())
+}
+
+fn parse_map(path: &Path, xml: &[u8]) -> Result<BlockMap, ImageError> {
+    BlockMap::from_xml(xml).map_err(|source| ImageError::Map {
         path: path.to_owned(),
         source,
     })
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, ImageError> {
-    let text = fs::read(path).map_err(|source| ImageError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|source| ImageError::Manifest {
+fn parse_manifest(path: &Path, text: &[u8]) -> Result<Manifest, ImageError> {
+    let manifest: Manifest = serde_json::from_slice(text).map_err(|source| ImageError::Manifest {
         path: path.to_owned(),
         source,
     })?;

@@ -147,7 +147,7 @@ fn an_image_without_firmware_needs_a_word() {
     assert!(
         error
             .to_string()
-            .ends_with("has no firmware for test-board, which would not start from it; add it"),
+            .ends_with("for test-board, which would not start from it; if it shall be written all the same, give --without-firmware; add it"),
         "{error}"
     );
     assert!(bench.card_is_untouched());
@@ -302,7 +302,11 @@ fn what_is_no_card_is_refused() {
     ));
     assert!(matches!(
         refused(&bench.folder.path().join("none")),
-        DeviceError::Examine { .. }
+        DeviceError::NoFile { .. }
+    ));
+    assert!(matches!(
+        refused(Path::new("/dev/no such disk")),
+        DeviceError::NoDisk { .. }
     ));
     assert!(matches!(refused(&bench.image), DeviceError::IsImage { .. }));
     let link = bench.folder.path().join("link");

@@ -1,8 +1,8 @@
 //! Bytes that stay where they are until an image is written: in memory, or in an open file.
 
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt, FileTypeExt as _};
 use std::sync::Arc;
 
 /// Bytes by offset. Cloning shares them.
@@ -19,7 +19,14 @@ impl Blob {
     pub fn length(&self) -> io::Result<u64> {
         match self {
             Self::Memory(bytes) => Ok(bytes.len() as u64),
-            Self::File(file) => Ok(file.metadata()?.len()),
+            Self::File(file) => {
+                let metadata = file.metadata()?;
+                // A disk tells its size only by where it ends. Nothing reads from where this leaves the file.
+                match metadata.file_type().is_block_device() {
+                    true => (&**file).seek(SeekFrom::End(0)),
+                    false => Ok(metadata.len()),
+                }
+            }
         }
     }
 

@@ -21,8 +21,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::mbr::SIGNATURE_OFFSET;
 use crate::partition::{
-    FoundKind, FoundPartition, FoundTable, Limits, Partition, PartitionKind, ReadTableError, TableError,
-    TableId,
+    FoundKind, FoundPartition, FoundTable, Limits, Partition, PartitionKind, Promise, ReadTableError,
+    TableError, TableId,
 };
 use crate::scratch::ScratchDisk;
 use crate::source::ReadAt;
@@ -118,6 +118,18 @@ fn write(sectors: u64, disk_guid: Uuid, partitions: &[Partition]) -> Result<Scra
         .create_from_device(scratch, Some(disk_guid))?;
     table.update_partitions(entries)?;
     table.write()
+}
+
+/// What a partition of the type `guid` has to hold.
+pub(crate) fn promise(guid: Uuid) -> Option<Promise> {
+    let is = |kind: &partition_types::Type| kind.guid == guid;
+    if is(&partition_types::FREEDESK_BOOT) || is(&partition_types::EFI) {
+        Some(Promise::Fat)
+    } else if is(&partition_types::LINUX_FS) {
+        Some(Promise::Linux)
+    } else {
+        None
+    }
 }
 
 fn encode(partition: &Partition) -> gpt::partition::Partition {

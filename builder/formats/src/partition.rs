@@ -156,6 +156,28 @@ pub enum FoundKind {
     Gpt(Uuid),
 }
 
+/// What the type of a partition promises to be on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// A FAT.
+    Fat,
+    /// A file system of Linux, whichever.
+    Linux,
+}
+
+impl FoundKind {
+    /// What a partition of this type has to hold; `None` where it need not be a file system.
+    pub fn promise(self) -> Option<Promise> {
+        match self {
+            // Of 12 bits, of 16 bits below and above 32 MiB, of 32 bits; the last two by LBA.
+            Self::Mbr(0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e) => Some(Promise::Fat),
+            Self::Mbr(0x83) => Some(Promise::Linux),
+            Self::Mbr(_) => None,
+            Self::Gpt(guid) => gpt::promise(guid),
+        }
+    }
+}
+
 /// Why a partition table cannot be read.
 #[derive(Debug, Error)]
 pub enum ReadTableError {

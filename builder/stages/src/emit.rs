@@ -2,11 +2,15 @@
 //!
 //! The file is made under a temporary name in its folder and gets its own name when all of it is on the disk, so what
 //! has the name is whole. What lies in files is copied by the kernel; holes are not written.
+//!
+//! Only a regular file is replaced. A symbolic link to one, or to nothing, becomes the new file: what it led to stays as
+//! it was, since nobody said that somewhere else should be written. A disk or a pipe is refused: it would be lost as a
+//! node of the file system, and not get the bytes.
 
 use std::ffi::OsString;
-use std::fs::{File, Permissions};
+use std::fs::{self, File, FileType, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -32,7 +36,61 @@ pub struct Written {
     pub mapped: Bytes,
 }
 
-/// Writes `image`, whose pieces are in order, to `path`; a file of that name is replaced. After an error nothing is
+/// Refuses what cannot become a file that is written: what is there and is no regular file, and each of `inputs`, which
+/// would be lost. Whoever works long before there is something to write asks this first.
+pub fn check_output(path: &Path, inputs: &[&Path]) -> Result<()> {
+    refuse_others(path).with_context(|| format!("cannot write {}", path.display()))?;
+    let identity = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
+    let Ok(output) = identity(path) else {
+        // There is nothing yet, or writing tells why it cannot be.
+        return Ok(());
+    };
+    // What is wrong with an input is told where it is read.
+    match inputs
+        .iter()
+        .find(|input| identity(input).is_ok_and(|input| input == output))
+    {
+        Some(input) => bail!(
+            "cannot write {}: it is what is read, {}; name another file",
+            path.display(),
+            input.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Refuses what is there, or what a symbolic link leads to, if it is no regular file.
+fn refuse_others(path: &Path) -> Result<()> {
+    let Ok(metadata) = fs::metadata(path) else {
+        return Ok(());
+    };
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        bail!("there is a folder of this name");
+    }
+    if kind.is_block_device() {
+        bail!(
+            "it is a disk: write to a file, and bring that to the disk with `dd`, or the image of a node with `portadc flash`"
+        );
+    }
+    if !kind.is_file() {
+        bail!("it is a {}, which is not replaced: name a file", kind_name(kind));
+    }
+    Ok(())
+}
+
+/// What is neither file, folder nor disk.
+fn kind_name(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "pipe"
+    } else if kind.is_socket() {
+        "socket"
+    } else {
+        "character device"
+    }
+}
+
+/// Writes `image`, whose pieces are in order, to `path`; a regular file of that name is replaced. After an error nothing is
 /// left of the new file, and an old one is as it was.
 pub fn write_image(image: &SparseImage, path: &Path) -> Result<Written> {
     let mapped = image.mapped();
@@ -80,9 +138,7 @@ pub(crate) fn complete_image(
 /// A file in the folder of `path` that is gone unless [`persist`] gives it that name.
 pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
     let name = path.file_name().context("the path names no file")?;
-    if path.is_dir() {
-        bail!("there is a folder of this name");
-    }
+    refuse_others(path)?;
     let mut prefix = OsString::from(TEMPORARY);
     prefix.push(name);
     tempfile::Builder::new()
@@ -225,14 +281,11 @@ fn short() -> anyhow::Error {
     anyhow::anyhow!("the file that its bytes are in ends early")
 }
 
-/// Writes a small file whole or not at all: under a temporary name, to the disk, then to its name.
+/// Writes a small file whole or not at all: under a temporary name, to the disk, then to its name. Like an image, it
+/// replaces a regular file only.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = folder_of(path);
     let write = || -> Result<()> {
-        let mut temporary = tempfile::Builder::new()
-            .prefix(TEMPORARY)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder)?;
+        let mut temporary = temporary(path)?;
         temporary.write_all(bytes)?;
         temporary.as_file().sync_all()?;
         temporary.persist(path).map_err(|error| error.error)?;

@@ -24,7 +24,7 @@ use formats::units::{Bytes, Time};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::emit::{Written, complete_image, temporary};
+use crate::emit::{Written, check_output, complete_image, temporary};
 
 /// Room that a volume of no given size has for the kernel beside its content.
 const FREE: Bytes = Bytes::mib(64);
@@ -105,6 +105,12 @@ pub struct VolumeReport {
 /// Makes a volume from a tarball. Nothing is unpacked, and data is written once: to where it lies in the volume. The same
 /// tarball and request give the same volume.
 pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
+    let tar = match &request.tar {
+        // What standard input is, if it is a file.
+        Input::Standard => Path::new("/dev/stdin"),
+        Input::File(path) => path,
+    };
+    check_output(&request.output, &[tar])?;
     let file =
         temporary(&request.output).with_context(|| format!("cannot write {}", request.output.display()))?;
     let shared = Arc::new(file.as_file().try_clone().context("cannot open a file twice")?);

@@ -3,13 +3,15 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs::{self, File};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use formats::blob::Blob;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
-use stages::emit::write_image;
+use stages::emit::{check_output, write_file, write_image};
+use testkit::oracle;
 
 /// An image with pieces from memory, from a file, and holes around them.
 fn image() -> SparseImage {
@@ -147,4 +149,92 @@ fn places_where_no_file_can_be() {
         "{}",
         error(&missing)
     );
+}
+
+#[test]
+fn what_is_no_regular_file_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    oracle::run("coreutils", "mkfifo", [at("pipe")]);
+    let node = |name: &str, number: [&str; 3]| {
+        let path = at(name);
+        let arguments = [path.to_str().unwrap()].into_iter().chain(number);
+        oracle::run("coreutils", "mknod", arguments);
+    };
+    node("device", ["c", "1", "3"]);
+    // A major number for local use: there is no such disk.
+    node("disk", ["b", "240", "7"]);
+    let listener = UnixListener::bind(at("socket")).unwrap();
+    symlink("device", at("link")).unwrap();
+    let image = image();
+    for (name, said) in [
+        ("pipe", "it is a pipe, which is not replaced: name a file"),
+        (
+            "device",
+            "it is a character device, which is not replaced: name a file",
+        ),
+        (
+            "disk",
+            "it is a disk: write to a file, and bring that to the disk with `dd`, or the image of a node with `portadc flash`",
+        ),
+        ("socket", "it is a socket, which is not replaced: name a file"),
+        (
+            "link",
+            "it is a character device, which is not replaced: name a file",
+        ),
+    ] {
+        let kind = fs::symlink_metadata(at(name)).unwrap().file_type();
+        for result in [
+            write_image(&image, &at(name)).map(drop),
+            write_file(&at(name), b"bytes"),
+            check_output(&at(name), &[]),
+        ] {
+            let error = format!("{:#}", result.unwrap_err());
+            assert!(
+                error.starts_with("cannot write ") && error.ends_with(said),
+                "{error}"
+            );
+        }
+        assert_eq!(
+            fs::symlink_metadata(at(name)).unwrap().file_type(),
+            kind,
+            "{name}"
+        );
+    }
+    assert!(fs::metadata(at("disk")).unwrap().file_type().is_block_device());
+    assert_eq!(names(folder.path()).len(), 5);
+    drop(listener);
+}
+
+#[test]
+fn a_link_becomes_the_file_and_what_it_led_to_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("old"), "old").unwrap();
+    for (link, target) in [("link", "old"), ("dangling", "none")] {
+        symlink(target, at(link)).unwrap();
+        write_file(&at(link), b"new").unwrap();
+        assert!(fs::symlink_metadata(at(link)).unwrap().is_file());
+        assert_eq!(fs::read(at(link)).unwrap(), b"new");
+    }
+    assert_eq!(fs::read(at("old")).unwrap(), b"old");
+    assert!(!at("none").exists());
+}
+
+#[test]
+fn an_input_is_no_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("input"), "input").unwrap();
+    fs::write(at("other"), "other").unwrap();
+    fs::hard_link(at("input"), at("second name")).unwrap();
+    symlink("input", at("link")).unwrap();
+    let inputs = [at("missing"), at("input")];
+    let inputs: Vec<_> = inputs.iter().map(|path| path.as_path()).collect();
+    for name in ["input", "second name", "link"] {
+        let error = format!("{:#}", check_output(&at(name), &inputs).unwrap_err());
+        assert!(error.contains("/input; name another file"), "{error}");
+    }
+    check_output(&at("other"), &inputs).unwrap();
+    check_output(&at("new"), &inputs).unwrap();
 }

@@ -157,7 +157,13 @@ fn damage_is_named() {
     bytes.truncate(place);
     fs::write(&damaged, &bytes).unwrap();
     let image = Image::open(&damaged).unwrap();
+    let error = read(&image, "/etc/hostname").unwrap_err();
+    assert!(
+        error.starts_with("partition 2 (sectors ") && error.ends_with("bytes: it is truncated"),
+        "{error}"
+    );
     let report = report(&image, Detail::Counts).unwrap();
+    assert!(report.is_damaged());
     assert!(
         matches!(&report.partitions[1].content, Content::Damaged { error } if error.contains("behind the end")),
         "{report:?}"

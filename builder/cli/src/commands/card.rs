@@ -8,8 +8,6 @@ use flash::{FlashError, MissingFirmware, Request, Step, flash};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
-use stages::basis::Form;
-use stages::build::ImageFiles;
 use stages::engine::Task;
 
 use crate::arguments::Common;
@@ -27,10 +25,7 @@ pub fn run(
     let folder = workplace::project_folder(common)?;
     let project = Project::load(&folder)?;
     let node = project.node(node).map_err(Findings::from)?;
-    let images = workplace::output_folder(common, &folder).join("images");
-    // What is missing where there is none, flashing finds out and tells.
-    let files = ImageFiles::find(&images, &node.name)
-        .unwrap_or_else(|| ImageFiles::new(&images, &node.name, Form::Plain));
+    let files = workplace::node_image(common, &folder, &node.name)?;
     let engine = workplace::engine(common, &folder)?;
     let request = Request {
         node: &node.name,
@@ -57,6 +52,7 @@ pub fn run(
         let code = match &error {
             FlashError::Device(_) => DEVICE_REFUSED,
             FlashError::Verify(_) => VERIFICATION_FAILED,
+            FlashError::Image(image) if image.is_verification_failure() => VERIFICATION_FAILED,
             FlashError::Image(_) | FlashError::Write(_) => return anyhow::Error::new(error),
         };
         let message = format!("{:#}", anyhow::Error::new(error));

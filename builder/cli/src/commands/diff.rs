@@ -8,7 +8,7 @@ use stages::diff::{FleetDiff, differences, fleet_differences};
 use stages::inspect::Image;
 
 use crate::arguments::Common;
-use crate::output::{print, print_json, table};
+use crate::output::{DIFFERENT, print, print_json, table};
 use crate::workplace;
 
 /// Faults of one node that are listed.
@@ -43,7 +43,10 @@ pub fn fleet(common: &Common) -> Result<ExitCode> {
 }
 
 fn code(is_same: bool) -> ExitCode {
-    u8::from(!is_same).into()
+    match is_same {
+        true => ExitCode::SUCCESS,
+        false => DIFFERENT.into(),
+    }
 }
 
 fn text(diff: &FleetDiff, is_quiet: bool) -> String {

@@ -36,6 +36,9 @@ pub fn run(common: &Common, arguments: &InspectArguments) -> Result<ExitCode> {
         } else {
             print(&text(&report))?;
         }
+        if report.is_damaged() {
+            return Ok(VERIFICATION_FAILED.into());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -66,11 +69,15 @@ fn run_verify(common: &Common, image: &Image) -> Result<ExitCode> {
     } else {
         let faults: String = verified.faults.iter().map(|fault| format!("{fault}\n")).collect();
         print(&format!(
-            "{faults}{}: {} tree blocks, {} of data and {} boot files read: {}\n",
+            "{faults}{}: {} tree blocks, {} of data and {} boot files read, {}: {}\n",
             image.path.display(),
             verified.tree_blocks,
             verified.data,
             verified.boot_files,
+            match verified.mapped {
+                Some(mapped) => format!("{mapped} compared with its block map"),
+                None => "no block map beside it".to_owned(),
+            },
             match verified.faults.len() {
                 0 => "nothing wrong".to_owned(),
                 1 => "1 fault".to_owned(),

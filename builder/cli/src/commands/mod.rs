@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::arguments::{Arguments, Command, SourceOptions};
+use crate::output::{FAILED, TROUBLE};
 
 /// Runs the command that was asked for.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -85,6 +86,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Man { folder } => describe::man(folder)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The exit code where `command` fails and the error has none of its own.
+pub fn failed(command: &Command) -> u8 {
+    match command {
+        Command::Diff { .. } => TROUBLE,
+        _ => FAILED,
+    }
 }
 
 /// How the network may be used.

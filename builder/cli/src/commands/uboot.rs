@@ -1,13 +1,13 @@
 //! `portadc u-boot`
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
-use stages::emit::write_file;
+use stages::emit::{check_output, write_file};
 use stages::engine::{Engine, Preflight};
 use stages::fetch::{Lock, Mirrors};
 use stages::uboot::{BUILD_SPACE, UBootBuild, UBootSource, build, configure, programs};
@@ -23,6 +23,11 @@ pub fn run(common: &Common, arguments: &UBootArguments) -> Result<()> {
         Some(UBootCommand::Config(options)) => options,
         None => &arguments.what,
     };
+    if let Some(output) = &arguments.output {
+        // Before the minutes that a build takes.
+        let source: Vec<_> = options.source.iter().map(PathBuf::as_path).collect();
+        check_output(output, &source)?;
+    }
     let folder = workplace::project_folder(common)?;
     let project = Project::load(&folder)?;
     let (board, u_boot) = project.u_boot(options.board.as_deref()).map_err(Findings::from)?;

@@ -93,6 +93,16 @@ impl ImageFiles {
         forms.find(|files| files.finished().is_some())
     }
 
+    /// The files of an image of `node` in `folder` that nothing is noted of: it was changed since it was built, or never
+    /// built there, but exported.
+    pub fn unnoted(folder: &Path, node: &str) -> Option<Self> {
+        let mut forms = Form::ALL.into_iter().map(|form| Self::new(folder, node, form));
+        forms.find(|files| {
+            let mut needed = [&files.image, &files.manifest, &files.map].into_iter();
+            needed.all(|path| path.is_file())
+        })
+    }
+
     /// The note, if the image it tells of is still there as it was left.
     pub fn finished(&self) -> Option<ImageState> {
         let state: ImageState = serde_json::from_slice(&fs::read(&self.state).ok()?).ok()?;

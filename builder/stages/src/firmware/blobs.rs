@@ -2,11 +2,11 @@
 //! and hash in `sources.toml`. U-Boot is compiled, unless it is in the folder.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use flash::files;
 use model::board::Board;
 use model::sources::BlobSet;
 use sha2::{Digest as _, Sha256};
@@ -145,7 +145,8 @@ fn lacking(folder: Option<&Path>, board: &Board, set: Option<&BlobSet>, missing:
 /// All of a file, which is no device or pipe and not too large for a boot loader.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", path.display());
-    let metadata = std::fs::metadata(path).with_context(cannot)?;
+    let file = files::open(path).with_context(cannot)?;
+    let metadata = file.metadata().with_context(cannot)?;
     if !metadata.is_file() {
         bail!("{} is no regular file", path.display());
     }
@@ -157,7 +158,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
         );
     }
     let mut bytes = Vec::new();
-    let file = File::open(path).with_context(cannot)?;
     // It may grow while it is read.
     file.take(MOST).read_to_end(&mut bytes).with_context(cannot)?;
     Ok(bytes)

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blobs::read;
 use crate::card::digest::of_range;
-use crate::emit::write_image;
+use crate::emit::{check_output, write_image};
 
 /// The files of a boot area.
 #[derive(Debug)]
@@ -67,6 +67,13 @@ pub struct PackedPart {
 
 /// Writes the boot area of `files` to `output`.
 pub fn pack(files: &PackFiles, form: Form, ids: &Ids, output: &Path) -> Result<Packed> {
+    let entries = files.entries.iter().map(|(_, path)| path);
+    let inputs: Vec<_> = entries
+        .chain(&files.bl1)
+        .chain(&files.bl2)
+        .map(PathBuf::as_path)
+        .collect();
+    check_output(output, &inputs)?;
     let mut payloads = Vec::with_capacity(files.entries.len());
     for (loader, path) in &files.entries {
         payloads.push((*loader, read(path)?));

@@ -1,9 +1,9 @@
 //! What boot loaders an image has, ours or another's, and whether each of them is as it was signed.
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use flash::files;
 use formats::digest::{hex, parse_hex};
 use formats::fip::{self, FoundPart, Loader, PartName};
 use formats::manifest::{Firmware, Manifest};
@@ -170,7 +170,7 @@ fn expected(path: &Path) -> Result<Expected> {
         return Ok(Expected::default());
     };
     let manifest = path.with_file_name(format!("{node}.manifest.json"));
-    let text = match fs::read(&manifest) {
+    let text = match files::read(&manifest) {
         Ok(text) => text,
         Err(_) => return Ok(Expected::default()),
     };

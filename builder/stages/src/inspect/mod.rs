@@ -7,7 +7,9 @@
 //! | `root` | the root file system as a node sees it |
 //! | `files` | one file; all files as a tar |
 //! | `verify` | all checksums |
+//! | `block_map` | an image against the block map beside it |
 
+mod block_map;
 mod boot_area;
 mod files;
 mod report;
@@ -20,11 +22,10 @@ pub use report::{Content, Detail, PartitionReport, PathReport, Report, Subvolume
 pub use root::{find_file, root_view};
 pub use verify::{Verified, verify};
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use formats::btrfs::read as btrfs;
 use formats::delta::Delta;
 use formats::fat::read as fat;
@@ -126,7 +127,7 @@ impl Image {
             .and_then(|(start, length)| Window::new(&self.source, start, length).ok())
             .with_context(|| {
                 format!(
-                    "partition {} ({}) goes on behind the end of {}, which has {} bytes",
+                    "partition {} ({}) goes on behind the end of {}, which has {} bytes: it is truncated",
                     part.number,
                     part.sectors,
                     self.path.display(),
@@ -135,24 +136,28 @@ impl Image {
             })
     }
 
-    /// The bytes of the first part that holds `kind`.
+    /// The bytes of the first part that holds `kind`. Where there is none, but a partition that the image does not have
+    /// as a whole, the error says so.
     pub fn volume(&self, kind: Kind) -> Result<Window<&Source>> {
-        let part = self.parts().into_iter().find(|part| part.kind == kind);
-        let part = part.with_context(|| {
-            let what = match kind {
-                Kind::Fat => "FAT volume",
-                Kind::Btrfs => "btrfs volume",
-                Kind::Unknown => "unknown volume",
-            };
-            format!("there is no {what} on {}", self.path.display())
-        })?;
-        self.window(&part)
+        let parts = self.parts();
+        if let Some(part) = parts.iter().find(|part| part.kind == kind) {
+            return self.window(part);
+        }
+        for part in &parts {
+            self.window(part)?;
+        }
+        let what = match kind {
+            Kind::Fat => "FAT volume",
+            Kind::Btrfs => "btrfs volume",
+            Kind::Unknown => "unknown volume",
+        };
+        bail!("there is no {what} on {}", self.path.display())
     }
 }
 
 /// The bytes of the image in the file `path`. What kind of file it is shows in its bytes.
 pub(crate) fn open_source(path: &Path) -> Result<Source> {
-    let file = WholeBlob::new(File::open(path)?.into())?;
+    let file = WholeBlob::new(flash::files::open(path)?.into())?;
     if Delta::is_one(&file)? {
         return Ok(Arc::new(card_of_delta(path)?));
     }

@@ -201,6 +201,14 @@ pub fn report(image: &Image, detail: Detail) -> Result<Report> {
     })
 }
 
+impl Report {
+    /// Whether anything on it cannot be read.
+    pub fn is_damaged(&self) -> bool {
+        let mut partitions = self.partitions.iter();
+        partitions.any(|partition| matches!(partition.content, Content::Damaged { .. }))
+    }
+}
+
 impl PartitionReport {
     /// Its size.
     pub fn size(&self) -> Bytes {

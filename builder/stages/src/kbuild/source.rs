@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bzip2::bufread::MultiBzDecoder;
+use flash::files;
 use formats::digest::hex;
 use liblzma::bufread::XzDecoder;
 use sha2::{Digest, Sha256};
@@ -61,7 +62,7 @@ impl Makefile {
 /// SHA-256 of a tarball that the user names, hexadecimal.
 pub fn sha256(tarball: &Path) -> Result<String> {
     let mut hash = Sha256::new();
-    File::open(tarball)
+    files::open(tarball)
         .and_then(|mut file| io::copy(&mut file, &mut hash))
         .with_context(|| format!("cannot read {}", tarball.display()))?;
     Ok(hex(&hash.finalize()))
@@ -120,7 +121,7 @@ pub fn unpack(tarball: &Path, folder: &Path, wanted: impl Fn(&Path) -> bool) -> 
 
 /// The tarball as a stream of entries, unpacked by what its first bytes say it is packed with.
 fn archive(tarball: &Path) -> Result<Archive<Box<dyn Read>>> {
-    let file = File::open(tarball).with_context(|| format!("cannot open {}", tarball.display()))?;
+    let file = files::open(tarball).with_context(|| format!("cannot open {}", tarball.display()))?;
     let mut file = BufReader::with_capacity(1 << 20, file);
     let start = file.fill_buf().with_context(|| unreadable(tarball))?;
     Ok(Archive::new(if start.starts_with(BZIP2) {

@@ -17,6 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use flash::files;
 use formats::blob::Blob;
 use formats::bmap::BlockMap;
 use formats::delta::{Delta, Patched};
@@ -49,7 +50,7 @@ impl Pack {
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(INDEX);
         let context = || format!("cannot read the pack's index {}", path.display());
-        let json = fs::read(&path).with_context(context)?;
+        let json = files::read(&path).with_context(context)?;
         let index = Index::from_json(&json).with_context(context)?;
         Ok(Self {
             folder: folder.to_owned(),
@@ -115,7 +116,7 @@ impl Pack {
     pub fn delta(&self, node: &Node) -> Result<Delta> {
         let [name, _] = node_files(&node.name);
         let path = self.folder.join(name);
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = files::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         Delta::from_bytes(&bytes).map_err(|error| failure(format!("{}: {error}", path.display()), true))
     }
 
@@ -135,7 +136,7 @@ impl Pack {
     fn frames(&self, base: &Base) -> Result<(PathBuf, File)> {
         let [name, _] = base_files(&base.name);
         let path = self.folder.join(name);
-        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let file = files::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         Ok((path, file))
     }
 
@@ -168,7 +169,7 @@ impl Pack {
     /// A file, if it is the one that the index tells of.
     fn verified(&self, name: &str, sha256: &str) -> Result<Vec<u8>> {
         let path = self.folder.join(name);
-        let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = files::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         compare(&path, &hex(&Sha256::digest(&bytes)), sha256)?;
         Ok(bytes)
     }
