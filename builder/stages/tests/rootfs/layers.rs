@@ -221,7 +221,8 @@ fn a_cached_layer_is_not_made_again_and_a_damaged_one_is_named() {
     // Of base and modules, with what finds the damage: a blob is read where it is laid out.
     let at_once = || workshop.role(&[&overlay]).map(drop);
     let laid_out = || workshop.role(&[&overlay]).unwrap().verify();
-    let ways: [(&str, &str, &dyn Fn() -> anyhow::Result<()>); 3] = [
+    type Use<'a> = &'a dyn Fn() -> anyhow::Result<()>;
+    let ways: [(&str, &str, Use); 3] = [
         ("index", "the index is damaged or cut short", &at_once),
         ("blob", "the blob is damaged at byte 0, in ", &laid_out),
         ("missing", "index is missing", &at_once),
