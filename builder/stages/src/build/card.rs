@@ -221,8 +221,11 @@ impl<'a> CardMaker<'a> {
         })
     }
 
-    /// What the cards have in common, made with any node's `own` files.
+    /// What the cards have in common, made with any node's `own` files. What comes from the cache is verified first.
     pub fn base(&self, own: &NodeLayer) -> Result<CardBase> {
+        // Only here, so that a build that writes nothing reads none of them.
+        self.inputs.kernel.verify_image()?;
+        self.layers.verify()?;
         let root = Base::new(&self.volume_spec()?, &self.tree(own)?).with_context(|| {
             format!(
                 "cannot lay out what the nodes of role {} have in common",

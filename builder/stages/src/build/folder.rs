@@ -66,14 +66,16 @@ impl ImageFolder {
         &self.path
     }
 
-    /// Takes the list away, before an image changes that it tells of.
-    pub fn remove_sums(&self) -> Result<()> {
+    /// Takes the list away, before images change that it tells of, and once `prepare` has said that nothing stands in their
+    /// way: what it refuses leaves images and list as they are.
+    pub fn begin<T>(&self, prepare: impl FnOnce() -> Result<T>) -> Result<T> {
+        let prepared = prepare()?;
         let path = self.path.join(SUMS);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", path.display()))
             }
-            _ => Ok(()),
+            _ => Ok(prepared),
         }
     }
 
@@ -116,4 +118,30 @@ fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use formats::blob::Blob;
+    use formats::sparse::SparseImage;
+    use formats::units::Bytes;
+
+    use super::*;
+    use crate::build::space::{self, Kept};
+
+    #[test]
+    fn a_build_that_is_refused_leaves_the_list_and_one_that_begins_does_not() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = ImageFolder::open(temporary.path()).unwrap();
+        let list = temporary.path().join(SUMS);
+        fs::write(&list, "x").unwrap();
+        let mut base = SparseImage::empty(Bytes(u64::MAX));
+        base.put_blob(0, 1 << 62, Blob::from(Vec::new()), 0);
+        let error = folder.begin(|| space::check(temporary.path(), &base, 1, Kept::Whole));
+        assert!(error.unwrap_err().to_string().contains("are needed"));
+        assert!(list.exists());
+        assert_eq!(folder.begin(|| Ok(7)).unwrap(), 7);
+        assert!(!list.exists());
+        folder.begin(|| Ok(())).unwrap();
+    }
 }

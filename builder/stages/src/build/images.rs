@@ -9,7 +9,7 @@ use super::card::{CardMaker, Planned};
 use super::folder::ImageFolder;
 use super::space::{self, Kept};
 use super::state::ImageState;
-use super::{BuiltImage, ImageFiles};
+use super::{BuiltImage, ImageFiles, Made};
 use crate::basis::{Basis, Form};
 use crate::engine::Engine;
 
@@ -29,10 +29,10 @@ pub fn write(
     kinds: &[CardMaker],
     form: Form,
     sums: Sums,
-) -> Result<Vec<BuiltImage>> {
-    let mut images = Vec::new();
+) -> Result<Made> {
+    let mut all = Made::default();
     for maker in kinds {
-        let mut made = write_kind(engine, folder, maker, form)?;
+        let mut made = write_kind(engine, folder, maker, form, sums, &mut all.warnings)?;
         if sums == Sums::Compute {
             made = made
                 .into_par_iter()
@@ -42,9 +42,9 @@ pub fn write(
                 })
                 .collect::<Result<_>>()?;
         }
-        images.extend(made.into_iter().map(|(_, image)| image));
+        all.images.extend(made.into_iter().map(|(_, image)| image));
     }
-    Ok(images)
+    Ok(all)
 }
 
 fn write_kind(
@@ -52,6 +52,8 @@ fn write_kind(
     folder: &ImageFolder,
     maker: &CardMaker,
     form: Form,
+    sums: Sums,
+    warnings: &mut Vec<String>,
 ) -> Result<Vec<(ImageFiles, BuiltImage)>> {
     let built = |planned: &Planned, files: ImageFiles, written, state: ImageState| {
         let image = BuiltImage {
@@ -67,25 +69,43 @@ fn write_kind(
     let task = engine.progress.steps("images", maker.nodes.len() as u64);
     let mut images = Vec::new();
     let mut missing = Vec::new();
-    for planned in maker.plan()? {
+    let looked_at = maker.plan()?.into_par_iter().map(|planned| {
         let files = folder.files(&planned.node.name, form);
-        match files.current(&planned.key) {
-            Some(state) => images.push(built(&planned, files, false, state)),
-            None => missing.push((planned, files)),
+        let state = files.current(&planned.key);
+        let is_unsummed = state.as_ref().is_some_and(|state| state.sha256.is_none());
+        // Whoever says what a file is reads it anyway, and says it only of what was written.
+        let damage = match sums {
+            Sums::Compute if is_unsummed => files.damage(),
+            _ => None,
+        };
+        (planned, files, state, damage)
+    });
+    for (planned, files, state, damage) in looked_at.collect::<Vec<_>>() {
+        match (state, damage) {
+            (Some(state), None) => images.push(built(&planned, files, false, state)),
+            (None, None) => missing.push((planned, files)),
+            (_, Some(damage)) => {
+                warnings.push(format!(
+                    "{} was damaged since it was written, and was written anew: {damage}",
+                    files.image.display()
+                ));
+                missing.push((planned, files));
+            }
         }
     }
     let (unchanged, written) = (images.len(), missing.len());
     task.advance(unchanged as u64);
     if let Some((any, _)) = missing.first() {
-        folder.remove_sums()?;
         let base = maker.base(&any.own)?;
         let path = folder.path();
         // What is written anew takes the place of what was there.
         let new = missing.iter().filter(|(_, files)| !files.image.exists()).count();
         // While compressed ones are written there is a file of what they have in common.
         let common = usize::from(form == Form::Compressed);
-        space::check(path, &base.image, new.max(1) + common, Kept::of_images(path)?)?;
-        let basis = Basis::new(form, &base.image, &base.segments, path, missing.len())?;
+        let basis = folder.begin(|| {
+            space::check(path, &base.image, new.max(1) + common, Kept::of_images(path)?)?;
+            Basis::new(form, &base.image, &base.segments, path, missing.len())
+        })?;
         let failed = AtomicBool::new(false);
         let made: Vec<_> = missing
             .into_par_iter()

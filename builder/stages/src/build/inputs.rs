@@ -18,12 +18,14 @@ use crate::fetch::{
     LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Mode, Network,
     Stage3Files, check_base, failure, is_verification_failure, obtain,
 };
-use crate::kernel::{DeviceTreeSource, KernelSource, Output, build};
+use crate::kernel::{DeviceTreeSource, KernelSource, MODULES, Output, build};
 use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball};
 
 /// The kernel and the base.
 #[derive(Debug)]
 pub struct Inputs<'a> {
+    /// The kernel. Its `Image` is not verified yet, all else is.
+    pub kernel: Output,
     /// The files of the boot partition but its configuration: `Image`, `dtbs/...`.
     pub boot_files: Vec<FatFile>,
     /// The base root file system.
@@ -66,17 +68,24 @@ impl<'a> Inputs<'a> {
             (Err(kernel), Err(base)) => return Err(both(&kernel, &base)),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        let folder = kernel.folder.file_name().unwrap_or_default().to_string_lossy();
+        let folder = kernel
+            .entry
+            .folder()
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         let kernel_key = Key::builder("boot files", 1).text("kernel", &folder).finish();
         Ok(Self {
             boot_files: boot_files(&kernel)?,
             base,
-            modules: Tarball {
-                path: kernel.modules(),
-                key: Key::builder("modules", 1).key("kernel", &kernel_key).finish(),
-            },
+            modules: Tarball::cached(
+                kernel.entry.clone(),
+                MODULES,
+                Key::builder("modules", 1).key("kernel", &kernel_key).finish(),
+            ),
             described: describe(locked, &kernel, &folder),
             kernel_key,
+            kernel,
         })
     }
 }
@@ -177,27 +186,9 @@ fn base_mirror(request: &BuildRequest, archive: &LockedArchive) -> Result<String
 
 /// `Image` and the device trees, by the names that U-Boot asks for.
 fn boot_files(kernel: &Output) -> Result<Vec<FatFile>> {
-    let mut files = vec![boot_file("Image", &kernel.image())?];
-    let root = kernel.device_trees();
-    let mut folders = vec![root.clone()];
-    let mut trees = Vec::new();
-    while let Some(folder) = folders.pop() {
-        let listed = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-        for entry in listed {
-            let path = entry
-                .with_context(|| format!("cannot read {}", folder.display()))?
-                .path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                trees.push(path)
-            }
-        }
-    }
-    trees.sort();
-    for tree in trees {
-        let name = tree.strip_prefix(&root).unwrap_or(&tree);
-        files.push(boot_file(&format!("dtbs/{}", name.display()), &tree)?);
+    let mut files = vec![boot_file("Image", &kernel.image()?)?];
+    for (install, path) in kernel.device_trees()? {
+        files.push(boot_file(&format!("dtbs/{install}"), &path)?);
     }
     Ok(files)
 }

@@ -10,6 +10,7 @@
 //! | `pack` | cards as a base and deltas |
 //! | `space` | whether the disk has room for images |
 //! | `state` | which images are still right |
+//! | `reread` | an image that was written, held against its block map |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
 mod base;
@@ -18,6 +19,7 @@ mod folder;
 mod images;
 mod inputs;
 mod pack;
+mod reread;
 mod space;
 mod state;
 
@@ -53,7 +55,7 @@ use folder::ImageFolder;
 use inputs::Inputs;
 
 /// What to build.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct BuildRequest<'a> {
     /// The project.
     pub project: &'a Project,
@@ -95,6 +97,13 @@ pub struct BuildReport {
     pub warnings: Vec<String>,
 }
 
+/// Images, and what the user should know of them.
+#[derive(Debug, Default)]
+struct Made {
+    images: Vec<BuiltImage>,
+    warnings: Vec<String>,
+}
+
 /// An image.
 #[derive(Debug)]
 pub struct BuiltImage {
@@ -125,19 +134,27 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
             preflight(engine, request)?;
             let workshop = Workshop::open(engine, request)?;
             let kinds = workshop.kinds()?;
-            let images = pool.install(|| images::write(engine, &folder, &kinds, form, sums))?;
+            let mut warnings = workshop.warnings();
+            let made = pool.install(|| images::write(engine, &folder, &kinds, form, sums))?;
             folder.write_sums(fleet)?;
             workshop.tell_made();
-            (images, workshop.warnings())
+            warnings.extend(made.warnings);
+            (made.images, warnings)
         }
         Format::Pack => {
             let folder = PackFolder::open(&request.folder)?;
             preflight(engine, request)?;
-            let workshop = Workshop::open(engine, request)?;
+            let planned = BuildRequest {
+                nodes: pack::planned(&folder, fleet, &request.nodes),
+                ..request.clone()
+            };
+            let workshop = Workshop::open(engine, &planned)?;
             let kinds = workshop.kinds()?;
-            let images = pool.install(|| pack::write(engine, &folder, &kinds, fleet))?;
+            let mut warnings = workshop.warnings();
+            let made = pool.install(|| pack::write(engine, &folder, &kinds, fleet, &request.nodes))?;
             workshop.tell_made();
-            (images, workshop.warnings())
+            warnings.extend(made.warnings);
+            (made.images, warnings)
         }
     };
     let places: HashMap<_, _> = fleet.nodes.iter().map(|node| &node.name).zip(0..).collect();

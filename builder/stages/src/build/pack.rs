@@ -1,20 +1,21 @@
-//! Images as a pack. Nodes that are in the pack already as they should be are taken over from it.
+//! Images as a pack. Nodes that are in the pack already as they should be are taken over from it, whether they were asked
+//! for or not; a pack holds one state of the fleet, so those that are of another leave it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::Result;
 use formats::delta::Delta;
 use formats::digest::hex;
 use formats::pack::{Base, Node as PackedNode};
-use model::fleet::Fleet;
+use model::fleet::{Fleet, Node};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::BuiltImage;
 use super::card::{CardMaker, Planned};
 use super::space::{self, Kept};
 use super::state::ImageFigures;
+use super::{BuiltImage, Made};
 use crate::engine::Engine;
 use crate::pack::{DELTA, Pack, PackFolder, PackWriter};
 
@@ -25,35 +26,65 @@ struct Entries {
     nodes: Vec<(PackedNode, BuiltImage)>,
 }
 
-/// Writes a pack of all nodes of `kinds`, unless it is there. To be run in the pool of a build.
+/// The nodes that a build of `asked` plans for a pack in `folder`: these, and those in the pack, which may stay.
+pub fn planned<'a>(folder: &PackFolder, fleet: &'a Fleet, asked: &[&'a Node]) -> Vec<&'a Node> {
+    let old = Pack::open(folder.path()).ok();
+    let is_packed = |node: &Node| {
+        let mut nodes = old.iter().flat_map(|pack| &pack.index.nodes);
+        nodes.any(|packed| packed.name == node.name)
+    };
+    let is_asked = |node: &Node| asked.iter().any(|asked| asked.name == node.name);
+    let nodes = fleet.nodes.iter();
+    nodes.filter(|node| is_asked(node) || is_packed(node)).collect()
+}
+
+/// Writes a pack of those nodes of `kinds` that are `asked` for, unless it is there. The others stay in it where they are
+/// what a build would make of them now. To be run in the pool of a build.
 pub fn write(
     engine: &Engine,
     folder: &PackFolder,
     kinds: &[CardMaker],
     fleet: &Fleet,
-) -> Result<Vec<BuiltImage>> {
-    let old = Pack::open(folder.path()).ok().filter(Pack::is_untouched);
-    let count = kinds.iter().map(|maker| maker.nodes.len()).sum::<usize>();
+    asked: &[&Node],
+) -> Result<Made> {
+    let found = Pack::open(folder.path()).ok();
+    let old = found.as_ref().filter(|pack| pack.is_untouched());
+    let asked: HashSet<&str> = asked.iter().map(|node| node.name.as_str()).collect();
+    let is_asked = |planned: &Planned| asked.contains(planned.node.name.as_str());
+    let count = asked.len();
     let task = engine.progress.steps("pack", count as u64);
-    let plans: Vec<Vec<Planned>> = kinds.iter().map(CardMaker::plan).collect::<Result<_>>()?;
-    let old = old.as_ref();
-    let is_kept = |planned: &Planned| kept(old, planned).is_some();
+    let mut plans: Vec<Vec<Planned>> = kinds.iter().map(CardMaker::plan).collect::<Result<_>>()?;
+    for plan in &mut plans {
+        plan.retain(|planned| is_asked(planned) || kept(old, planned).is_some());
+    }
+    let here: HashSet<&str> = plans
+        .iter()
+        .flatten()
+        .map(|planned| planned.node.name.as_str())
+        .collect();
+    let packed = found.as_ref().map_or(&[][..], |pack| &pack.index.nodes);
+    let warnings = leaving(packed, old.is_some(), fleet, &here);
     if let Some(old) = old
-        && old.index.nodes.len() == count
-        && plans.iter().flatten().all(is_kept)
-    {
-        let images = plans
+        && old.index.nodes.len() == here.len()
+        && plans
             .iter()
             .flatten()
-            .map(|planned| Ok(unchanged(folder.path(), old, planned)?.1));
+            .all(|planned| kept(Some(old), planned).is_some())
+    {
+        let images = plans.iter().flatten().filter(|planned| is_asked(planned));
+        let images = images.map(|planned| Ok(unchanged(folder.path(), old, planned)?.1));
         task.done(format!("0 written, {count} unchanged"));
-        return images.collect();
+        return Ok(Made {
+            images: images.collect::<Result<_>>()?,
+            warnings,
+        });
     }
 
     let writer = PackWriter::create(folder)?;
     let mut all = Entries::default();
     for (maker, plan) in kinds.iter().zip(&plans) {
-        let entries = write_kind(&writer, folder.path(), old, maker, plan, &|| task.advance(1))?;
+        let advance = |planned: &Planned| task.advance(is_asked(planned).into());
+        let entries = write_kind(&writer, folder.path(), old, maker, plan, &advance)?;
         all.bases.extend(entries.bases);
         all.nodes.extend(entries.nodes);
     }
@@ -62,11 +93,27 @@ pub fn write(
         .map(|(at, node): (usize, _)| (&node.name, at))
         .collect();
     all.nodes.sort_by_key(|(node, _)| places.get(&node.name));
-    let (nodes, images): (Vec<_>, Vec<_>) = all.nodes.into_iter().unzip();
+    let (nodes, mut images): (Vec<_>, Vec<_>) = all.nodes.into_iter().unzip();
     writer.finish(&fleet.name, all.bases, nodes)?;
-    let written = images.iter().filter(|image: &&BuiltImage| image.written).count();
+    images.retain(|image: &BuiltImage| asked.contains(image.node.as_str()));
+    let written = images.iter().filter(|image| image.written).count();
     task.done(format!("{written} written, {} unchanged", count - written));
-    Ok(images)
+    Ok(Made { images, warnings })
+}
+
+/// What is said of the nodes of a pack that are not `here` any more. Of a pack that is not as it was written none stays.
+fn leaving(packed: &[PackedNode], is_as_written: bool, fleet: &Fleet, here: &HashSet<&str>) -> Vec<String> {
+    let gone = packed.iter().filter(|node| !here.contains(node.name.as_str()));
+    let said = |PackedNode { name, .. }: &PackedNode| {
+        if !fleet.nodes.iter().any(|node| node.name == *name) {
+            format!("{name} is no node of the fleet any more and left the pack")
+        } else if is_as_written {
+            format!("{name} is of another state of the fleet and left the pack: build it, too")
+        } else {
+            format!("{name} left the pack, whose files were changed since it was written: build it, too")
+        }
+    };
+    gone.map(said).collect()
 }
 
 /// The entry of a node in the old pack, where its image is the one that is wanted.
@@ -83,13 +130,33 @@ fn write_kind(
     old: Option<&Pack>,
     maker: &CardMaker,
     plan: &[Planned],
-    advance: &(dyn Fn() + Sync),
+    advance: &(dyn Fn(&Planned) + Sync),
 ) -> Result<Entries> {
     let mut entries = Entries::default();
     let Some(any) = plan.first() else {
         return Ok(entries);
     };
     let name = maker.name();
+    if let Some(old) = old
+        && let Some(nodes) = plan
+            .iter()
+            .map(|planned| kept(Some(old), planned))
+            .collect::<Option<Vec<_>>>()
+    {
+        // Equal keys are of equal bases: nothing has to be laid out.
+        for base in nodes.iter().map(|node| &node.base).collect::<BTreeSet<_>>() {
+            writer.keep_base(base)?;
+            entries
+                .bases
+                .extend(old.index.bases.iter().find(|of| of.name == *base).cloned());
+        }
+        for planned in plan {
+            writer.keep_node(&planned.node.name)?;
+            entries.nodes.push(unchanged(folder, old, planned)?);
+            advance(planned);
+        }
+        return Ok(entries);
+    }
     let card_base = maker.base(&any.own)?;
     space::check(folder, &card_base.image, plan.len(), Kept::Shared)?;
     let base = writer.base(&name, &card_base.image, &card_base.segments)?;
@@ -129,7 +196,7 @@ fn write_kind(
             }
         };
         entries.nodes.push(entry);
-        advance();
+        advance(planned);
         Ok(entries)
     };
     let written: Vec<Entries> = plan.par_iter().map(write).collect::<Result<_>>()?;
@@ -162,5 +229,66 @@ fn built(folder: &Path, planned: &Planned, written: bool, figures: ImageFigures)
         written,
         figures,
         sha256: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::project::Project;
+
+    use super::*;
+
+    #[test]
+    fn whoever_leaves_a_pack_is_named_with_why() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let fleet = Project::load(root.as_ref()).unwrap().fleet;
+        let packed = ["red-07", "red-08", "green-01"].map(|name| PackedNode {
+            name: name.to_owned(),
+            base: "base".to_owned(),
+            manifest_sha256: String::new(),
+            inputs: String::new(),
+            root_used: 0,
+        });
+        let here = HashSet::from(["red-07"]);
+        assert_eq!(
+            leaving(&packed, true, &fleet, &here),
+            [
+                "red-08 is of another state of the fleet and left the pack: build it, too",
+                "green-01 is no node of the fleet any more and left the pack",
+            ]
+        );
+        assert_eq!(
+            leaving(&packed, false, &fleet, &here)[0],
+            "red-08 left the pack, whose files were changed since it was written: build it, too"
+        );
+    }
+
+    #[test]
+    fn nodes_that_are_in_the_pack_are_planned_with_those_asked_for() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let fleet = Project::load(root.as_ref()).unwrap().fleet;
+        let node = |name: &str| fleet.nodes.iter().find(|node| node.name == name).unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let folder = PackFolder::open(&place.path().join("pack")).unwrap();
+        let names = |asked: &[&Node]| -> Vec<String> {
+            let planned = planned(&folder, &fleet, asked);
+            planned.iter().map(|node| node.name.clone()).collect()
+        };
+        assert_eq!(names(&[node("red-08")]), ["red-08"]);
+        let writer = PackWriter::create(&folder).unwrap();
+        let packed = ["blue-02", "green-01", "red-07"].map(|name| PackedNode {
+            name: name.to_owned(),
+            base: "base".to_owned(),
+            manifest_sha256: "0".repeat(64),
+            inputs: "key".to_owned(),
+            root_used: 0,
+        });
+        let base = Base {
+            name: "base".to_owned(),
+            sha256: "0".repeat(64),
+            map_sha256: "0".repeat(64),
+        };
+        writer.finish(&fleet.name, vec![base], packed.to_vec()).unwrap();
+        assert_eq!(names(&[node("red-08")]), ["red-07", "red-08", "blue-02"]);
     }
 }

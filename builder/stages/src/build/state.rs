@@ -5,12 +5,13 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use formats::digest::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::card::NodeCard;
+use super::reread::compare;
 use crate::basis::{Basis, Form};
 use crate::emit::write_file;
 use crate::engine::Key;
@@ -137,7 +138,9 @@ impl ImageFiles {
     pub fn write(&self, key: &Key, card: &NodeCard, basis: &Basis) -> Result<ImageState> {
         let beside = self.invalidate(key)?;
         basis.write(&card.delta, &card.segments, &self.image)?;
-        if beside == Beside::Missing {
+        // A map that is another form's, too, may have been found damaged: it is never left as it is without a look.
+        let is_there = fs::read(&self.map).is_ok_and(|map| map == card.map.as_bytes());
+        if beside == Beside::Missing || !is_there {
             write_file(&self.map, card.map.as_bytes())?;
             write_file(&self.manifest, card.manifest.as_bytes())?;
         }
@@ -154,6 +157,21 @@ impl ImageFiles {
         };
         self.note(&state)?;
         Ok(state)
+    }
+
+    /// What the finished image has that its block map does not say; `None` where it is as it was written. Notes tell of files
+    /// that were touched, not of disks that rot.
+    pub fn damage(&self) -> Option<String> {
+        let compare = || {
+            let state = self.finished().context("it has just been changed")?;
+            let map = fs::read(&self.map).context("its block map cannot be read")?;
+            ensure!(
+                hex(&Sha256::digest(&map)) == state.figures.map_sha256,
+                "its block map is not the one that was written with it"
+            );
+            compare(&self.image, &map)
+        };
+        compare().err().map(|error| format!("{error:#}"))
     }
 
     /// The SHA-256 of the finished image itself, which is noted where it was not yet.

@@ -1,7 +1,7 @@
 //! Finished outputs by stage and key.
 //!
 //! ```text
-//! <root>/<stage>/<key>/        a finished output: a folder, never changed again
+//! <root>/<stage>/<key>/        a finished output: a folder, never changed again, with the sums of its files
 //! <root>/<stage>/<key>.part/   one in the making; whoever made it holds the lock or is dead
 //! <root>/<stage>/<key>.lock    held while it is made, so that two builds make it once
 //! ```
@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 
 use super::Key;
+use super::entry::{Entry, seal};
 
 /// A folder of finished outputs.
 #[derive(Debug, Clone)]
@@ -38,9 +39,9 @@ impl Cache {
     }
 
     /// The finished output of `stage` for `key`, if there is one.
-    pub fn find(&self, stage: &str, key: &Key) -> Option<PathBuf> {
+    pub fn find(&self, stage: &str, key: &Key) -> Option<Entry> {
         let folder = self.root.join(stage).join(key.as_str());
-        folder.is_dir().then_some(folder)
+        folder.is_dir().then(|| Entry::new(stage, folder))
     }
 
     /// Whether `stage` has any finished output.
@@ -50,8 +51,8 @@ impl Cache {
     }
 
     /// The output of `stage` for `key`: found, or made by `make` in the empty folder that it is given. The folder
-    /// gets its final name only after `make` succeeded and everything in it reached the disk.
-    pub fn obtain(&self, stage: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    /// gets its final name only after `make` succeeded, its files were summed, and everything in it reached the disk.
+    pub fn obtain(&self, stage: &str, key: &Key, make: impl FnOnce(&Path) -> Result<()>) -> Result<Entry> {
         if let Some(found) = self.find(stage, key) {
             return Ok(found);
         }
@@ -70,7 +71,7 @@ impl Cache {
         let part = parent.join(format!("{key}.part"));
         remove_folder(&part)?;
         fs::create_dir(&part).with_context(|| format!("cannot make {}", part.display()))?;
-        if let Err(error) = make(&part) {
+        if let Err(error) = make(&part).and_then(|()| seal(&part)) {
             // The error of the work matters more than one of the cleaning; the next run cleans again.
             remove_folder(&part).ok();
             return Err(error);
@@ -81,7 +82,7 @@ impl Cache {
         File::open(&parent)
             .and_then(|folder| folder.sync_all())
             .with_context(|| format!("cannot write {} to the disk", parent.display()))?;
-        Ok(done)
+        Ok(Entry::new(stage, done))
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
         // As a killed run would leave it:
         fs::create_dir_all(folder.path().join(format!("s/{key}.part/half")))?;
         let done = cache.obtain("s", &key, |part| Ok(fs::write(part.join("whole"), "y")?))?;
-        assert_eq!(fs::read_dir(&done)?.count(), 1);
+        assert_eq!(done.names()?, ["whole"]);
         cache.obtain("s", &key, |_| anyhow::bail!("must not run again"))?;
         Ok(())
     }

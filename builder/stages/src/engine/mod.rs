@@ -5,6 +5,7 @@
 //! when it is complete.
 
 mod cache;
+mod entry;
 mod key;
 mod log;
 mod preflight;
@@ -12,6 +13,7 @@ mod progress;
 mod tool;
 
 pub use cache::Cache;
+pub use entry::Entry;
 pub use key::{Key, KeyBuilder};
 pub use log::Log;
 pub use preflight::{Preflight, Requirement, cache_folder};

@@ -54,7 +54,7 @@ impl Configuration<'_> {
         unpack: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Configured> {
         self.check_folder(engine.cache.root())?;
-        let folder = engine.cache.obtain(stage, &key, |part| {
+        let entry = engine.cache.obtain(stage, &key, |part| {
             // The build changes folders: relative paths would lead elsewhere.
             let tree = fs::canonicalize(part)
                 .with_context(|| format!("cannot find {}", part.display()))?
@@ -67,12 +67,12 @@ impl Configuration<'_> {
             fs::write(part.join("absent"), absent).context("cannot write the list of absent symbols")?;
             fs::remove_dir_all(&tree).with_context(|| format!("cannot remove {}", tree.display()))
         })?;
-        let config = read(&folder.join("config"))?;
+        let config = entry.text("config")?;
         let values = DotConfig::parse(&config);
         Ok(Configured {
             built_in: values.count(&Value::Yes),
             modules: values.count(&Value::Module),
-            absent: read(&folder.join("absent"))?.lines().map(str::to_owned).collect(),
+            absent: entry.text("absent")?.lines().map(str::to_owned).collect(),
             config,
             key,
         })

@@ -11,40 +11,56 @@ use super::device_tree::{self, DeviceTreeSource};
 use super::make::make;
 use super::source::{Identity, KernelSource};
 use super::{modules, patch};
-use crate::engine::{Engine, Key};
+use crate::engine::{Engine, Entry, Key};
 use crate::kbuild::configure::Configured;
 use crate::kbuild::steps::{Estimate, Steps};
 
 /// Raised when this code builds differently.
 const REVISION: u32 = 1;
 
+/// Modules, stripped, and the lists that find them, below `usr/lib/modules/<release>`: a tarball in which everything
+/// belongs to root and bears the time of the kernel's release.
+pub const MODULES: &str = "modules.tar";
+
+/// What else is in a kernel's folder of the cache, beside `System.map` and `config`, which are for people.
+const IMAGE: &str = "Image";
+const RELEASE: &str = "release";
+/// Before the name of each device tree.
+const TREES: &str = "dtbs/";
+
 /// The program that lists modules' dependencies; Debian keeps it where a user's `PATH` does not look.
 pub(super) const DEPMOD: &str = "/sbin/depmod";
 
-/// A built kernel: a folder of the cache.
+/// A built kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// The folder.
-    pub folder: PathBuf,
+    /// Where it is in the cache.
+    pub entry: Entry,
     /// What `uname -r` prints: `6.12.107-portadc`.
     pub release: String,
 }
 
 impl Output {
-    /// The kernel, uncompressed.
-    pub fn image(&self) -> PathBuf {
-        self.folder.join("Image")
+    /// The kernel, uncompressed. It is as it was made once [`verify_image`](Self::verify_image) has said so.
+    pub fn image(&self) -> Result<PathBuf> {
+        self.entry.present(IMAGE)
     }
 
-    /// The folder of compiled device trees.
-    pub fn device_trees(&self) -> PathBuf {
-        self.folder.join("dtbs")
+    /// Refuses a kernel that is not as it was made: for whoever is about to write it somewhere, as reading it takes longer
+    /// than finding that nothing is to be done.
+    pub fn verify_image(&self) -> Result<()> {
+        self.entry.verified(IMAGE).map(drop)
     }
 
-    /// Modules, stripped, and the lists that find them, below `usr/lib/modules/<release>`: a tarball in which
-    /// everything belongs to root and bears the time of the kernel's release.
-    pub fn modules(&self) -> PathBuf {
-        self.folder.join("modules.tar")
+    /// The compiled device trees, verified, by the names under which boards install them.
+    pub fn device_trees(&self) -> Result<Vec<(String, PathBuf)>> {
+        let names = self.entry.names()?;
+        let trees = names
+            .iter()
+            .filter_map(|name| Some((name, name.strip_prefix(TREES)?)));
+        trees
+            .map(|(name, install)| Ok((install.to_owned(), self.entry.verified(name)?)))
+            .collect()
     }
 }
 
@@ -76,7 +92,7 @@ pub fn build(
     }
     let configured = configure(engine, kernel, source)?;
     let key = key_of(&configured, kernel, trees)?;
-    let folder = engine.cache.obtain("kernel", &key, |part| {
+    let entry = engine.cache.obtain("kernel", &key, |part| {
         // The kernel's build changes folders: relative paths would lead elsewhere.
         let work = fs::canonicalize(part)
             .with_context(|| format!("cannot find {}", part.display()))?
@@ -86,16 +102,15 @@ pub fn build(
         let removed = fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()));
         result.and(removed)
     })?;
-    let path = folder.join("release");
-    let release = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let output = Output {
-        folder,
-        release: release.trim().to_owned(),
+        release: entry.text(RELEASE)?.trim().to_owned(),
+        entry,
     };
     // What a board expects is in no key: it changes nothing that is made.
     for tree in trees {
-        tree.check(&output.device_trees().join(&tree.install))?;
-        tree.check_image(&output.image())?;
+        let compiled = output.entry.verified(&format!("{TREES}{}", tree.install))?;
+        tree.check(&compiled)?;
+        tree.check_image(&output.image()?)?;
     }
     Ok(output)
 }
@@ -159,17 +174,17 @@ fn compile(
         &installed.join("lib/modules").join(&release),
         &release,
         identity.released,
-        &part.join("modules.tar"),
+        &part.join(MODULES),
     )?;
 
     for (tree_source, target) in trees.iter().zip(&targets) {
-        let to = part.join("dtbs").join(&tree_source.install);
+        let to = part.join(TREES).join(&tree_source.install);
         copy(&device_tree::compiled(&tree, target), &to)?;
     }
-    copy(&tree.join("arch/arm64/boot/Image"), &part.join("Image"))?;
+    copy(&tree.join("arch/arm64/boot/Image"), &part.join(IMAGE))?;
     copy(&tree.join("System.map"), &part.join("System.map"))?;
     copy(&tree.join(".config"), &part.join("config"))?;
-    fs::write(part.join("release"), format!("{release}\n")).context("cannot write the kernel's release")?;
+    fs::write(part.join(RELEASE), format!("{release}\n")).context("cannot write the kernel's release")?;
     task.done(format!("linux {release} is built"));
     Ok(())
 }

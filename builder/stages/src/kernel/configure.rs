@@ -93,7 +93,7 @@ fn unpack_for_configuring(
             |builder, path| builder.text("patched", &path.to_string_lossy()),
         )
         .finish();
-    let folder = engine.cache.obtain("kernel-kconfig", &key, |part| {
+    let entry = engine.cache.obtain("kernel-kconfig", &key, |part| {
         let task = engine.progress.steps("kernel", 0);
         task.message("reading the source");
         let unpacked = part.join("tree");
@@ -110,7 +110,7 @@ fn unpack_for_configuring(
         archive.finish().context("cannot write tree.tar")?;
         fs::remove_dir_all(&unpacked).with_context(|| format!("cannot remove {}", unpacked.display()))
     })?;
-    let path = folder.join("tree.tar");
+    let path = entry.verified("tree.tar")?;
     let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
     tar::Archive::new(file)
         .unpack(tree)

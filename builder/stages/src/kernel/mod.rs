@@ -28,7 +28,7 @@ mod modules;
 mod patch;
 mod source;
 
-pub use build::{Output, build};
+pub use build::{MODULES, Output, build};
 pub use configure::configure;
 pub use device_tree::DeviceTreeSource;
 pub use source::KernelSource;

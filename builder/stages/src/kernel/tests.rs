@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::engine::{Cache, Engine, Progress, Verbosity};
+use crate::fetch::is_verification_failure;
 
 /// As a kernel's: the targets that the stage calls, and what they leave behind.
 const MAKEFILE: &str = r#"
@@ -204,10 +205,11 @@ fn two_builds_in_two_folders_give_the_same_bytes() {
     let (first, second) = (Bench::new(FRAGMENT), Bench::new(FRAGMENT));
     let (first_output, second_output) = (first.build().unwrap(), second.build().unwrap());
     assert_eq!(first_output.release, "6.12.107-test");
-    let found = files(&first_output.folder);
+    let found = files(first_output.entry.folder());
     let names: Vec<_> = found.keys().map(|path| path.display().to_string()).collect();
     let expected = [
         "Image",
+        "SHA256SUMS",
         "System.map",
         "config",
         "dtbs/amlogic/meson-gxbb-odroidc2.dtb",
@@ -215,8 +217,8 @@ fn two_builds_in_two_folders_give_the_same_bytes() {
         "release",
     ];
     assert_eq!(names, expected);
-    assert_eq!(found, files(&second_output.folder));
-    assert_snapshot!(fs::read_to_string(first_output.image()).unwrap(), @r"
+    assert_eq!(found, files(second_output.entry.folder()));
+    assert_snapshot!(fs::read_to_string(first_output.image().unwrap()).unwrap(), @r"
     arm64 portadc@portadc 2006-07-24 01:21:28 UTC
     int fork;
     CONFIG_NET=y
@@ -294,7 +296,7 @@ fn patches_reach_the_configuration_and_the_compilation() {
         "the patched Kconfig counts: {error}"
     );
     bench.write("kernel/fragments/a.config", "CONFIG_NET=y\n");
-    let image = fs::read_to_string(bench.build().unwrap().image()).unwrap();
+    let image = fs::read_to_string(bench.build().unwrap().image().unwrap()).unwrap();
     assert!(image.contains("int patched;"), "{image}");
 }
 
@@ -345,7 +347,9 @@ fn a_device_tree_that_is_not_as_expected_stops_the_build_before_the_kernel_is_co
 #[test]
 fn a_kernel_that_the_firmware_has_no_room_for_is_refused() {
     let mut bench = Bench::new(FRAGMENT);
-    let length = fs::metadata(bench.build().unwrap().image()).unwrap().len();
+    let length = fs::metadata(bench.build().unwrap().image().unwrap())
+        .unwrap()
+        .len();
     let window = |at, size| Window { at, below: at + size };
     for (size, fits) in [(length, true), (length - 1, false)] {
         bench.trees[0].load = Some(LoadMap {
@@ -354,6 +358,65 @@ fn a_kernel_that_the_firmware_has_no_room_for_is_refused() {
         });
         assert_eq!(bench.build().is_ok(), fits);
     }
+}
+
+#[test]
+fn a_built_kernel_that_is_damaged_in_the_cache_is_not_used() {
+    let bench = Bench::new(FRAGMENT);
+    let output = bench.build().unwrap();
+    let kernel = output.entry.folder().to_owned();
+    let configuration = bench.engine.cache.root().join("kernel-config");
+    let configuration = configuration.join(
+        configure(&bench.engine, &bench.kernel(), &bench.source)
+            .unwrap()
+            .key
+            .as_str(),
+    );
+    let dtb = "dtbs/amlogic/meson-gxbb-odroidc2.dtb";
+    let use_it = || {
+        let output = bench.build()?;
+        output.image()?;
+        output.device_trees()?;
+        output.verify_image()
+    };
+    for (stage, folder, name) in [
+        ("kernel", &kernel, "Image"),
+        ("kernel", &kernel, "release"),
+        ("kernel", &kernel, dtb),
+        ("kernel-config", &configuration, "config"),
+        ("kernel-config", &configuration, "absent"),
+    ] {
+        let path = folder.join(name);
+        let whole = fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        // The list of absent symbols has no byte.
+        flipped.splice(
+            ..whole.len().min(1),
+            [whole.first().map_or(b'x', |byte| byte ^ 1)],
+        );
+        let advice = format!(
+            "the cached output of {stage} is damaged: remove {}: {name} ",
+            folder.display()
+        );
+        fs::write(&path, flipped).unwrap();
+        let error = use_it().unwrap_err();
+        assert!(is_verification_failure(&error));
+        assert!(
+            format!("{error:#}").starts_with(&format!("{advice}has SHA-256 ")),
+            "{error:#}"
+        );
+        fs::remove_file(&path).unwrap();
+        let error = use_it().unwrap_err();
+        assert_eq!(format!("{error:#}"), format!("{advice}is missing"));
+        fs::write(&path, whole).unwrap();
+        use_it().unwrap();
+    }
+    // Nothing was compiled again.
+    assert_eq!(
+        fs::read_dir(kernel.parent().unwrap()).unwrap().count(),
+        2,
+        "one kernel and its lock"
+    );
 }
 
 #[test]

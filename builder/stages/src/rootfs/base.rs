@@ -7,8 +7,8 @@ use formats::layer::Layer;
 use formats::manifest::Installed;
 use model::sources::Platform;
 
-use super::tarball::{Tarball, layer_of};
-use crate::engine::{Engine, Key};
+use super::tarball::{CachedLayer, Tarball, layer_of};
+use crate::engine::{Engine, Entry, Key};
 
 /// A base root file system.
 pub trait Base: Debug + Sync {
@@ -24,6 +24,8 @@ pub trait Base: Debug + Sync {
 pub struct BaseLayers {
     /// First to last, to be stacked in this order. At least one.
     pub layers: Vec<Layer>,
+    /// The outputs of the cache that have their blobs, which are verified before anything of them is written.
+    pub entries: Vec<Entry>,
     /// Stands for all of them.
     pub key: Key,
     /// What became of packages that were installed over the lowest, where any were.
@@ -33,9 +35,10 @@ pub struct BaseLayers {
 /// A tarball made of Debian packages.
 impl Base for Tarball {
     fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
-        let (layer, key) = layer_of(engine, self, zstd)?;
+        let CachedLayer { layer, key, entry } = layer_of(engine, self, zstd)?;
         Ok(BaseLayers {
             layers: vec![layer],
+            entries: vec![entry],
             key,
             installed: None,
         })

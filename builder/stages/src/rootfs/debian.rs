@@ -133,8 +133,8 @@ impl DebianBase<'_> {
     /// The base as a tarball, if the cache has it.
     pub fn find(&self, engine: &Engine) -> Result<Option<Tarball>> {
         let key = self.key()?;
-        let folder = engine.cache.find(STAGE, &key);
-        Ok(folder.map(|folder| tarball(&folder, key)))
+        let entry = engine.cache.find(STAGE, &key);
+        Ok(entry.map(|entry| Tarball::cached(entry, TARBALL, key)))
     }
 
     /// The base as a tarball, made now from `mirror` (as in sources.list(5)) if the cache does not have it: some minutes.
@@ -144,7 +144,7 @@ impl DebianBase<'_> {
         let AptSource {
             suite, components, ..
         } = self.source;
-        let folder = engine.cache.obtain(STAGE, &key, |part| {
+        let entry = engine.cache.obtain(STAGE, &key, |part| {
             let task = engine.progress.steps("rootfs", 0);
             let mut log = engine.log("rootfs")?;
             let tarball = part.join(TARBALL);
@@ -170,7 +170,7 @@ impl DebianBase<'_> {
             ));
             Ok(())
         })?;
-        Ok(tarball(&folder, key))
+        Ok(Tarball::cached(entry, TARBALL, key))
     }
 
     fn key(&self) -> Result<Key> {
@@ -226,13 +226,6 @@ impl DebianBase<'_> {
         ));
         arguments.push(format!("--customize-hook={CLEAN}"));
         Ok(arguments)
-    }
-}
-
-fn tarball(folder: &Path, key: Key) -> Tarball {
-    Tarball {
-        path: folder.join(TARBALL),
-        key,
     }
 }
 

@@ -5,8 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use formats::blob::Blob;
-use formats::layer::{Index, Layer};
+use formats::layer::Layer;
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
 use gentoo::Atom;
@@ -15,8 +14,8 @@ use model::sources::{Distribution, LeaveOut, Platform, Stage3};
 
 use super::base::{Base, BaseLayers};
 use super::merge::without_each;
-use super::tarball::{is_made, layer_key, packing};
-use crate::engine::{Engine, Key};
+use super::tarball::{BLOB, CachedLayer, INDEX, is_made, layer_key, load_layer, packing, verify_blob};
+use crate::engine::{Engine, Entry, Key};
 use crate::fetch::{LockedStage3, Stage3Files};
 
 /// Goes up with every change of what the layer of the same packages holds.
@@ -25,10 +24,8 @@ const REVISION: u32 = 2;
 /// The stage's name in the cache.
 const STAGE: &str = "gentoo-packages";
 
-/// What is in a folder of the cache: the layer over the stage3, what of the stage3 goes (each path followed by a NUL), and
+/// What is in a folder of the cache beside the layer over the stage3: what of the stage3 goes (each path followed by a NUL), and
 /// what installing came to.
-const INDEX: &str = "index";
-const BLOB: &str = "blob";
 const REMOVED: &str = "removed";
 const REPORT: &str = "report.json";
 
@@ -45,17 +42,18 @@ pub struct GentooBase<'a> {
 
 impl Base for GentooBase<'_> {
     fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
-        let (stage3, stage3_key) = self.files.tarball().layer(engine, zstd)?;
+        let CachedLayer {
+            layer: stage3,
+            key: stage3_key,
+            entry: stage3_entry,
+        } = self.files.tarball().layer(engine, zstd)?;
         let key = self.key(&stage3_key);
-        let folder = engine
-            .cache
-            .obtain(STAGE, &key, |part| self.install(engine, &stage3, zstd, part))?;
-        let installed = load(&folder).with_context(|| {
-            format!(
-                "the cached layer of the packages is damaged: remove {}",
-                folder.display()
-            )
+        let entry = engine.cache.obtain(STAGE, &key, |part| {
+            // Packages are merged into what its files say.
+            verify_blob(&stage3_entry)?;
+            self.install(engine, &stage3, zstd, part)
         })?;
+        let installed = load(&entry)?;
         for line in unhandled(&installed.report) {
             engine.progress.detail(line);
         }
@@ -63,6 +61,7 @@ impl Base for GentooBase<'_> {
         layers.push(installed.layer);
         Ok(BaseLayers {
             layers,
+            entries: vec![stage3_entry, entry],
             key,
             installed: Some(described(installed.report)),
         })
@@ -195,15 +194,14 @@ struct Loaded {
     report: Report,
 }
 
-fn load(folder: &Path) -> Result<Loaded> {
-    let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("cannot read its {name}"));
-    let blob = File::open(folder.join(BLOB)).context("cannot open its blob")?;
-    let removed = read(REMOVED)?;
+fn load(entry: &Entry) -> Result<Loaded> {
+    let removed = entry.read(REMOVED)?;
     let paths = removed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
     Ok(Loaded {
-        layer: Index::from_bytes(&read(INDEX)?)?.with_blob(Blob::from(blob))?,
+        layer: load_layer(entry)?,
         removed: paths.map(<[u8]>::to_vec).collect(),
-        report: serde_json::from_slice(&read(REPORT)?).context("cannot read its report")?,
+        report: serde_json::from_slice(&entry.read(REPORT)?)
+            .map_err(|error| entry.damaged(format!("{REPORT}: {error}")))?,
     })
 }
 

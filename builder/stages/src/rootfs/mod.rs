@@ -49,6 +49,6 @@ pub use network::local_interface;
 pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
-pub use tarball::Tarball;
-pub(crate) use tarball::lazy_layer;
+pub use tarball::{CachedLayer, Tarball};
+pub(crate) use tarball::{lazy_layer, verify_blob};
 pub use template::TemplateLayers;

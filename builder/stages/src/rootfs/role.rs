@@ -34,9 +34,9 @@ use super::identity::{Operator, PublicKeys};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
-use super::tarball::{Tarball, layer_of};
+use super::tarball::{CachedLayer, Tarball, layer_of, verify_blob};
 use super::template::TemplateLayers;
-use crate::engine::{Engine, Key};
+use crate::engine::{Engine, Entry, Key};
 
 /// Goes up with every change of what the layers of a role or of a node hold.
 const REVISION: u32 = 2;
@@ -83,6 +83,8 @@ pub struct RoleLayers<'a> {
     pub installed: Option<Installed>,
     /// Stands for all of these.
     pub key: Key,
+    /// Where the cache has the blobs of base, template and modules.
+    entries: Vec<Entry>,
     shared: Shared<'a>,
     renderer: Renderer,
     /// Owner and mode of each rendered file.
@@ -111,10 +113,16 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let context = Renderer::prepare(&shared.of_role())?;
     let BaseLayers {
         layers: base,
+        mut entries,
         key: base_key,
         installed,
     } = inputs.base.layers(engine, zstd)?;
-    let (mut modules, modules_key) = layer_of(engine, inputs.modules, zstd)?;
+    let CachedLayer {
+        layer: mut modules,
+        key: modules_key,
+        entry,
+    } = layer_of(engine, inputs.modules, zstd)?;
+    entries.push(entry);
     let template = match root.template {
         Some(_) => Some(TemplateLayers::make(
             engine,
@@ -171,6 +179,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         template,
         installed,
         key: key.finish(),
+        entries,
         shared,
         renderer,
         attributes,
@@ -185,6 +194,11 @@ impl<'a> RoleLayers<'a> {
             .chain([&self.modules, &self.overlay])
             .map(|layer| (layer, Share::Role))
             .collect()
+    }
+
+    /// Refuses layers whose data is not as it was when they were made: for whoever is about to write them somewhere.
+    pub fn verify(&self) -> Result<()> {
+        self.entries.iter().try_for_each(verify_blob)
     }
 
     /// Renders what is the node's own. All templates that fail are found at once.

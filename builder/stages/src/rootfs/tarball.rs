@@ -7,16 +7,20 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use formats::blob::Blob;
 use formats::layer::{
-    Compression, Devices, Index, Inline, Layer, Limits, Packing, TarOptions, ZstdLevel, from_tar,
+    Compression, Devices, Index, IndexError, Inline, Layer, Limits, Packing, TarOptions, ZstdLevel, from_tar,
 };
 
-use crate::engine::{Engine, Key};
+use crate::engine::{Engine, Entry, Key};
 
 /// Goes up with every change of what a layer of the same tarball holds.
 const REVISION: u32 = 1;
 
 /// The stage's name in the cache.
 const STAGE: &str = "rootfs";
+
+/// What a layer is in the cache.
+pub(super) const INDEX: &str = "index";
+pub(super) const BLOB: &str = "blob";
 
 /// A tarball of a root file system, or of a part of one: plain or compressed with gzip, bzip2, xz or zstd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,16 +29,36 @@ pub struct Tarball {
     pub path: PathBuf,
     /// Stands for what is in it.
     pub key: Key,
+    /// The output of the cache that it is a file of, and its name there.
+    cached: Option<(Entry, String)>,
 }
 
 impl Tarball {
+    /// The file `name` of an output in the cache, which is verified where the tarball is read.
+    pub fn cached(entry: Entry, name: &str, key: Key) -> Self {
+        Self {
+            path: entry.folder().join(name),
+            key,
+            cached: Some((entry, name.to_owned())),
+        }
+    }
+
     /// Any tarball; its key is its content.
     pub fn from_file(path: &Path) -> Result<Self> {
         let key = Key::builder("tarball", 1).file("content", path)?.finish();
         Ok(Self {
             path: path.to_owned(),
             key,
+            cached: None,
         })
+    }
+
+    /// Where it is, as it was made.
+    fn verified(&self) -> Result<PathBuf> {
+        match &self.cached {
+            Some((entry, name)) => entry.verified(name),
+            None => Ok(self.path.clone()),
+        }
     }
 }
 
@@ -54,10 +78,20 @@ pub(super) fn packing(engine: &Engine, zstd: u8) -> Result<Packing> {
     })
 }
 
-/// The layer of `tarball` with its files stored at zstd level `zstd`, and the layer's key; made now if the cache does
-/// not have it.
-pub(super) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<(Layer, Key)> {
-    lazy_layer(engine, &tarball.key, zstd, || Ok(tarball.path.clone()))
+/// The layer of a tarball, in the cache.
+#[derive(Debug)]
+pub struct CachedLayer {
+    /// The layer. The bytes of its blob are not compared with anything yet: see [`verify_blob`].
+    pub layer: Layer,
+    /// Stands for it.
+    pub key: Key,
+    /// Where it is kept.
+    pub entry: Entry,
+}
+
+/// The layer of `tarball` with its files stored at zstd level `zstd`; made now if the cache does not have it.
+pub(super) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<CachedLayer> {
+    lazy_layer(engine, &tarball.key, zstd, || tarball.verified())
 }
 
 /// The same of a tarball that `key` stands for: the file itself is asked for only where the layer has to be made.
@@ -66,19 +100,17 @@ pub(crate) fn lazy_layer(
     key: &Key,
     zstd: u8,
     tarball: impl FnOnce() -> Result<PathBuf>,
-) -> Result<(Layer, Key)> {
+) -> Result<CachedLayer> {
     let key = layer_key(key, zstd);
     let packing = packing(engine, zstd)?;
-    let folder = engine
+    let entry = engine
         .cache
         .obtain(STAGE, &key, |part| make(engine, &tarball()?, packing, part))?;
-    let layer = load(&folder).with_context(|| {
-        format!(
-            "the cached layer of a tarball is damaged: remove {}",
-            folder.display()
-        )
-    })?;
-    Ok((layer, key))
+    Ok(CachedLayer {
+        layer: load_layer(&entry)?,
+        key,
+        entry,
+    })
 }
 
 /// The key of the layer of the tarball that `tarball` stands for.
@@ -104,7 +136,7 @@ fn make(engine: &Engine, tarball: &Path, packing: Packing, part: &Path) -> Resul
     let length = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
     let task = engine.progress.bytes(STAGE, length);
     task.message(name.clone());
-    let blob = File::create(part.join("blob")).context("cannot make the blob of a layer")?;
+    let blob = File::create(part.join(BLOB)).context("cannot make the blob of a layer")?;
     let options = TarOptions {
         packing,
         devices: Devices::Allowed,
@@ -116,7 +148,7 @@ fn make(engine: &Engine, tarball: &Path, packing: Packing, part: &Path) -> Resul
         &options,
     )
     .with_context(|| format!("cannot use the tarball {}", tarball.display()))?;
-    fs::write(part.join("index"), index.to_bytes()).context("cannot write the index of a layer")?;
+    fs::write(part.join(INDEX), index.to_bytes()).context("cannot write the index of a layer")?;
     task.done(format!(
         "{name}: {} entries, {} stored",
         index.entries.len(),
@@ -125,10 +157,25 @@ fn make(engine: &Engine, tarball: &Path, packing: Packing, part: &Path) -> Resul
     Ok(())
 }
 
-fn load(folder: &Path) -> Result<Layer> {
-    let index = fs::read(folder.join("index")).context("cannot read its index")?;
-    let blob = File::open(folder.join("blob")).context("cannot open its blob")?;
-    Ok(Index::from_bytes(&index)?.with_blob(Blob::from(blob))?)
+/// The layer whose index and blob are files of `entry`. The index has its own SHA-256; the bytes of the blob are compared
+/// with the checksums in the index by [`verify_blob`], before they are laid out.
+pub(super) fn load_layer(entry: &Entry) -> Result<Layer> {
+    let index = entry.present(INDEX)?;
+    let index = fs::read(&index).with_context(|| format!("cannot read {}", index.display()))?;
+    let blob = entry.present(BLOB)?;
+    let blob = File::open(&blob).with_context(|| format!("cannot open {}", blob.display()))?;
+    let layer = Index::from_bytes(&index).and_then(|index| index.with_blob(Blob::from(blob)));
+    layer.map_err(|error| entry.damaged(error.to_string()))
+}
+
+/// Compares every sector of the blob in `entry` with its checksum.
+pub(crate) fn verify_blob(entry: &Entry) -> Result<()> {
+    load_layer(entry)?.verify().map_err(|error| match error {
+        IndexError::Read(error) => {
+            anyhow::Error::from(error).context(format!("cannot read {}", entry.folder().join(BLOB).display()))
+        }
+        damage => entry.damaged(damage.to_string()),
+    })
 }
 
 /// A file whose reading moves a bar.

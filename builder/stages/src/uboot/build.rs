@@ -77,7 +77,7 @@ pub fn build(engine: &Engine, wanted: &UBootBuild) -> Result<Output> {
         .key("configuration", &configured.key)
         .text("config", &configured.config)
         .finish();
-    let folder = engine.cache.obtain("u-boot", &key, |part| {
+    let entry = engine.cache.obtain("u-boot", &key, |part| {
         // The build changes folders: relative paths would lead elsewhere.
         let work = fs::canonicalize(part)
             .with_context(|| format!("cannot find {}", part.display()))?
@@ -87,12 +87,11 @@ pub fn build(engine: &Engine, wanted: &UBootBuild) -> Result<Output> {
         let removed = fs::remove_dir_all(&work).with_context(|| format!("cannot remove {}", work.display()));
         result.and(removed)
     })?;
-    let binary = folder.join(BINARY);
-    let bytes = fs::read(&binary).with_context(|| format!("cannot read {}", binary.display()))?;
+    let bytes = entry.read(BINARY)?;
     Ok(Output {
         size: Bytes(bytes.len() as u64),
         sha256: hex(&Sha256::digest(&bytes)),
-        binary,
+        binary: entry.folder().join(BINARY),
         key,
     })
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 
+use stages::fetch::is_verification_failure;
 use stages::rootfs::Tarball;
 use testkit::oracle;
 
 use crate::support::{TIME, link, paths, read};
-use crate::workshop::{EMPTY, Workshop, tree};
+use crate::workshop::{EMPTY, Workshop, tree, write_tar};
 
 #[test]
 fn the_overlay_common_gives_a_node_its_name_addresses_and_keys() {
@@ -205,24 +206,60 @@ fn the_same_inputs_give_the_same_layers() {
 
 #[test]
 fn a_cached_layer_is_not_made_again_and_a_damaged_one_is_named() {
-    let workshop = Workshop::new();
+    let mut workshop = Workshop::new();
+    // Small files are in the index, not in the blob.
+    let path = workshop.folder.path().join("large.tar");
+    let module = "module ".repeat(1000);
+    write_tar(&path, &[("usr/lib/modules/6.12.0/large.ko", &module)], &[]);
+    workshop.modules = Tarball::from_file(&path).unwrap();
     let overlay = workshop.overlay(&[EMPTY]);
     workshop.role(&[&overlay]).unwrap();
     // The tarballs are not needed any more.
     fs::remove_file(&workshop.base.path).unwrap();
     fs::remove_file(&workshop.modules.path).unwrap();
     workshop.role(&[&overlay]).unwrap();
+    // Of base and modules, with what finds the damage: a blob is read where it is laid out.
+    let at_once = || workshop.role(&[&overlay]).map(drop);
+    let laid_out = || workshop.role(&[&overlay]).unwrap().verify();
+    type Use<'a> = &'a dyn Fn() -> anyhow::Result<()>;
+    let ways: [(&str, &str, Use); 3] = [
+        ("index", "the index is damaged or cut short", &at_once),
+        ("blob", "the blob is damaged at byte 0, in ", &laid_out),
+        ("missing", "index is missing", &at_once),
+    ];
+    laid_out().unwrap();
+    let mut damaged = 0;
     for entry in fs::read_dir(workshop.folder.path().join("cache/rootfs")).unwrap() {
-        let index = entry.unwrap().path().join("index");
-        if index.exists() {
-            fs::write(&index, "pdclayer").unwrap();
+        let folder = entry.unwrap().path();
+        for (name, fault, found) in ways {
+            let path = folder.join(if name == "missing" { "index" } else { name });
+            let Ok(whole) = fs::read(&path) else { continue };
+            let mut bytes = whole.clone();
+            // A blob of small files is empty.
+            let Some(byte) = bytes.get_mut(if name == "blob" { 0 } else { 20 }) else {
+                continue;
+            };
+            *byte ^= 1;
+            match name {
+                "missing" => fs::remove_file(&path).unwrap(),
+                _ => fs::write(&path, bytes).unwrap(),
+            }
+            let error = found().unwrap_err();
+            assert!(is_verification_failure(&error));
+            let advice = format!(
+                "the cached output of rootfs is damaged: remove {}: {fault}",
+                folder.display()
+            );
+            assert!(format!("{error:#}").starts_with(&advice), "{error:#}");
+            fs::write(&path, whole).unwrap();
+            damaged += 1;
         }
     }
-    let error = format!("{:#}", workshop.role(&[&overlay]).err().unwrap());
     assert!(
-        error.contains("the cached layer of") && error.contains("is damaged: remove /"),
-        "{error}"
+        damaged >= 5,
+        "two indexes, each damaged and missing, and a blob: {damaged}"
     );
+    laid_out().unwrap();
 }
 
 #[test]

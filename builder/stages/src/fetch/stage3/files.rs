@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
-use formats::layer::Layer;
 use gentoo::binary::BinaryPackage;
 use model::sources::Stage3;
 
@@ -14,7 +13,7 @@ use crate::engine::{Engine, Key};
 use crate::fetch::digest::Sum;
 use crate::fetch::download::{self, Store, Wanted};
 use crate::fetch::{LockedFile, Network};
-use crate::rootfs::lazy_layer;
+use crate::rootfs::{CachedLayer, lazy_layer};
 
 /// The files of a locked Gentoo base. Whether they are what is locked is checked where they are used; that the packages
 /// were signed was checked when they were locked.
@@ -111,8 +110,8 @@ impl Stage3Tarball<'_> {
         download::fetch(self.errand.engine, &self.wanted(), &mirrors, self.errand.network)
     }
 
-    /// Its layer at zstd level `zstd` with the layer's key; made now, of the verified file, if the cache does not have it.
-    pub fn layer(&self, engine: &Engine, zstd: u8) -> Result<(Layer, Key)> {
+    /// Its layer at zstd level `zstd`; made now, of the verified file, if the cache does not have it.
+    pub fn layer(&self, engine: &Engine, zstd: u8) -> Result<CachedLayer> {
         lazy_layer(engine, &self.key(), zstd, || self.obtain())
     }
 
