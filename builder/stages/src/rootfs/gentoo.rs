@@ -24,8 +24,8 @@ const REVISION: u32 = 2;
 /// The stage's name in the cache.
 const STAGE: &str = "gentoo-packages";
 
-/// What is in a folder of the cache beside the layer over the stage3: what of the stage3 goes (each path followed by a NUL), and
-/// what installing came to.
+/// What is in a folder of the cache beside the layer over the stage3: what of the stage3 goes (each path followed by a
+/// NUL), and what installing came to.
 const REMOVED: &str = "removed";
 const REPORT: &str = "report.json";
 
