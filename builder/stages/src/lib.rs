@@ -2,6 +2,7 @@
 //! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
 pub mod basis;
+pub mod block_map;
 pub mod boot;
 pub mod build;
 pub mod card;

@@ -10,7 +10,6 @@
 //! | `pack` | cards as a base and deltas |
 //! | `space` | whether the disk has room for images |
 //! | `state` | which images are still right |
-//! | `reread` | an image that was written, held against its block map |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
 mod base;
@@ -19,7 +18,6 @@ mod folder;
 mod images;
 mod inputs;
 mod pack;
-mod reread;
 mod space;
 mod state;
 

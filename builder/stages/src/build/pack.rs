@@ -29,13 +29,13 @@ struct Entries {
 /// The nodes that a build of `asked` plans for a pack in `folder`: these, and those in the pack, which may stay.
 pub fn planned<'a>(folder: &PackFolder, fleet: &'a Fleet, asked: &[&'a Node]) -> Vec<&'a Node> {
     let old = Pack::open(folder.path()).ok();
-    let is_packed = |node: &Node| {
-        let mut nodes = old.iter().flat_map(|pack| &pack.index.nodes);
-        nodes.any(|packed| packed.name == node.name)
-    };
-    let is_asked = |node: &Node| asked.iter().any(|asked| asked.name == node.name);
+    let packed = old.iter().flat_map(|pack| &pack.index.nodes);
+    let packed = packed.map(|node| node.name.as_str());
+    let wanted: HashSet<&str> = packed
+        .chain(asked.iter().map(|node| node.name.as_str()))
+        .collect();
     let nodes = fleet.nodes.iter();
-    nodes.filter(|node| is_asked(node) || is_packed(node)).collect()
+    nodes.filter(|node| wanted.contains(node.name.as_str())).collect()
 }
 
 /// Writes a pack of those nodes of `kinds` that are `asked` for, unless it is there. The others stay in it where they are

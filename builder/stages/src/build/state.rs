@@ -6,15 +6,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use formats::bmap::BlockMap;
 use formats::digest::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::card::NodeCard;
-use super::reread::compare;
 use crate::basis::{Basis, Form};
+use crate::block_map::faults;
 use crate::emit::write_file;
 use crate::engine::Key;
+use crate::inspect::open_source;
 
 /// The files of one node's image in the folder of images. Its forms have manifest and block map in common.
 #[derive(Debug, Clone)]
@@ -162,16 +164,17 @@ impl ImageFiles {
     /// What the finished image has that its block map does not say; `None` where it is as it was written. Notes tell of files
     /// that were touched, not of disks that rot.
     pub fn damage(&self) -> Option<String> {
-        let compare = || {
+        let compare = || -> Result<Option<String>> {
             let state = self.finished().context("it has just been changed")?;
             let map = fs::read(&self.map).context("its block map cannot be read")?;
             ensure!(
                 hex(&Sha256::digest(&map)) == state.figures.map_sha256,
                 "its block map is not the one that was written with it"
             );
-            compare(&self.image, &map)
+            let faults = faults(&open_source(&self.image)?, &BlockMap::from_xml(&map)?)?;
+            Ok(faults.into_iter().next().map(|fault| fault.said))
         };
-        compare().err().map(|error| format!("{error:#}"))
+        compare().unwrap_or_else(|error| Some(format!("{error:#}")))
     }
 
     /// The SHA-256 of the finished image itself, which is noted where it was not yet.
