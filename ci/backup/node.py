@@ -120,7 +120,7 @@ class Node(Namespace):
     def power_off(self):
         """Ends everything at once."""
         for container in self.sh("cd /run; ls *.pid 2>/dev/null || true").split():
-            self.sh(f"lxc-stop --name {container.removesuffix('.pid')}")
+            self.sh(f"lxc-stop --kill --name {container.removesuffix('.pid')}")
         members = run("ip", "netns", "pids", self.name).split()
         for member in members:
             subprocess.run(["kill", "-KILL", member], stderr=subprocess.DEVNULL)
