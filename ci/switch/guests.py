@@ -15,6 +15,14 @@ TRAFFIC = Path(__file__).parent / "traffic.pl"
 # Seconds until a node answers by ssh, until it is checked after that, and for one command on it: on a busy machine it takes
 # several times as long to emulate three.
 PATIENCE, CHECKED, COMMAND = 420, 180, 120
+SETTLED = """
+for second in $(seq 100); do
+    state=$(systemctl is-system-running 2>&-)
+    case $state in running | degraded) break ;; esac
+    sleep 1
+done
+echo $state
+"""
 
 
 class Guest(rendered.Node):
@@ -61,13 +69,13 @@ class Guest(rendered.Node):
         self.master = subprocess.Popen([*self.ssh, "-M", "-N"], **quiet)
         wait_for(f"connection to {self.name}", path.exists, COMMAND)
 
-    def run(self, *command, text=None):
+    def run(self, *command, text=None, seconds=COMMAND):
         """Runs a command on the node that has to succeed; returns what it printed."""
         words = shlex.join(map(str, command))
         try:
-            done = subprocess.run([*self.ssh, words], input=text or "", capture_output=True, text=True, timeout=COMMAND)
+            done = subprocess.run([*self.ssh, words], input=text or "", capture_output=True, text=True, timeout=seconds)
         except subprocess.TimeoutExpired:
-            sys.exit(f"error: {self.name}: after {COMMAND} s there is no end of {words}")
+            sys.exit(f"error: {self.name}: after {seconds} s there is no end of {words}")
         if done.returncode != 0:
             sys.exit(f"error: {self.name}: {words}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
@@ -92,13 +100,17 @@ class Guest(rendered.Node):
 
 
 class Inside(rendered.Container):
-    """A container on a guest, as LXC made it."""
+    """A container on a guest, as LXC made it. `node` is where it is now."""
 
     def __init__(self, name, node):
         self.name, self.node, self.network = name, node, node.containers()[name]
 
     def run(self, *command, text=None):
         return self.node.run("lxc-attach", "--name", self.name, "--", *command, text=text)
+
+    def settled(self):
+        """Waits until its systemd has started what it starts; returns what that says then. At first, it says nothing."""
+        return self.run("sh", "-c", SETTLED).strip()
 
     def listen(self, ports):
         """Answers on these ports with its name."""
