@@ -248,6 +248,33 @@ class Judge:
         self.one.sh("rm -r /var/lib/lxc/broken")
         self.expect(self.runs_at() == [self.one], f"after that it runs at {[node.name for node in self.runs_at()]}")
 
+    def new_card(self):
+        """Its home gets a new card while it is away; then one while the node that has it is down."""
+        moved = self.move(self.one, self.other)
+        self.expect(moved.returncode == 0, f"the move: {moved.stdout}{moved.stderr}")
+        asker = Asker(self.client, self.addresses[0])
+        self.one.power_off()
+        self.one.new_card()
+        self.one.boot()
+        self.expect(self.runs_at() == [self.other], f"with a new card at home it runs at {[node.name for node in self.runs_at()]}")
+        mark = self.one.path("/var/lib/lxc/web/moved")
+        self.expect(mark.exists() and mark.read_text().strip() == self.other.name, "a new card does not know where it is")
+        # Its home hands on what comes for it.
+        asker.answers_again()
+        moved = self.move(self.other, self.one)
+        self.expect(moved.returncode == 0 and self.runs_at() == [self.one], f"the way back: {moved.stdout}{moved.stderr}")
+        asker.answers_again()
+        self.lost(self.one, asker.end()[1])
+        self.other.power_off()
+        self.one.sh("lxc-stop --name web; mv /var/lib/lxc/web /var/lib/lxc/.kept; ip neighbour flush dev eth0")
+        made = self.one.tries("/usr/lib/portadc/containers")
+        said = "did not say which containers of this node they have:" in made.stdout and self.other.name in made.stdout
+        self.expect(made.returncode == 0 and said, f"where nobody answers: {made.stdout}{made.stderr}")
+        self.expect(self.one.path(f"{ROOT}/etc/hostname").exists(), "where nobody answers, it is not made")
+        self.one.sh("btrfs --quiet subvolume delete /var/lib/lxc/web/rootfs; rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web")
+        self.one.sh("lxc-start --name web")
+        self.other.boot()
+
     def killed(self):
         """The mover ends at any moment; what goes on is `--resume`."""
         asker = Asker(self.client, self.addresses[0])
@@ -288,7 +315,7 @@ class Judge:
         """What a node that may bring containers asks for besides."""
         for asked in (
             "", "sh", "offer ../x 1", "offer nobody 1", "offer web", "offer web x", "receive web etc", "start web cold", "moved web nowhere",
-            "status web; id", "moved web /etc",
+            "status web; id", "moved web /etc", "yours web",
         ):
             done = self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", self.other.name, asked, text="")
             refused = done.returncode != 0 and "refuses" in done.stderr
@@ -301,7 +328,7 @@ class Judge:
 def judge(one, other, client):
     judge = Judge(one, other, client)
     for step in ("there_and_back", "warm", "restart", "failed_start", "no_room", "lost_on_the_way", "down_while_leaving", "unknown_guest",
-                 "refusals", "killed"):
+                 "new_card", "refusals", "killed"):
         say(f"move: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults

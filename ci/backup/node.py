@@ -76,16 +76,19 @@ class Node(Namespace):
         self.folder.chmod(0o755)
         self.log = work / f"{name}.log"
         self.judge = judges_files(work / "judge")
-        image = work / f"{name}.img"
-        with open(image, "wb") as file:
-            file.truncate(CARD_BYTES)
-        run("mkfs.btrfs", "-q", image)
-        self.image = image
-        self.subvolumes = self.make_subvolumes(work / "top")
+        self.image, self.top = work / f"{name}.img", work / "top"
         self.sshd = None
+        self.new_card()
+
+    def new_card(self):
+        """An empty card with the subvolumes of the layout, and a template of a few files."""
+        with open(self.image, "wb") as file:
+            file.truncate(CARD_BYTES)
+        run("mkfs.btrfs", "-q", self.image)
+        self.subvolumes = self.make_subvolumes(self.top)
 
     def make_subvolumes(self, top):
-        """Those of the layout, with a template of a few files; returns the ones that are mounted, `NAME=FOLDER` each."""
+        """Makes the subvolumes; returns those that are mounted, `NAME=FOLDER` each."""
         partitions = tomllib.loads(CARD.read_text())["partitions"]
         subvolumes = next(part["subvolumes"] for part in partitions if part["file-system"] == "btrfs")
         top.mkdir(exist_ok=True)
