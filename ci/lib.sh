@@ -30,7 +30,10 @@ test_packages=(
     mount mtools openssh-client pax-utils python3 python3-venv rsync systemd tar util-linux wireguard-tools xz-utils zstd
 )
 
-say() { printf '\n==> %s\n' "$*"; }
+# When the first of these scripts began, which calls the others.
+export CI_BEGAN=${CI_BEGAN:-$(date +%s)}
+# Says what comes next, and after how many minutes.
+say() { printf '\n==> %s  [%d min]\n' "$*" $((($(date +%s) - CI_BEGAN) / 60)); }
 
 die() {
     printf 'error: %s\n' "$*" >&2

@@ -244,14 +244,14 @@ def main():
     for name, container in containers.items():
         addresses[name] = tuple(map(container.bare, ("ipv4.address", "ipv6.address")))
 
-    def listen(*names):
-        for name in names:
+    def listen():
+        for name, container in containers.items():
             served = {service["port"] for service in fleet["services"].values() if service["container"] == name}
-            containers[name].listen(sorted({*matrix.PORTS, *map(str, served)}))
+            container.listen(sorted({*matrix.PORTS, *map(str, served)}))
 
     say("who reaches whom")
     machines = {"internet": internet, "router": bench, **containers}
-    listen(*containers)
+    listen()
     finish(*check_table(machines, addresses, containers))
 
     say("what is open to the internet")
@@ -271,15 +271,11 @@ def main():
     say("a container moves to the other bus")
     finish(*moving.move(web, away, bench))
     finish(*moving.start_anew((home, away), containers.values()))
-    listen(*containers)
+    listen()
     finish(*check_table(machines, addresses, containers))
     world.other_node = addresses["red-07"]
     finish(*check_forged(web, world))
     finish(*moving.kill_mover(web, home))
-    finish(*moving.move(web, home, bench))
-    listen("web")
-    finish(*check_table(machines, addresses, containers))
-    world.other_node = addresses["blue-23"]
     finish(*check_without_rules(web, world))
 
     for node in nodes.values():

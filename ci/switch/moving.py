@@ -1,4 +1,4 @@
-"""A container moves to a node of the other bus and back: LXC's own programs, the nodes' own ssh, systemd and networkd."""
+"""A container moves to a node of the other bus: LXC's own programs, the nodes' own ssh, systemd and networkd."""
 
 import re
 import subprocess
