@@ -259,6 +259,9 @@ class Judge:
         self.expect(self.runs_at() == [self.other], f"with a new card at home it runs at {[node.name for node in self.runs_at()]}")
         mark = self.one.path("/var/lib/lxc/web/moved")
         self.expect(mark.exists() and mark.read_text().strip() == self.other.name, "a new card does not know where it is")
+        restored = self.one.tries("portadc-restore", "latest", "container", "web")
+        refused = restored.returncode != 0 and f"web is at {self.other.name}" in restored.stderr
+        self.expect(refused, f"one that is away is restored: {restored.stdout}{restored.stderr}")
         # Its home hands on what comes for it.
         asker.answers_again()
         moved = self.move(self.other, self.one)
@@ -287,7 +290,7 @@ class Judge:
                 # From when it stops the container.
                 mark = source.path("/var/lib/lxc/web/leaving")
                 wait_for("container that leaves", lambda: mark.exists() or running.poll() is not None)
-            time.sleep(0.1 * (step - 3 if step > 2 else step))
+            time.sleep(0.2 * (step - 3 if step > 2 else step))
             try:
                 os.killpg(running.pid, signal.SIGKILL)
             except ProcessLookupError:
