@@ -36,6 +36,30 @@ fn target(path: &str) -> TargetPath {
 }
 
 #[test]
+fn what_an_editor_has_open_is_no_part_of_an_overlay() {
+    let root = project(&[
+        ("overlay.toml", "description = \"a test\""),
+        (".overlay.toml.swp", "x"),
+        ("files/etc/motd", "hello"),
+        ("files/etc/motd~", "x"),
+        ("files/etc/.motd.swp", "x"),
+        ("files/etc/#motd#", "x"),
+        ("files/etc/.hidden", "part of it"),
+        ("templates/etc/issue.hbs", "hello"),
+        ("templates/etc/issue.hbs~", "x"),
+    ]);
+    // What Emacs locks a file with leads nowhere.
+    symlink(
+        "somebody@somewhere",
+        root.path().join("overlays/test/files/etc/.#motd"),
+    )
+    .unwrap();
+    let overlay = Overlay::load(root.path(), "test").unwrap();
+    let targets: Vec<_> = overlay.entries.keys().map(TargetPath::to_string).collect();
+    assert_eq!(targets, ["/etc/.hidden", "/etc/issue", "/etc/motd"]);
+}
+
+#[test]
 fn files_templates_links_and_directories_get_owner_and_mode() {
     let root = project(&[
         (

@@ -47,7 +47,8 @@ pub(super) fn walk(root: &Path, folder: &Path, kind: FolderKind, findings: &mut 
     found
 }
 
-/// The names in a folder, sorted; a folder that cannot be read is a finding.
+/// The names in a folder, sorted, without what editors keep beside a file that they have open; a folder that cannot be read is
+/// a finding.
 pub(super) fn names(root: &Path, folder: &Path, findings: &mut Findings) -> Vec<std::ffi::OsString> {
     let listed = fs::read_dir(root.join(folder)).and_then(|entries| {
         entries
@@ -56,6 +57,7 @@ pub(super) fn names(root: &Path, folder: &Path, findings: &mut Findings) -> Vec<
     });
     match listed {
         Ok(mut names) => {
+            names.retain(|name| !is_editors(name.as_encoded_bytes()));
             names.sort();
             names
         }
@@ -64,6 +66,13 @@ pub(super) fn names(root: &Path, folder: &Path, findings: &mut Findings) -> Vec<
             Vec::new()
         }
     }
+}
+
+/// Whether an editor gives this name to a backup, a lock or what is not saved yet: `a~`, `.a.swp`, `.#a`, `#a#`.
+fn is_editors(name: &[u8]) -> bool {
+    let is_swap = name.starts_with(b".") && (name.ends_with(b".swp") || name.ends_with(b".swo"));
+    let is_unsaved = name.len() > 1 && name.starts_with(b"#") && name.ends_with(b"#");
+    is_swap || is_unsaved || name.ends_with(b"~") || name.starts_with(b".#")
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
