@@ -406,6 +406,48 @@ fn what_is_made_and_what_is_lost_is_told() {
 }
 
 #[test]
+fn a_copied_identity_is_no_identity() {
+    for (folder_of, what) in [
+        ("nodes", "host key"),
+        ("links", "key by which it reaches other nodes"),
+    ] {
+        let (_root, folder, store) = store();
+        let fleet = project().fleet;
+        store.write_known_hosts(&fleet).unwrap();
+        store.public_keys(&fleet).unwrap();
+        let (one, other) = (
+            folder.join(folder_of).join("blue-07"),
+            folder.join(folder_of).join("red-07"),
+        );
+        for entry in fs::read_dir(&one).unwrap() {
+            let name = entry.unwrap().file_name();
+            fs::copy(one.join(&name), other.join(&name)).unwrap();
+        }
+        let told = store.changed(&fleet).and_then(|_| store.public_keys(&fleet));
+        let error = format!("{:#}", told.unwrap_err());
+        let expected = format!("red-07 and blue-07 have the same {what}");
+        assert!(
+            error.contains(&expected) && error.contains("was copied"),
+            "{error}"
+        );
+    }
+    // Of what makes it itself, one part is enough.
+    let (_root, folder, store) = store();
+    let fleet = project().fleet;
+    store.write_known_hosts(&fleet).unwrap();
+    fs::copy(
+        folder.join("nodes/red-07/machine-id"),
+        folder.join("containers/web/machine-id"),
+    )
+    .unwrap();
+    let error = format!("{:#}", store.changed(&fleet).unwrap_err());
+    assert!(
+        error.contains("red-07 and web have the same machine id"),
+        "{error}"
+    );
+}
+
+#[test]
 fn of_a_lost_key_of_the_operator_no_node_loses_anything() {
     let (_root, folder, store) = store();
     store.operator().unwrap();

@@ -19,7 +19,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +39,7 @@ use files::{
 use ssh::{generate_key, make_pair, parse_private, private_text, public_path, public_text, read_pair};
 
 mod files;
+mod fleet;
 mod i2p;
 mod ssh;
 mod wireguard;
@@ -49,7 +49,6 @@ const MANY: usize = 4;
 const MACHINE_ID: &str = "machine-id";
 const HOST_KEY: &str = "ssh_host_ed25519_key";
 const OPERATOR_KEY: &str = "operator_ed25519";
-const KNOWN_HOSTS: &str = "known_hosts";
 const BACKUP_KEY: &str = "backup_ed25519";
 const MOVE_KEY: &str = "move_ed25519";
 
@@ -179,20 +178,6 @@ impl IdentityStore {
         })
     }
 
-    /// By what the nodes of `fleet` that run containers know each other, by name. What is missing is made.
-    pub fn public_keys(&self, fleet: &Fleet) -> Result<BTreeMap<String, PublicKeys>> {
-        let keys = fleet.hypervisors().map(|node| {
-            let links = self.links(&node.name)?;
-            let keys = PublicKeys {
-                host: self.node(&node.name)?.host_key_public,
-                backup: links.backup.public,
-                moving: links.moving.public,
-            };
-            Ok((node.name.clone(), keys))
-        });
-        keys.collect()
-    }
-
     /// The key of the address of I2P of the service called `name`, made now if it has none.
     pub fn i2p(&self, name: &str) -> Result<I2pKey> {
         self.once(&i2p_file(&self.folder, name)?, || Ok(I2pKey::draw()?.to_text()))?;
@@ -306,64 +291,6 @@ impl IdentityStore {
             _ => paths,
         });
         told.collect()
-    }
-
-    /// The nodes and containers of `fleet` that `known_hosts` of this store knows by another key than they have now: their
-    /// identities were lost, or replaced by hand.
-    pub fn changed(&self, fleet: &Fleet) -> Result<Vec<String>> {
-        let path = self.folder.join(KNOWN_HOSTS);
-        if !exists(&path)? {
-            return Ok(Vec::new());
-        }
-        let name_and_key = |line: &'_ str| {
-            let (hosts, key) = line.split_once(' ')?;
-            let (_, name) = hosts.split_once(',')?;
-            Some((name.to_owned(), key.trim_end().to_owned()))
-        };
-        let written = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let known: BTreeMap<String, String> = written.lines().filter_map(name_and_key).collect();
-        let now = self.known_hosts(fleet)?;
-        let changed = now.lines().filter_map(name_and_key).filter(|(name, key)| {
-            let before = known.get(name);
-            before.is_some_and(|before| before != key)
-        });
-        Ok(changed.map(|(name, _)| name).collect())
-    }
-
-    /// Writes the host keys of all nodes of `fleet` to `known_hosts` of this store, and returns its path. Identities
-    /// that are missing are made.
-    pub fn write_known_hosts(&self, fleet: &Fleet) -> Result<PathBuf> {
-        let path = self.folder.join(KNOWN_HOSTS);
-        let text = self.known_hosts(fleet)?;
-        if fs::read(&path).is_ok_and(|written| written == text.as_bytes()) {
-            return Ok(path);
-        }
-        write_atomically(&path, text.as_bytes())?;
-        Ok(path)
-    }
-
-    /// One line a node and a container, sshd(8) "SSH_KNOWN_HOSTS FILE FORMAT": `172.16.1.7,red-07 ssh-ed25519 AAAA...`.
-    fn known_hosts(&self, fleet: &Fleet) -> Result<String> {
-        let mut text = String::new();
-        let mut add = |address: Ipv4Addr, name: &str, identity: Identity| {
-            let mut words = identity.host_key_public.split(' ');
-            let (Some(kind), Some(key)) = (words.next(), words.next()) else {
-                bail!("the host key of {name} has no two words")
-            };
-            text.push_str(&format!("{address},{name} {kind} {key}\n"));
-            Ok(())
-        };
-        for node in &fleet.nodes {
-            add(node.address, &node.name, self.node(&node.name)?)?;
-        }
-        for container in &fleet.containers {
-            add(
-                container.address,
-                &container.name,
-                self.container(&container.name)?,
-            )?;
-        }
-        Ok(text)
     }
 
     fn nodes(&self) -> PathBuf {
