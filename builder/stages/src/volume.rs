@@ -136,6 +136,7 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
     let tree = Tree::stack(&[(&layer, Share::Role)], time)?;
     // The tree has its own copy of what the entries say.
     drop(layer);
+    check_folders(request, &tree)?;
 
     let spec = spec(request, time, &identity);
     let fsid = spec.fsid;
@@ -153,6 +154,20 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
         entries,
         fsid,
     })
+}
+
+/// A subvolume takes the content of a folder that is there: a slip in its path would leave it empty.
+fn check_folders(request: &VolumeRequest, tree: &Tree) -> Result<()> {
+    for SubvolumeRequest { name, mount } in &request.subvolumes {
+        if let Some(path) = mount
+            && tree.directory(path.as_bytes()).is_none()
+        {
+            bail!(
+                "the tarball has no folder {path:?} whose content subvolume {name:?} could take: `--subvol {name}` makes an empty one"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Reads the tarball; its extents go to `sink`.

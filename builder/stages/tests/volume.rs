@@ -185,6 +185,16 @@ fn failures_leave_no_file() {
     fs::write(folder.path().join("cut"), &fs::read(&tar).unwrap()[..100_000]).unwrap();
     let cut = error(request(&folder.path().join("cut"), &output));
     assert!(cut.contains("cut short"), "{cut}");
+    let no_folder = error(VolumeRequest {
+        subvolumes: ["@:/", "@log:/var/lgo"]
+            .map(|text| text.parse().unwrap())
+            .to_vec(),
+        ..request(&tar, &output)
+    });
+    assert!(
+        no_folder.starts_with("the tarball has no folder \"/var/lgo\""),
+        "{no_folder}"
+    );
     let nowhere = error(request(&tar, Path::new("/nowhere/volume")));
     assert!(
         nowhere.starts_with("cannot write /nowhere/volume: cannot make a file in its folder"),
