@@ -271,7 +271,7 @@ class Judge:
         self.other.power_off()
         self.one.sh("lxc-stop --name web; mv /var/lib/lxc/web /var/lib/lxc/.kept; ip neighbour flush dev eth0")
         made = self.one.tries("/usr/lib/portadc/containers")
-        said = "did not say which containers of this node they have:" in made.stdout and self.other.name in made.stdout
+        said = "did not say which containers they have:" in made.stdout and self.other.name in made.stdout
         self.expect(made.returncode == 0 and said, f"where nobody answers: {made.stdout}{made.stderr}")
         self.expect(self.one.path(f"{ROOT}/etc/hostname").exists(), "where nobody answers, it is not made")
         self.one.sh("btrfs --quiet subvolume delete /var/lib/lxc/web/rootfs; rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web")
@@ -281,7 +281,7 @@ class Judge:
     def killed(self):
         """The mover ends at any moment; what goes on is `--resume`."""
         asker = Asker(self.client, self.addresses[0])
-        outcomes = []
+        outcomes, stopping = [], 0
         for step in range(12):
             source, target = (self.one, self.other) if self.runs_at() == [self.one] else (self.other, self.one)
             running = subprocess.Popen(source.enter("portadc-move", "web", target.name), stdout=subprocess.PIPE,
@@ -296,6 +296,8 @@ class Judge:
             except ProcessLookupError:
                 pass
             running.wait()
+            if step > 2 and mark.exists() and self.runs_at() == [source]:
+                stopping += 1
             self.expect(len(self.runs_at()) <= 1, f"after a kill at step {step} it runs twice")
             wait_for(f"end of the move that was killed at step {step}", lambda: self.resumed(source))
             now = self.runs_at()
@@ -306,7 +308,8 @@ class Judge:
             outcomes.append("stayed" if now == [source] else "moved")
             asker.answers_again()
         self.lost(self.runs_at()[0], asker.end()[1])
-        print(f"{len(outcomes)} movers killed: {outcomes.count('stayed')} stayed, {outcomes.count('moved')} moved")
+        self.expect(stopping, "no mover was killed while the container stopped")
+        print(f"{len(outcomes)} movers killed, {stopping} while it stopped: {outcomes.count('stayed')} stayed, {outcomes.count('moved')} moved")
 
     def resumed(self, node):
         """Does what moves.timer does each minute. It waits its turn while what was killed is still ending."""

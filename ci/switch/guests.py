@@ -16,7 +16,8 @@ TRAFFIC = Path(__file__).parent / "traffic.pl"
 # several times as long to emulate three.
 PATIENCE, CHECKED, COMMAND = 420, 180, 120
 SETTLED = """
-for second in $(seq 100); do
+end=$(($(date +%s) + 90))
+while [ "$(date +%s)" -lt $end ]; do
     state=$(systemctl is-system-running 2>&-)
     case $state in running | degraded) break ;; esac
     sleep 1
@@ -109,7 +110,7 @@ class Inside(rendered.Container):
         return self.node.run("lxc-attach", "--name", self.name, "--", *command, text=text)
 
     def settled(self):
-        """Waits until its systemd has started what it starts; returns what that says then. At first, it says nothing."""
+        """Waits until its systemd has started what it starts; returns what that says. At first, it says nothing."""
         return self.run("sh", "-c", SETTLED).strip()
 
     def listen(self, ports):
