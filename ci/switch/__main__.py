@@ -244,14 +244,14 @@ def main():
     for name, container in containers.items():
         addresses[name] = tuple(map(container.bare, ("ipv4.address", "ipv6.address")))
 
-    def listen():
-        for name, container in containers.items():
-            served = {service["port"] for service in fleet["services"].values() if service["container"] == name}
+    def listen(*listeners):
+        for container in listeners:
+            served = {service["port"] for service in fleet["services"].values() if service["container"] == container.name}
             container.listen(sorted({*matrix.PORTS, *map(str, served)}))
 
     say("who reaches whom")
     machines = {"internet": internet, "router": bench, **containers}
-    listen()
+    listen(*containers.values())
     finish(*check_table(machines, addresses, containers))
 
     say("what is open to the internet")
@@ -271,11 +271,13 @@ def main():
     say("a container moves to the other bus")
     finish(*moving.move(web, away, bench))
     finish(*moving.start_anew((home, away), containers.values()))
-    listen()
+    listen(*containers.values())
     finish(*check_table(machines, addresses, containers))
     world.other_node = addresses["red-07"]
     finish(*check_forged(web, world))
     finish(*moving.kill_mover(web, home))
+    listen(web)
+    finish(*check_table(machines, addresses, containers))
     finish(*check_without_rules(web, world))
 
     for node in nodes.values():
