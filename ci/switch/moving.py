@@ -115,4 +115,4 @@ def kill_mover(container, target):
         faults.append(f"the mover of {name} was killed when that was {told.split()[0]}: nothing was tried")
     elif not faults and known_by(container) != before:
         faults.append(f"{name} is another one after its mover was killed")
-    return faults, f"{name} still stopped when its mover was killed, and goes on at {source.name}"
+    return faults, f"{name} was stopping when its mover was killed, and goes on at {source.name}"
