@@ -65,7 +65,7 @@ install_idle() {
     done
     if [ ! -e $policy ]; then
         refused=yes
-        printf '#!/bin/sh\nexit 101\n' | as_root install -m 0755 /dev/stdin $policy
+        as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
     fi
     (install "$@") || status=$?
     [ -z "$refused" ] || as_root rm -f $policy
@@ -114,6 +114,13 @@ build_portadc() {
     say "building portadc"
     cargo build --release --locked --bin portadc
     portadc=${CARGO_TARGET_DIR:-target}/release/portadc
+}
+
+# built_example NAME: the path of an example. All are compiled with what the tests ask of dependencies: those of a single package
+# have other features, for which most would be compiled once more.
+built_example() {
+    cargo build --release --locked --quiet --workspace --examples >&2
+    realpath "${CARGO_TARGET_DIR:-target}/release/examples/$1"
 }
 
 # new_project FOLDER: the data of this project, its identities included, in another folder.
