@@ -102,12 +102,13 @@ need_rust() {
         die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
 }
 
-# Tests that mount run as root; everything is compiled as the user who called.
+# Tests that mount run as root; everything is compiled as the user who called. Each test has mounts of its own: what others see
+# of them, a name space that is made at that moment would keep.
 tests_as_root() {
-    [ "$(id -u)" = 0 ] && return
-    local host
+    local host become=''
+    [ "$(id -u)" = 0 ] || become="sudo -E env PATH=$PATH "
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${host}_RUNNER=sudo -E env PATH=$PATH"
+    export "CARGO_TARGET_${host}_RUNNER=${become}unshare --mount"
 }
 
 build_portadc() {

@@ -6,8 +6,8 @@
 #
 # shellcheck shell=bash
 
-# How many steps run at once. Some wait more than they work, so there is one more than processors.
-lanes=${CI_LANES:-$(($(nproc) + 1))}
+# How many steps run at once. Some wait more than they work, so there are more than processors.
+lanes=${CI_LANES:-$(($(nproc) + 2))}
 
 steps=()
 declare -A step_after=() step_command=() step_process=() step_began=() step_state=() step_seconds=()
