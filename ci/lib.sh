@@ -65,7 +65,7 @@ install_idle() {
     done
     if [ ! -e $policy ]; then
         refused=yes
-        printf '#!/bin/sh\nexit 101\n' | as_root install -m 0755 /dev/stdin $policy
+        as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
     fi
     (install "$@") || status=$?
     [ -z "$refused" ] || as_root rm -f $policy
@@ -102,18 +102,26 @@ need_rust() {
         die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
 }
 
-# Tests that mount run as root; everything is compiled as the user who called.
+# Tests that mount run as root; everything is compiled as the user who called. Each test has mounts of its own: what others see
+# of them, a name space that is made at that moment would keep.
 tests_as_root() {
-    [ "$(id -u)" = 0 ] && return
-    local host
+    local host become=''
+    [ "$(id -u)" = 0 ] || become="sudo -E env PATH=$PATH "
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-    export "CARGO_TARGET_${host}_RUNNER=sudo -E env PATH=$PATH"
+    export "CARGO_TARGET_${host}_RUNNER=${become}unshare --mount"
 }
 
 build_portadc() {
     say "building portadc"
     cargo build --release --locked --bin portadc
     portadc=${CARGO_TARGET_DIR:-target}/release/portadc
+}
+
+# built_example NAME: the path of an example. All are compiled with what the tests ask of dependencies: those of a single package
+# have other features, for which most would be compiled once more.
+built_example() {
+    cargo build --release --locked --quiet --workspace --examples >&2
+    realpath "${CARGO_TARGET_DIR:-target}/release/examples/$1"
 }
 
 # new_project FOLDER: the data of this project, its identities included, in another folder.

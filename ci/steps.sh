@@ -1,0 +1,153 @@
+# The steps of a long test run, for scripts that have read lib.sh. What does not need each other runs side by side; what a step
+# prints is shown whole when it ends; a table says at the end what each took. The first step that fails ends the run.
+#
+#     step NAME AFTER COMMAND...     AFTER: names of steps that have to be done before, in one word; '' is none
+#     run_steps FOLDER               runs them: of those that can begin, the first ones first. FOLDER gets a log of each
+#
+# shellcheck shell=bash
+
+# How many steps run at once. Some wait more than they work, so there are more than processors.
+lanes=${CI_LANES:-$(($(nproc) + 2))}
+
+steps=()
+declare -A step_after=() step_command=() step_process=() step_began=() step_state=() step_seconds=()
+
+step() {
+    local name=$1 other
+    [ -z "${step_state[$name]:-}" ] || die "there are two steps $name"
+    # Only what is declared above: so there is no circle, and no wrong name.
+    for other in $2; do
+        [ -n "${step_state[$other]:-}" ] || die "step $name comes after $other, which is not there"
+    done
+    steps+=("$name")
+    step_after[$name]=$2
+    step_command[$name]=$(shift 2 && printf '%q ' "$@")
+    step_state[$name]=waiting
+}
+
+run_steps() {
+    local name left
+    step_folder=$1
+    rm -rf "$step_folder"
+    mkdir -p "$step_folder"
+    trap 'end_steps' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    # Each step is a group of processes, so that none of them is left when it has to be ended.
+    set -m
+    while :; do
+        left=0
+        for name in "${steps[@]}"; do
+            case ${step_state[$name]} in
+                waiting) if can_begin "$name"; then begin_step "$name"; fi ;;
+                running) if has_ended "$name"; then finish_step "$name"; fi ;;
+            esac
+            [ "${step_state[$name]}" = passed ] || left=$((left + 1))
+        done
+        [ $left -gt 0 ] || break
+        sleep 0.2
+    done
+}
+
+can_begin() {
+    local other
+    [ "$(running_steps | wc -w)" -lt "$lanes" ] || return
+    for other in ${step_after[$1]}; do
+        [ "${step_state[$other]}" = passed ] || return
+    done
+}
+
+running_steps() {
+    local name
+    for name in "${steps[@]}"; do
+        if [ "${step_state[$name]}" = running ]; then echo "$name"; fi
+    done
+}
+
+begin_step() {
+    do_step "$1" >"$step_folder/$1.log" 2>&1 </dev/null &
+    step_process[$1]=$!
+    step_began[$1]=$(date +%s)
+    step_state[$1]=running
+    say "$1 begins"
+}
+
+# The whole of a step, in a process of its own. Its end is written down, in two goes so that it is never half there.
+do_step() {
+    local status
+    # In a condition, a command that fails would not end the step.
+    set +e
+    (
+        set -e
+        eval "${step_command[$1]}"
+    )
+    status=$?
+    times >"$step_folder/$1.times"
+    touch "$step_folder/$1.ended"
+    return $status
+}
+
+has_ended() { [ -e "$step_folder/$1.ended" ] || ! kill -0 "${step_process[$1]}" 2>/dev/null; }
+
+# What the step printed, and how it ended: by the status of its process, whatever became of its files.
+finish_step() {
+    local status=0
+    wait "${step_process[$1]}" || status=$?
+    step_seconds[$1]=$(($(date +%s) - step_began[$1]))
+    step_state[$1]=passed
+    [ $status = 0 ] || step_state[$1]=failed
+    printf '\n==> %s: %s after %s  [%d min]\n' "$1" "${step_state[$1]}" "$(minutes "${step_seconds[$1]}")" \
+        $((($(date +%s) - CI_BEGAN) / 60))
+    cat "$step_folder/$1.log"
+    [ $status = 0 ] || exit 1
+}
+
+# However the run ends: nothing goes on running, and the table comes last.
+end_steps() {
+    local status=$? name
+    trap - EXIT
+    trap '' INT TERM HUP
+    for name in $(running_steps); do
+        step_state[$name]=ended
+        step_seconds[$name]=$(($(date +%s) - step_began[$name]))
+        end_group "${step_process[$name]}"
+    done
+    step_table
+    for name in "${steps[@]}"; do
+        [ "${step_state[$name]}" != failed ] || printf 'error: step %s failed; what it said is above\n' "$name" >&2
+    done
+    exit $status
+}
+
+# Asks the processes of a group to end, and makes them after ten seconds. Those of `sudo` only root can.
+end_group() {
+    local end=$((SECONDS + 10))
+    signal_group TERM "$1"
+    while [ $SECONDS -lt $end ] && kill -0 -- "-$1" 2>/dev/null; do sleep 0.2; done
+    signal_group KILL "$1"
+    wait "$1" 2>/dev/null || true
+}
+
+signal_group() {
+    as_root kill -s "$1" -- "-$2" 2>/dev/null || true
+}
+
+# CPU is user and system time of all processes of the step that have ended.
+step_table() {
+    local name
+    printf '\n%-20s %9s %9s  %s\n' step time CPU ''
+    for name in "${steps[@]}"; do
+        printf '%-20s %9s %9s  %s\n' "$name" "$(minutes "${step_seconds[$name]:-}")" "$(cpu_of "$name")" "${step_state[$name]}"
+    done
+    printf '%-20s %9s\n' 'all together' "$(minutes $(($(date +%s) - CI_BEGAN)))"
+}
+
+# cpu_of NAME: as bash's `times` wrote it, of its shell and of what that called: four times like 1m2.345s.
+cpu_of() {
+    local file=$step_folder/$1.times
+    [ -s "$file" ] || return 0
+    minutes "$(sed 's/s//g; s/m/ /g' "$file" | awk '{ sum += $1 * 60 + $2 + $3 * 60 + $4 } END { printf "%d", sum + 0.5 }')"
+}
+
+# minutes SECONDS: like 12:34; nothing of nothing.
+minutes() { [ -z "$1" ] || printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
