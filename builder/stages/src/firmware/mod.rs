@@ -16,7 +16,7 @@ mod report;
 
 pub use known::Known;
 pub use pack::{Form, Ids, PackFiles, Packed, PackedPart, pack, parse_id, parse_nonce};
-pub use report::{FirmwareReport, PartReport, firmware_report};
+pub use report::{FirmwareReport, FormReport, PartReport, firmware_report};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
