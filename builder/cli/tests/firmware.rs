@@ -138,7 +138,7 @@ fn shows_what_it_packed_and_what_became_of_it() {
     let shown = folder.run(&["inspect", "area"]);
     let text = String::from_utf8_lossy(&shown.stdout);
     assert_eq!(shown.status.code(), Some(0), "{text}");
-    assert!(text.starts_with("a card's boot area\n"), "{text}");
+    assert!(text.starts_with("a card's boot area: a vendor's bl1 "), "{text}");
     assert!(text.contains(&format!("bl33 is {}", made_up::VERSION)), "{text}");
     assert_eq!(text.matches("  valid  ").count(), 5, "{text}");
 
@@ -170,6 +170,91 @@ fn shows_what_it_packed_and_what_became_of_it() {
     assert_eq!(folder.run(&["inspect", "./nothing"]).status.code(), Some(1));
 }
 
+/// What vendors' tools write, and what is none of theirs.
+#[test]
+fn tells_what_others_wrote() {
+    let folder = Folder::new();
+    let bl2 = made_up::signed_bl2(&made_up::blobs(1)[1].1, [7; 16]);
+    let package = fip([[0; 4]; 4]);
+    let usb = [&bl2[..], &package].concat();
+    let both = made_up::card_and_emmc(&usb, &made_up::noise(2, 512));
+    let mut of_bl31_img = usb.clone();
+    made_up::say_where_bl31_is_loaded(&mut of_bl31_img[0xc000..]);
+    let damaged_card = {
+        let mut bytes = both.clone();
+        bytes[0xc000..0xc010].fill(0);
+        bytes
+    };
+    let last = [("bl33", 0x24000 + 0xc000)];
+    for (name, bytes, form, heading, code, parts) in [
+        (
+            "usb",
+            &usb,
+            "usb",
+            "a boot area for USB or an eMMC, not for a card",
+            0,
+            &last[..],
+        ),
+        (
+            "img",
+            &of_bl31_img,
+            "usb",
+            "a boot area for USB or an eMMC, not for a card",
+            0,
+            &last,
+        ),
+        (
+            "sd",
+            &[made_up::noise(3, 512), usb.clone()].concat(),
+            "signed-card",
+            "(.sd.bin)",
+            0,
+            &[],
+        ),
+        (
+            "both",
+            &both,
+            "card-and-emmc",
+            "the FIP from sector 96 on",
+            0,
+            &last,
+        ),
+        (
+            "damaged",
+            &damaged_card,
+            "card-and-emmc",
+            "the FIP from sector 96 on",
+            3,
+            &last,
+        ),
+        ("fip", &package, "fip", "(FIP) alone", 0, &[]),
+    ] {
+        folder.write(name, bytes);
+        let shown = folder.run(&["inspect", &format!("./{name}")]);
+        let text = String::from_utf8_lossy(&shown.stdout);
+        assert_eq!(shown.status.code(), Some(code), "{name}: {text}");
+        assert!(text.lines().next().unwrap().contains(heading), "{name}: {text}");
+        let json = folder.run(&["inspect", &format!("./{name}"), "--json"]);
+        let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!(json["form"], form, "{name}");
+        for (part, offset) in parts {
+            let shown = json["parts"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|shown| shown["name"] == *part);
+            assert_eq!(shown.unwrap()["offset"], *offset, "{name}: {json}");
+        }
+    }
+    for (number, length) in (0..).zip([0, 1, 4, 511, 512, 0xc000, 0xc204, 1 << 18]) {
+        folder.write("noise", &made_up::noise(number, length));
+        let shown = folder.run(&["inspect", "./noise"]);
+        let errors = String::from_utf8_lossy(&shown.stderr);
+        assert_eq!(shown.status.code(), Some(1), "{errors}");
+        assert_eq!(errors, "error: ./noise has no boot loaders of an Amlogic S905\n");
+    }
+}
+
 #[test]
 fn refuses_what_does_not_start() {
     let bl1 = ["--bl1", "bl1.bin.hardkernel"];
@@ -192,6 +277,11 @@ fn refuses_what_does_not_start() {
     spoiled[0x12] = 0;
     refuses("bl1.bin.hardkernel", &spoiled, "no @AML header at byte 0x10");
     refuses("bl301.bin", &[], "bl301 is empty");
+    refuses(
+        "bl31.bin",
+        &[&[0x65, 0x87, 0x34, 0x12], &made_up::noise(1, 5000)[..]].concat(),
+        "bl31 is a bl31.img: its first 512 bytes say where it is loaded",
+    );
     refuses("u-boot.bin", &vec![1; 5 << 20], "bl33 has 5242880 bytes");
     refuses(
         "u-boot.bin",

@@ -91,6 +91,59 @@ fn every_byte_is_that_of_the_other_implementation() {
     }
 }
 
+/// Sizes of BL30, BL301, BL31 and BL33, then the SHA-256 of what other programs make of noise of these sizes, as a boot
+/// area for USB and as one for a card or an eMMC.
+///
+/// The first was written by `fiptool` 2.8 of Trusted Firmware-A (`create --align 0x4000`, BL301 as `--blob`, so that it
+/// comes last, zeros behind up to a multiple of 16 KiB) and signed by `amlbootsig` of meson-tools at 0a02e2d, which was
+/// written after the output of the vendor's signer. The second was made of the first by the steps of U-Boot's
+/// `doc/board/amlogic/p201.rst`, with `aml_chksum` of LibreELEC at 4b1a54b and noise for the third sector.
+const OF_OTHERS: [([usize; 4], &str, &str); 3] = [
+    (
+        [0x60, 200, 211, 0x3f90],
+        "d623ac2b6365e512613bc2aa1083f0048a79b3a3ed1585414fa1b472c3d0b4f5",
+        "a4745dcfd5b81f6f378e9ea560cdaaf8c225015f44539067cf9165f88e83930f",
+    ),
+    (
+        [0x3fa0, 0x7fa0, 0x13fa0, 0x3fa0],
+        "c88526d7cb761fc66ca9ba2d1d9013e5d89158b3e42684b97afb78221886be40",
+        "c75c88ac8fbf0367c9f1c88a6fb5c0c95b763bb5e3983877a6c6f28f13e1740e",
+    ),
+    (
+        [40_584, 6_228, 69_840, 685_992],
+        "057e1f520af1ded1471ede5a5aca11d74b3b014c950e1213336cd6fe053ba785",
+        "99ea7024220a93464eeaadf33dacaf5a451e3ffe1e41fe2ec11a8b69893278de",
+    ),
+];
+
+#[test]
+fn every_byte_is_that_of_other_signers() {
+    for (number, (sizes, usb, card_and_emmc)) in (1..).zip(OF_OTHERS) {
+        let seed = 100 * number;
+        let blobs: Vec<_> = (seed..)
+            .zip(sizes)
+            .map(|(seed, size)| made_up::noise(seed, size))
+            .collect();
+        let place = |loader: Loader| LOADERS.iter().position(|other| *other == loader).unwrap();
+        let order = [Loader::Bl30, Loader::Bl31, Loader::Bl33, Loader::Bl301];
+        let list: Vec<_> = (0..)
+            .zip(order)
+            .map(|(at, loader)| (loader, &blobs[place(loader)][..], [at, b'B', b'B', b'B']))
+            .collect();
+        let first = FirstStage::sign(&made_up::noise(seed + 9, BL2_SIZE), [b'B'; 16]).unwrap();
+        let area = bytes(&usb_image(&first, &package(&list).unwrap()));
+        assert_eq!(hex(&Sha256::digest(&area)), usb, "{sizes:?}");
+        let both = made_up::card_and_emmc(&area, &made_up::noise(seed + 8, 512));
+        assert_eq!(hex(&Sha256::digest(&both)), card_and_emmc, "{sizes:?}");
+
+        for (area, form) in [(area, Form::Usb), (both, Form::CardAndEmmc)] {
+            let found = read(&&area[..]).unwrap().unwrap();
+            assert_eq!(found.form, form);
+            assert!(found.parts.iter().all(|part| part.faults.is_empty()), "{found:?}");
+        }
+    }
+}
+
 #[test]
 fn entries_of_edge_sizes() {
     for size in [
@@ -260,6 +313,14 @@ fn packages_that_do_not_start_are_refused() {
     assert_eq!(twice.unwrap_err(), FipError::Twice { loader: Loader::Bl30 });
     let without = package(&[one(Loader::Bl30), one(Loader::Bl33)]).unwrap_err();
     assert_eq!(without, FipError::Missing { loader: Loader::Bl31 });
+    let mut image = blobs[2].clone();
+    image[..4].copy_from_slice(&[0x65, 0x87, 0x34, 0x12]);
+    let header = package(&[
+        one(Loader::Bl30),
+        (Loader::Bl31, &image, [0; 4]),
+        one(Loader::Bl33),
+    ]);
+    assert_eq!(header.unwrap_err(), FipError::Bl31Header);
     // A board whose BL30 holds what another has as BL301.
     package(&[one(Loader::Bl30), one(Loader::Bl31), one(Loader::Bl33)]).unwrap();
 }

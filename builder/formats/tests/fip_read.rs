@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::io;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use formats::fip::{Fault, Form, FoundFirmware, Loader, PartName, read, u_boot_version};
+use formats::source::ReadAt;
 use proptest::prelude::*;
 use testkit::fip as made_up;
 
@@ -38,6 +41,14 @@ static FIP: LazyLock<Vec<u8>> = LazyLock::new(|| {
 /// The boot area of a card, with a partition table.
 static CARD: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut area = made_up::boot_area(&made_up::bl1(1), &FIP);
+    area[440..512].copy_from_slice(&made_up::noise(8, 72));
+    area
+});
+
+/// The boot area for a card or an eMMC, with a partition table.
+static BOTH: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let bl2 = made_up::signed_bl2(&made_up::noise(5, 0xc000), [3; 16]);
+    let mut area = made_up::card_and_emmc(&[&bl2[..], &FIP].concat(), &made_up::noise(9, 512));
     area[440..512].copy_from_slice(&made_up::noise(8, 72));
     area
 });
@@ -128,14 +139,30 @@ fn other_forms_are_told_apart() {
     assert_eq!(usb.parts[0].name, PartName::Bl2);
     assert_eq!(faults(&usb), [""; 0]);
 
-    // A card that only starts as one: nothing is in sector 0 but the table.
-    let card = found(&[&vec![0; 512], &bl2[..], &FIP].concat());
-    assert_eq!((card.form, card.parts.len()), (Form::Card, 6));
+    // What the signer writes for a card, with noise in front; then only what is written to one, below a table alone, and
+    // below the boot code of something else.
+    let mut code = vec![0; 512];
+    code[..440].copy_from_slice(&made_up::noise(7, 440));
+    for sector in [made_up::noise(6, 512), vec![0; 512], code] {
+        let mut card = [&sector[..], &bl2, &FIP].concat();
+        card[440..512].copy_from_slice(&made_up::noise(8, 72));
+        let card = found(&card);
+        assert_eq!((card.form, card.parts.len()), (Form::SignedCard, 6));
+        assert_eq!(
+            (card.parts[0].name, card.parts[0].range.clone()),
+            (PartName::Bl2, 512..0xc200)
+        );
+        assert_eq!(faults(&card), [""; 0]);
+    }
+
+    let both = found(&BOTH);
+    assert_eq!((both.form, both.parts.len()), (Form::CardAndEmmc, 6));
     assert_eq!(
-        (card.parts[0].name, card.parts[0].range.clone()),
-        (PartName::Bl2, 512..0xc200)
+        (both.parts[0].name, both.parts[0].range.clone()),
+        (PartName::Bl2, 0..0xc000)
     );
-    assert_eq!(faults(&card), [""; 0]);
+    assert_eq!(both.parts[1].range.start, 96 * 512);
+    assert_eq!(faults(&both), [""; 0]);
 
     let package = found(&FIP);
     assert_eq!((package.form, package.parts.len()), (Form::Package, 5));
@@ -147,6 +174,9 @@ fn other_forms_are_told_apart() {
     let bl2 = found(&bl2);
     assert_eq!((bl2.form, bl2.parts.len()), (Form::Usb, 1));
     assert_eq!(faults(&bl2), [""; 0]);
+    let both = found(&BOTH[..0xc000]);
+    assert_eq!((both.form, both.parts.len()), (Form::CardAndEmmc, 1));
+    assert_eq!(faults(&both), [""; 0]);
 
     for nothing in [vec![], vec![0; 100], vec![0; 1 << 20], made_up::noise(6, 1 << 17)] {
         assert!(read(&&nothing[..]).unwrap().is_none());
@@ -178,6 +208,36 @@ fn any_bit_of_headers_and_table_is_told_by_name() {
     assert!(card == *CARD);
 }
 
+/// As above, where two headers are before a package from sector 96 on.
+#[test]
+fn any_bit_of_an_area_for_card_and_emmc_is_told_by_name() {
+    let mut area = BOTH.clone();
+    let first = (0x10..440)
+        .chain(0x200..0x680)
+        .chain(0x1000..0x1300)
+        .chain(0xbf00..0xc000);
+    let table = 0xc000..0xc000 + 16 + 6 * 40;
+    for at in first.chain(table) {
+        for bit in 0..8 {
+            area[at] ^= 1_u8 << bit;
+            let firmware = found(&area);
+            area[at] ^= 1_u8 << bit;
+            let owner = if at < 0xc000 { "bl2: " } else { "fip table: " };
+            let wrong = faults(&firmware);
+            assert_eq!(
+                firmware.form,
+                Form::CardAndEmmc,
+                "bit {bit} of byte {at:#x}: {wrong:?}"
+            );
+            assert!(
+                wrong.iter().any(|fault| fault.starts_with(owner)),
+                "bit {bit} of byte {at:#x}: {wrong:?}"
+            );
+        }
+    }
+    assert!(area == *BOTH);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -196,9 +256,32 @@ proptest! {
 
     #[test]
     fn a_cut_area_is_read_to_its_end(length in 0..CARD.len()) {
-        if let Some(firmware) = read(&&CARD[..length]).unwrap() {
-            let is_whole = length == 0xc200;
-            prop_assert_eq!(faults(&firmware).is_empty(), is_whole);
+        for (area, stage) in [(&*CARD, 0xc200), (&*BOTH, 0xc000)] {
+            let Some(firmware) = read(&&area[..length.min(area.len() - 1)]).unwrap() else {
+                continue;
+            };
+            prop_assert_eq!(faults(&firmware).is_empty(), length == stage);
+        }
+    }
+
+    #[test]
+    fn noise_around_any_mark_ends(seed in any::<u64>(), length in 0..0x12000_usize, marks in prop::collection::vec(0..6_usize, 0..4)) {
+        let mut bytes = made_up::noise(seed, length);
+        for mark in marks {
+            let (at, magic) = [
+                (0x10, *b"@AML"),
+                (0x210, *b"@AML"),
+                (0, [1, 0, 0x64, 0xaa]),
+                (0xc000, [1, 0, 0x64, 0xaa]),
+                (0xc200, [1, 0, 0x64, 0xaa]),
+                (0xc480, [0x65, 0x87, 0x34, 0x12]),
+            ][mark];
+            if let Some(place) = bytes.get_mut(at..at + 4) {
+                place.copy_from_slice(&magic);
+            }
+        }
+        if let Some(firmware) = read(&&bytes[..]).unwrap() {
+            prop_assert!(!faults(&firmware).is_empty());
         }
     }
 
@@ -271,6 +354,108 @@ fn wrong_records_are_told_from_wrong_entries() {
     );
     let copy = |card: &mut Vec<u8>| card.copy_within(record(0)..record(0) + 16, record(1));
     assert_eq!(fault_of(&copy), ["fip table: record 1 is a second one of bl30"]);
+}
+
+/// A vendor's package of a `bl31.img` is sound; one that has the whole image as its entry, as it would be signed without
+/// knowing of its header, is not.
+#[test]
+fn where_bl31_is_loaded_is_told() {
+    let mut fip = FIP.clone();
+    made_up::say_where_bl31_is_loaded(&mut fip);
+    assert_eq!(faults(&found(&fip)), [""; 0]);
+    // Of the mark and of what the data start with. No signature covers the addresses.
+    for (range, other) in [(0x400..0x408, 0x480), (0x480..0x488, 0x400)] {
+        for at in range.clone() {
+            for bit in 0..8 {
+                fip[at] ^= 1_u8 << bit;
+                assert_eq!(
+                    faults(&found(&fip)),
+                    [format!(
+                        "fip table: what it says of where bl31 is loaded is damaged at byte {:#x}",
+                        range.start
+                    )],
+                    "beside byte {other:#x}"
+                );
+                fip[at] ^= 1_u8 << bit;
+            }
+        }
+    }
+    for (at, range) in [
+        (0x3ff, "0xd8 and 0x400"),
+        (0x408, "0x408 and 0x480"),
+        (0x4b0, "0x4b0 and 0x4000"),
+    ] {
+        fip[at] ^= 1;
+        assert_eq!(
+            faults(&found(&fip)),
+            [format!(
+                "fip table: byte {at:#x} is not zero, as all bytes between {range} must be"
+            )]
+        );
+        fip[at] ^= 1;
+    }
+
+    let image = [
+        &[0x65, 0x87, 0x34, 0x12, 0x20, 0x4e, 0, 0],
+        &made_up::noise(3, 3000)[..],
+    ]
+    .concat();
+    let list = [("bl30", &image[..]), ("bl31", &image), ("bl33", &image)];
+    let fip = made_up::fip(&list.map(|(name, payload)| (name, payload, [0; 4])));
+    assert_eq!(
+        faults(&found(&fip)),
+        [
+            "bl31: it starts with the header of a bl31.img, which belongs into the table: BL2 would run it as code"
+        ]
+    );
+}
+
+/// A source that counts what is read of it.
+struct Counted<'a> {
+    bytes: &'a [u8],
+    read: AtomicU64,
+}
+
+impl ReadAt for Counted<'_> {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        self.bytes.read_exact_at(buffer, offset)
+    }
+}
+
+/// A table has room for 409 records, and all of them may name one place.
+#[test]
+fn a_table_that_names_one_place_for_ever_is_read_within_bounds() {
+    let size = 24 << 20;
+    let mut fip = FIP.clone();
+    fip.resize(size, 0);
+    let total = (size - 0x8000) as u32;
+    // Records of nothing, each at a header that says that all of the file is its own.
+    fip[0x4000 + 4..0x4000 + 8].copy_from_slice(&total.to_le_bytes());
+    for number in 0..409 {
+        let at = 16 + 40 * number;
+        fip.copy_within(16..32, at);
+        fip[at + 16..at + 24].copy_from_slice(&0x4000_u64.to_le_bytes());
+        fip[at + 24..at + 40].fill(0);
+    }
+    for record_size in [0, u64::from(total)] {
+        for number in 0..409 {
+            let at = 16 + 40 * number + 24;
+            fip[at..at + 8].copy_from_slice(&record_size.to_le_bytes());
+        }
+        let source = Counted {
+            bytes: &fip,
+            read: AtomicU64::new(0),
+        };
+        let firmware = read(&source).unwrap().unwrap();
+        assert_eq!(firmware.parts.len(), 410);
+        let read = source.read.into_inner();
+        assert!(read < 160 << 20, "{read} bytes were read");
+    }
 }
 
 /// One public signer leaves the table as it was when an entry needs another slot for its signature.

@@ -21,8 +21,8 @@ use formats::units::{Bytes, Lba, Sectors, Time};
 use formats::{btrfs, fat, gpt, ids, mbr};
 use fuzz::image;
 use serde_json::json;
-use testkit::packages;
 use testkit::tars::{self, RawMember, RawTar};
+use testkit::{fip as made_up, packages};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -37,6 +37,7 @@ fn main() -> Result<()> {
         ("delta", deltas()?),
         ("depend", dependencies()),
         ("fat", fat_volumes()?),
+        ("fip", boot_areas()?),
         ("gpkg", gpkgs()),
         (
             "layer_index",
@@ -158,6 +159,38 @@ fn fat_volumes() -> Result<Vec<Vec<u8>>> {
         Ok(image::to_bytes(&fat::lay_out(&files, &options)?.image))
     };
     [8, 64].into_iter().map(volume).collect()
+}
+
+/// One of each form, small: only what is signed is not zero.
+fn boot_areas() -> Result<Vec<Vec<u8>>> {
+    let blank = |size| vec![0; size];
+    let payloads = [("bl30", 100), ("bl301", 33), ("bl31", 0x4010), ("bl33", 200)]
+        .map(|(name, size)| (name, tars::text(size)));
+    let list: Vec<_> = payloads
+        .iter()
+        .map(|(name, bytes)| (*name, &bytes[..], [1, 2, 3, 4]))
+        .collect();
+    let fip = made_up::fip(&list);
+    let mut of_bl31_img = fip.clone();
+    made_up::say_where_bl31_is_loaded(&mut of_bl31_img);
+    let usb = [&made_up::signed_bl2(&blank(0xc000), [3; 16])[..], &fip].concat();
+    let areas = [
+        made_up::boot_area(&made_up::bl1_of(blank(0xc200)), &fip),
+        [&blank(512)[..], &usb].concat(),
+        made_up::card_and_emmc(&usb, &blank(512)),
+        usb,
+        fip,
+        of_bl31_img,
+    ];
+    areas
+        .into_iter()
+        .map(|area| {
+            let mut image = SparseImage::empty(Bytes(area.len() as u64));
+            image.put(0, area);
+            image.sort()?;
+            Ok(image::to_bytes(&image))
+        })
+        .collect()
 }
 
 fn tables() -> Result<Vec<Vec<u8>>> {

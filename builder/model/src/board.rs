@@ -136,21 +136,14 @@ pub struct BootRegion {
 /// What is put into a region of the boot area.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BootContent {
-    /// The first stage as its vendor signed it, from sector 0 on around the partition table.
-    Bl1(BootFile),
-    /// The first stage, signed here.
-    Bl2 {
-        /// How.
-        signer: BootSigner,
-        /// What it is made of, one behind the other.
-        files: Vec<BootFile>,
-    },
+    /// The file of the first stage, as its vendor signed it, from sector 0 on around the partition table.
+    Bl1(String),
     /// A firmware image package, whose entries are signed here.
     Fip {
         /// How.
         signer: BootSigner,
-        /// Its entries in order, each with what it is made of, one behind the other.
-        entries: Vec<(Loader, Vec<BootFile>)>,
+        /// Its entries in order, each with its file.
+        entries: Vec<(Loader, String)>,
     },
 }
 
@@ -161,15 +154,6 @@ pub enum BootSigner {
     Gxbb,
 }
 
-/// A file that goes into the boot area.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BootFile {
-    /// Its name, a plain one.
-    pub name: String,
-    /// The size that zeros fill it up to.
-    pub size: Option<Bytes>,
-}
-
 impl Board {
     /// What is put into the regions of the boot area.
     pub fn boot_contents(&self) -> impl Iterator<Item = &BootContent> {
@@ -178,14 +162,13 @@ impl Board {
 }
 
 impl BootContent {
-    /// Every file that it is made of, with the name of the boot loader that it belongs to.
-    pub fn files(&self) -> Vec<(&'static str, &BootFile)> {
+    /// Every file that it is made of, with the name of the boot loader that it is.
+    pub fn files(&self) -> Vec<(&'static str, &str)> {
         match self {
             Self::Bl1(file) => vec![("bl1", file)],
-            Self::Bl2 { files, .. } => files.iter().map(|file| ("bl2", file)).collect(),
             Self::Fip { entries, .. } => entries
                 .iter()
-                .flat_map(|(loader, files)| files.iter().map(|file| (loader.name(), file)))
+                .map(|(loader, file)| (loader.name(), file.as_str()))
                 .collect(),
         }
     }

@@ -70,7 +70,11 @@ fn sha256(parts: &[&[u8]]) -> Vec<u8> {
 
 /// A BL1: noise behind two headers that accept it, zeros from byte 0x70 to sector 1.
 pub fn bl1(seed: u64) -> Vec<u8> {
-    let mut bytes = noise(seed ^ 1, 49_664);
+    bl1_of(noise(seed ^ 1, 49_664))
+}
+
+/// The BL1 of these 49,664 bytes, some of which its headers take.
+pub fn bl1_of(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[0x70..0x200].fill(0);
     // The card's header covers what is behind its digest, that of an eMMC everything from sector 1 on.
     for (at, hashed_offset, hashed_size) in [(0x210, 0x60, 0xbf90), (0x10, 0x1f0, 0xc000)] {
@@ -177,4 +181,54 @@ pub fn fip(payloads: &[(&str, &[u8], [u8; 4])]) -> Vec<u8> {
 /// The boot area of a card: BL1, then the FIP.
 pub fn boot_area(bl1: &[u8], fip: &[u8]) -> Vec<u8> {
     [bl1, fip].concat()
+}
+
+/// A boot area for a card or an eMMC, of what the vendor's signer wrote for USB and of a third sector that starts it from
+/// either: the payload of BL2 moves a sector up, whose last sector makes room; a header for a card comes before what is
+/// already signed. The steps are those of U-Boot's `doc/board/amlogic/p201.rst`.
+pub fn card_and_emmc(usb: &[u8], third: &[u8]) -> Vec<u8> {
+    let mut bytes = usb.to_vec();
+    bytes.copy_within(0x1000..0xbe00, 0x1200);
+    bytes[0x1000..0x1200].fill(0);
+    bytes[0x400..0x600].copy_from_slice(third);
+    bytes.copy_within(0..16, 0x200);
+    for (at, total, hashed_offset, payload_offset) in
+        [(0x210, 0xbdf0, 0x60, 0xff0), (0x10, 0xbff0, 0x1f0, 0x3f0)]
+    {
+        let payload_size = match at {
+            0x210 => 0xae00,
+            _ => total - payload_offset,
+        };
+        let header = header(&[
+            (4, total),
+            (24, 0x200),
+            (28, hashed_offset),
+            (36, 0x240),
+            (40, 0xdb0),
+            (44, total - hashed_offset),
+            (52, payload_offset),
+            (56, payload_size),
+        ]);
+        let start = at + hashed_offset as usize;
+        let digest = sha256(&[&header, &bytes[start..at + total as usize]]);
+        bytes[at..at + 64].copy_from_slice(&header);
+        bytes[at + 64..at + 96].copy_from_slice(&digest);
+    }
+    bytes
+}
+
+/// What the table of `fip` says of where BL31 is loaded, as of a vendor whose BL31 is a `bl31.img`. Found in published
+/// files of such a board: the words of the image's header with a 1 for the second one.
+pub fn say_where_bl31_is_loaded(fip: &mut [u8]) {
+    fip[0x400..0x408].copy_from_slice(&words(8, &[(0, 0x8765_4321), (4, 1)]));
+    let data = [
+        (0x00, 0x1234_8765),
+        (0x04, 1),
+        (0x08, 0x1010_0000),
+        (0x10, 0x1000_0000),
+        (0x18, 0x0020_0000),
+        (0x20, 0x1010_0000),
+        (0x28, 0x0010_0000),
+    ];
+    fip[0x480..0x4b0].copy_from_slice(&words(0x30, &data));
 }

@@ -8,7 +8,9 @@ use formats::fip::Loader;
 use formats::units::Lba;
 use model::sources::Sources;
 use serde_json::json;
-use stages::firmware::{FirmwareReport, Form, Ids, Known, PackFiles, PartReport, firmware_report, pack};
+use stages::firmware::{
+    FirmwareReport, Form, FormReport, Ids, Known, PackFiles, PartReport, firmware_report, pack,
+};
 
 use crate::arguments::{Common, FirmwareCommand, PackArguments};
 use crate::output::{VERIFICATION_FAILED, print, print_json, table};
@@ -110,9 +112,20 @@ fn known(common: &Common) -> Vec<Known> {
 
 fn text(report: &FirmwareReport) -> String {
     let what = match report.form {
-        "card" => "a card's boot area",
-        "usb" => "a boot area for USB or an eMMC",
-        _ => "a firmware image package",
+        FormReport::Card => {
+            "a card's boot area: a vendor's bl1 around the partition table, the FIP from sector 97 on"
+        }
+        FormReport::SignedCard => {
+            "a card's boot area as the vendor's signer writes it (.sd.bin): bl2 from sector 1 on, the FIP from sector 97 on"
+        }
+        FormReport::CardAndEmmc => {
+            "a boot area for a card or an eMMC: bl2 around the partition table, the FIP from sector 96 on"
+        }
+        FormReport::Usb => {
+            "a boot area for USB or an eMMC, not for a card, as the vendor's signer writes it (u-boot.bin): bl2 from sector \
+             0 on, the FIP from sector 96 on"
+        }
+        FormReport::Fip => "a firmware image package (FIP) alone",
     };
     let heading = ["part", "offset", "size", "signature", "made of", "sha256"];
     let mut rows = vec![heading.map(String::from).to_vec()];

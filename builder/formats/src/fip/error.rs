@@ -71,6 +71,12 @@ pub enum FipError {
         /// What.
         loader: Loader,
     },
+    /// A BL31 that brings a header along.
+    #[error(
+        "bl31 is a bl31.img: its first 512 bytes say where it is loaded and belong into the FIP's table, which is not \
+         written here; it would not start"
+    )]
+    Bl31Header,
     /// The package does not fit in front of what follows.
     #[error(
         "the FIP reaches from byte {start} to {end}, but {next} starts at byte {limit}: {loader} has {size} bytes, at most \
@@ -208,6 +214,17 @@ pub enum Fault {
     /// No last record.
     #[error("its last record is missing")]
     NoEnd,
+    /// What a table says of where BL31 is loaded is only half there.
+    #[error("what it says of where bl31 is loaded is damaged at byte {at:#x}")]
+    LoadData {
+        /// Where.
+        at: u64,
+    },
+    /// An entry is a whole `bl31.img`.
+    #[error(
+        "it starts with the header of a bl31.img, which belongs into the table: BL2 would run it as code"
+    )]
+    Bl31Header,
     /// A boot loader that nothing starts without is not there.
     #[error("it has no {0}")]
     Lacks(Loader),

@@ -26,7 +26,9 @@
 //! | `bl1` | the first stage: a BL1 that its vendor signed, a BL2 that is signed here |
 //! | `entry` | one entry of a FIP |
 //! | `toc` | the table of contents, and whole packages |
+//! | `load` | where BL31 is loaded, of vendors who say it in the table |
 //! | `area` | first stage and package on a card, or as one file for USB |
+//! | `form` | how boot loaders lie on images of any origin |
 //! | `read` | what is there, on images of any origin |
 //! | `error` | what cannot be packed, what is wrong with what was found |
 
@@ -34,7 +36,9 @@ mod area;
 mod bl1;
 mod entry;
 mod error;
+mod form;
 mod header;
+mod load;
 mod read;
 mod toc;
 
@@ -42,7 +46,8 @@ pub use area::{FIP_SECTOR, MAX_BL33, boot_area, usb_image};
 pub use bl1::{BL1_SIZE, BL2_SIZE, FirstStage, NONCE_SIZE, Nonce, derived_nonce};
 pub use entry::{Id, derived_id};
 pub use error::{Fault, FipError};
-pub use read::{Form, FoundFirmware, FoundPart, PartName, read, u_boot_version};
+pub use form::Form;
+pub use read::{FoundFirmware, FoundPart, PartName, read, u_boot_version};
 pub use toc::{FIRST_SLOT, Package, PackageEntry, package};
 
 use std::fmt;

@@ -9,29 +9,16 @@ use uuid::Uuid;
 use zerocopy::FromBytes;
 
 use super::Loader;
-use super::area::FIP_SECTOR;
-use super::bl1::{BL1_SIZE, BL2_SIZE, CARD_HEADER, EMMC_HEADER, NONCE_SIZE, SIGNATURE_END, check_signature};
 use super::entry::{self, PAYLOAD_UNIT};
 use super::error::Fault;
-use super::header::{AmlHeader, HEADER_SIZE, MAGIC};
+use super::form::Form;
+use super::header::{AmlHeader, HEADER_SIZE};
+use super::load;
 use super::toc::{FIRST_SLOT, NAME, SERIAL, SLOT, TocHeader, TocRecord};
-use crate::mbr::SIGNATURE_OFFSET;
 use crate::source::ReadAt;
-use crate::units::SECTOR;
 
 /// Most bytes of a package that are read: entries together are far smaller.
 const MOST: u64 = 64 << 20;
-
-/// How boot loaders lie in what was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// As on a card: around the partition table, the package from sector 97 on.
-    Card,
-    /// As one file for USB, or an eMMC: a signed BL2, the package right behind.
-    Usb,
-    /// The package alone.
-    Package,
-}
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -45,9 +32,9 @@ pub struct FoundFirmware {
 /// Whose a part is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartName {
-    /// A first stage that begins in sector 0.
+    /// A first stage that its vendor signed for a card that has a partition table.
     Bl1,
-    /// A first stage without a header in sector 0.
+    /// Any other first stage.
     Bl2,
     /// The table of contents.
     Table,
@@ -73,41 +60,18 @@ pub struct FoundPart {
 
 /// The boot loaders in `source`; `None` where there are none.
 pub fn read(source: &dyn ReadAt) -> io::Result<Option<FoundFirmware>> {
-    let magic_at = |at: u64, magic: &[u8]| -> io::Result<bool> {
-        let mut bytes = vec![0; magic.len()];
-        if at.saturating_add(magic.len() as u64) > source.size() {
-            return Ok(false);
-        }
-        source.read_exact_at(&mut bytes, at)?;
-        Ok(bytes == magic)
-    };
-    // Of each form, one of two magic numbers is enough: the other may be what is damaged.
-    let fip = NAME.to_le_bytes();
-    let card = FIP_SECTOR.to_bytes().0;
-    let (form, start) = if magic_at(card, &fip)? || magic_at(CARD_HEADER as u64, &MAGIC)? {
-        (Form::Card, card)
-    } else if magic_at(BL2_SIZE as u64, &fip)? || magic_at(EMMC_HEADER as u64, &MAGIC)? {
-        (Form::Usb, BL2_SIZE as u64)
-    } else if magic_at(0, &fip)? {
-        (Form::Package, 0)
-    } else {
+    let Some(form) = Form::find(source)? else {
         return Ok(None);
     };
-    let mut parts = Vec::new();
-    match form {
-        Form::Card => parts.push(read_first(source)?),
-        Form::Usb => {
-            let content = prefix(source, 0, BL2_SIZE as u64)?;
-            parts.push(bl2_part(0, content));
-        }
-        Form::Package => {}
-    }
+    let start = form.package();
+    let mut parts: Vec<_> = form.first_stage(source)?.into_iter().collect();
     // A first stage may be there alone.
     if source.size() > start {
         PackageReader {
             source,
             start,
             left: MOST,
+            tries: MOST,
             table: Vec::new(),
             entries: Vec::new(),
         }
@@ -117,7 +81,7 @@ pub fn read(source: &dyn ReadAt) -> io::Result<Option<FoundFirmware>> {
 }
 
 /// The bytes from `start` on, `length` of them or as many as there are.
-fn prefix(source: &dyn ReadAt, start: u64, length: u64) -> io::Result<Vec<u8>> {
+pub(super) fn prefix(source: &dyn ReadAt, start: u64, length: u64) -> io::Result<Vec<u8>> {
     let length = length.min(source.size().saturating_sub(start));
     let mut bytes = vec![0; length as usize];
     if length > 0 {
@@ -127,7 +91,7 @@ fn prefix(source: &dyn ReadAt, start: u64, length: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The first byte of `bytes[range]` that is not zero. `range` is cut to what there is.
-fn not_zero(bytes: &[u8], range: Range<usize>) -> Option<Fault> {
+pub(super) fn not_zero(bytes: &[u8], range: Range<usize>) -> Option<Fault> {
     let end = range.end.min(bytes.len());
     let start = range.start.min(end);
     let at = (start..end).find(|at| bytes[*at] != 0)?;
@@ -138,42 +102,8 @@ fn not_zero(bytes: &[u8], range: Range<usize>) -> Option<Fault> {
     })
 }
 
-/// The first stage of a card.
-fn read_first(source: &dyn ReadAt) -> io::Result<FoundPart> {
-    let mut content = prefix(source, 0, BL1_SIZE as u64)?;
-    // What is between is the partition table's, and zero in the file that BL1 was.
-    let table = (SIGNATURE_OFFSET as usize).min(content.len())..(SECTOR as usize).min(content.len());
-    content[table.clone()].fill(0);
-    if content[..table.start].iter().all(|byte| *byte == 0) {
-        return Ok(bl2_part(SECTOR, content.split_off(table.end)));
-    }
-    let mut faults = short(&content, BL1_SIZE);
-    for header in [CARD_HEADER, EMMC_HEADER] {
-        faults.extend(check_signature(&content, header).err());
-    }
-    faults.extend(not_zero(&content, SIGNATURE_END..table.start));
-    Ok(FoundPart {
-        name: PartName::Bl1,
-        range: 0..content.len() as u64,
-        content,
-        faults,
-    })
-}
-
-/// A first stage that is all of `content`.
-fn bl2_part(start: u64, content: Vec<u8>) -> FoundPart {
-    let mut faults = short(&content, BL2_SIZE);
-    faults.extend(check_signature(&content, NONCE_SIZE).err());
-    FoundPart {
-        name: PartName::Bl2,
-        range: start..start + content.len() as u64,
-        content,
-        faults,
-    }
-}
-
 /// The fault of a part that the image ends in.
-fn short(content: &[u8], expected: usize) -> Vec<Fault> {
+pub(super) fn short(content: &[u8], expected: usize) -> Vec<Fault> {
     let is_short = content.len() < expected;
     let fault = Fault::Beyond {
         end: expected as u64,
@@ -189,6 +119,8 @@ struct PackageReader<'a> {
     start: u64,
     /// Bytes of entries that may still be read.
     left: u64,
+    /// Bytes that may still be read to try what a header says: a table may name one header many times.
+    tries: u64,
     /// What is wrong with the table.
     table: Vec<Fault>,
     entries: Vec<FoundPart>,
@@ -211,7 +143,14 @@ impl PackageReader<'_> {
             // Too short for anything, which is said already.
             Err(_) => table.len(),
         };
-        self.table.extend(not_zero(&table, used..table.len()));
+        let (load, fault) = load::find(&table);
+        self.table.extend(fault);
+        let mut at = used;
+        for known in load {
+            self.table.extend(not_zero(&table, at..known.start));
+            at = known.end.max(at);
+        }
+        self.table.extend(not_zero(&table, at..table.len()));
         parts.push(FoundPart {
             name: PartName::Table,
             range: self.start..self.start + table.len() as u64,
@@ -323,15 +262,17 @@ impl PackageReader<'_> {
         if let Some(header) = self.header_at(offset)? {
             let total = header.total_size.get().into();
             if total != size
-                && let Some(bytes) = self.bytes(offset, total)?
-                && entry::open(&bytes).1.is_ok()
+                && let Some(bytes) = self.bytes(offset, total, self.tries)?
             {
-                self.table.push(Fault::Size {
-                    number,
-                    found: size,
-                    expected: total,
-                });
-                size = total;
+                self.tries -= total;
+                if entry::open(&bytes).1.is_ok() {
+                    self.table.push(Fault::Size {
+                        number,
+                        found: size,
+                        expected: total,
+                    });
+                    size = total;
+                }
             }
         }
         let start = self.start.saturating_add(offset);
@@ -340,11 +281,14 @@ impl PackageReader<'_> {
             .checked_add(size)
             .and_then(|end| end.checked_next_multiple_of(FIRST_SLOT))
             .unwrap_or(u64::MAX);
-        let (content, faults) = match self.bytes(offset, size)? {
+        let (content, faults) = match self.bytes(offset, size, self.left)? {
             Some(bytes) => {
-                self.left -= bytes.len() as u64;
+                self.left -= size;
                 let (payload, checked) = entry::open(&bytes);
                 let mut faults: Vec<_> = checked.err().into_iter().collect();
+                if name == PartName::Loader(Loader::Bl31) && load::has_header(&payload) {
+                    faults.push(Fault::Bl31Header);
+                }
                 let gap = prefix(self.source, range.end, next - offset - size)?;
                 let behind = not_zero(&gap, 0..gap.len());
                 faults.extend(behind.map(|fault| fault.shifted(size)));
@@ -376,14 +320,14 @@ impl PackageReader<'_> {
         Ok(AmlHeader::read(&bytes))
     }
 
-    /// All of these bytes of the package; `None` where there are fewer, or more than may be read.
-    fn bytes(&self, offset: u64, size: u64) -> io::Result<Option<Vec<u8>>> {
+    /// All of these bytes of the package; `None` where there are fewer, or more than `most`.
+    fn bytes(&self, offset: u64, size: u64, most: u64) -> io::Result<Option<Vec<u8>>> {
         let end = self
             .start
             .checked_add(offset)
             .and_then(|start| start.checked_add(size));
         match end {
-            Some(end) if end <= self.source.size() && size <= self.left => {
+            Some(end) if end <= self.source.size() && size <= most => {
                 prefix(self.source, end - size, size).map(Some)
             }
             _ => Ok(None),

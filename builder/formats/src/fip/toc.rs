@@ -10,6 +10,7 @@ use super::area::MAX_BL33;
 use super::entry::{self, Id};
 use super::error::FipError;
 use super::header::SIGNATURE_SIZE;
+use super::load;
 
 /// `TOC_HEADER_NAME` of Trusted Firmware-A.
 pub const NAME: u32 = 0xaa64_0001;
@@ -96,6 +97,9 @@ pub fn package(payloads: &[(Loader, &[u8], Id)]) -> Result<Package, FipError> {
                 size: length,
                 limit: MAX_BL33,
             });
+        }
+        if loader == Loader::Bl31 && load::has_header(payload) {
+            return Err(FipError::Bl31Header);
         }
         let signed = entry::sign(payload, *id).ok_or(FipError::TooLarge { loader, size: length })?;
         let (offset, size) = (bytes.len() as u64, signed.len() as u64);

@@ -126,8 +126,7 @@ pub struct BootRegionToml {
     pub reason: At<String>,
     /// How what lies there is signed; left out where its vendor did.
     pub signer: Option<At<BootSignerToml>>,
-    /// What is put there, in order; left out where it is yours to fill. One bl1, or a bl2, or the entries of a FIP. Files
-    /// of the same loader that follow each other are joined.
+    /// What is put there, in order; left out where it is yours to fill. A bl1, or the entries of a FIP.
     #[serde(default)]
     pub files: Vec<BootFileToml>,
 }
@@ -144,12 +143,10 @@ pub enum BootSignerToml {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BootFileToml {
-    /// The boot loader that it is, or is a part of.
+    /// The boot loader that it is.
     pub loader: At<LoaderToml>,
     /// Its name in the folder of blobs.
     pub file: At<String>,
-    /// Bytes that zeros fill it up to; left out where it goes in as it is.
-    pub size: Option<At<u64>>,
 }
 
 /// A boot loader of the chain from the boot ROM to Linux.
@@ -158,8 +155,6 @@ pub struct BootFileToml {
 pub enum LoaderToml {
     /// The first stage, signed by its vendor for a card that has a partition table.
     Bl1,
-    /// The first stage, to be signed.
-    Bl2,
     /// Firmware of the system control processor.
     Bl30,
     /// What the board adds to it.

@@ -50,8 +50,7 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
     let mut blobs = Blobs::default();
     let (mut missing, mut others) = (Vec::new(), Vec::new());
     let wanted = board.boot_contents().flat_map(|content| content.files());
-    for (loader, file) in wanted {
-        let name = &file.name;
+    for (loader, name) in wanted {
         if blobs.files.contains_key(name) {
             continue;
         }
@@ -64,7 +63,7 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
         let bytes = if let Some(path) = own.filter(|path| path.exists()) {
             let bytes = read(&path)?;
             if pin.is_some_and(|pin| *Sha256::digest(&bytes) != pin.sha256) {
-                others.push(name.as_str());
+                others.push(name);
             }
             bytes
         } else if let Some(path) = compiled()? {
@@ -73,10 +72,10 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
             let mirrors = Mirrors::listed(set.mirrors.clone());
             read(&obtain_blob(engine, name, pin, &mirrors, request.network)?)?
         } else {
-            missing.push((name.as_str(), pin.is_some()));
+            missing.push((name, pin.is_some()));
             continue;
         };
-        blobs.files.insert(name.clone(), bytes);
+        blobs.files.insert(name.to_owned(), bytes);
     }
     if let (false, Some(folder)) = (others.is_empty(), request.blob_dir) {
         blobs.warnings.push(format!(

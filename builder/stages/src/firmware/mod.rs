@@ -16,7 +16,7 @@ mod report;
 
 pub use known::Known;
 pub use pack::{Form, Ids, PackFiles, Packed, PackedPart, pack, parse_id, parse_nonce};
-pub use report::{FirmwareReport, PartReport, firmware_report};
+pub use report::{FirmwareReport, FormReport, PartReport, firmware_report};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use formats::fip::{self, FirstStage, Loader};
 use formats::manifest::Input;
 use formats::sparse::SparseImage;
 use formats::units::Lba;
-use model::board::{Board, BootContent, BootFile, BootSigner};
+use model::board::{Board, BootContent, BootSigner};
 use model::project::Project;
 use sha2::{Digest as _, Sha256};
 
@@ -160,36 +160,24 @@ fn make(project: &Project, board: &Board, found: Blobs) -> Result<Firmware> {
         match &region.content {
             None => {}
             Some(BootContent::Bl1(file)) => {
-                let bl1 = joined(&found, "bl1", std::slice::from_ref(file))?;
-                key = key.bytes("bl1", &describe("bl1", &bl1));
-                first = Some(FirstStage::vendor_signed(&bl1)?);
-            }
-            Some(BootContent::Bl2 {
-                signer: BootSigner::Gxbb,
-                files,
-            }) => {
-                let bl2 = joined(&found, "bl2", files)?;
-                key = key.bytes("bl2", &describe("bl2", &bl2));
-                first = Some(FirstStage::sign(&bl2, fip::derived_nonce(&bl2))?);
+                let bl1 = file_of(&found, "bl1", file)?;
+                key = key.bytes("bl1", &describe("bl1", bl1));
+                first = Some(FirstStage::vendor_signed(bl1)?);
             }
             Some(BootContent::Fip {
                 signer: BootSigner::Gxbb,
                 entries,
             }) => {
-                let mut payloads = Vec::with_capacity(entries.len());
-                for (loader, files) in entries {
-                    let payload = joined(&found, loader.name(), files)?;
-                    let digest = describe(loader.name(), &payload);
+                let mut signed = Vec::with_capacity(entries.len());
+                for (loader, file) in entries {
+                    let payload = file_of(&found, loader.name(), file)?;
+                    let digest = describe(loader.name(), payload);
                     if *loader == Loader::Bl301 {
                         clocks::check(project, board, &digest.into())?;
                     }
                     key = key.bytes(loader.name(), &digest);
-                    payloads.push((*loader, payload));
+                    signed.push((*loader, payload, fip::derived_id(payload)));
                 }
-                let signed: Vec<_> = payloads
-                    .iter()
-                    .map(|(loader, payload)| (*loader, &payload[..], fip::derived_id(payload)))
-                    .collect();
                 let end = Lba(region.first.0.saturating_add(region.sectors));
                 package = Some((fip::package(&signed)?, end, &region.name));
             }
@@ -213,30 +201,14 @@ fn make(project: &Project, board: &Board, found: Blobs) -> Result<Firmware> {
     })
 }
 
-/// The files of one boot loader, each filled up to its size, as one.
-fn joined(found: &Blobs, loader: &str, files: &[BootFile]) -> Result<Vec<u8>> {
-    let mut all = Vec::new();
-    for file in files {
-        let bytes = found
-            .files
-            .get(&file.name)
-            .ok_or_else(|| anyhow!("{} was not found", file.name))?;
-        if bytes.is_empty() {
-            bail!("{loader} is empty: {} has no bytes", file.name);
-        }
-        let size = match file.size {
-            Some(size) if size.0 < bytes.len() as u64 => bail!(
-                "{} has {} bytes, board.toml gives it {}",
-                file.name,
-                bytes.len(),
-                size.0
-            ),
-            Some(size) => size.0 as usize,
-            None => bytes.len(),
-        };
-        let end = all.len() + size;
-        all.extend_from_slice(bytes);
-        all.resize(end, 0);
+/// The file of a boot loader, which is not empty.
+fn file_of<'f>(found: &'f Blobs, loader: &str, name: &str) -> Result<&'f [u8]> {
+    let bytes = found
+        .files
+        .get(name)
+        .ok_or_else(|| anyhow!("{name} was not found"))?;
+    if bytes.is_empty() {
+        bail!("{loader} is empty: {name} has no bytes");
     }
-    Ok(all)
+    Ok(bytes)
 }

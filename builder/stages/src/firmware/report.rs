@@ -21,10 +21,26 @@ use crate::pack::DELTA;
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FirmwareReport {
-    /// How they lie there: `card`, `usb`, `fip`.
-    pub form: &'static str,
+    /// How they lie there.
+    pub form: FormReport,
     /// The parts, in order.
     pub parts: Vec<PartReport>,
+}
+
+/// How boot loaders lie in an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FormReport {
+    /// [`fip::Form::Card`].
+    Card,
+    /// [`fip::Form::SignedCard`].
+    SignedCard,
+    /// [`fip::Form::CardAndEmmc`].
+    CardAndEmmc,
+    /// [`fip::Form::Usb`].
+    Usb,
+    /// [`fip::Form::Package`].
+    Fip,
 }
 
 /// A boot loader, or the table of contents.
@@ -107,9 +123,11 @@ pub fn of_source(
     let parts = found.parts.iter();
     Ok(Some(FirmwareReport {
         form: match found.form {
-            fip::Form::Card => "card",
-            fip::Form::Usb => "usb",
-            fip::Form::Package => "fip",
+            fip::Form::Card => FormReport::Card,
+            fip::Form::SignedCard => FormReport::SignedCard,
+            fip::Form::CardAndEmmc => FormReport::CardAndEmmc,
+            fip::Form::Usb => FormReport::Usb,
+            fip::Form::Package => FormReport::Fip,
         },
         parts: parts.map(|part| part_report(part, known, expected)).collect(),
     }))

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anyhow::{Context, Result};
 use formats::digest::hex;
-use formats::fip::{self, Form};
+use formats::fip;
 use formats::gpt;
 use formats::mbr::SIGNATURE_OFFSET;
 use formats::partition::TableId;
@@ -92,7 +92,7 @@ pub fn boot_area(image: &Image) -> Result<Vec<BootArea>> {
 /// The boot loaders of a card of the S905, as far as they are before sector `end`.
 fn boot_loaders(image: &Image, end: u64) -> Result<Vec<BootArea>> {
     let found = fip::read(&image.source).with_context(|| format!("cannot read {}", image.path.display()))?;
-    let found = found.filter(|found| found.form == Form::Card);
+    let found = found.filter(|found| found.form.is_on_card());
     let parts = found.into_iter().flat_map(|found| found.parts);
     let area = |part: fip::FoundPart| -> Result<BootArea> {
         let first_sector = part.range.start / SECTOR;
@@ -111,8 +111,8 @@ fn boot_loaders(image: &Image, end: u64) -> Result<Vec<BootArea>> {
         })
     };
     parts
-        // What a damaged table tells of need not be there.
-        .filter(|part| part.range.end <= image.source.size() && part.range.start / SECTOR < end)
+        // What a damaged table tells of need not be there, nor be as small as boot loaders are.
+        .filter(|part| !part.content.is_empty() && part.range.start / SECTOR < end)
         .map(area)
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use formats::digest::hex;
-use formats::fip::{derived_id, derived_nonce};
+use formats::fip::derived_id;
 use sha2::{Digest, Sha256};
 use stages::fetch::{Mode, Network, is_verification_failure};
 use stages::firmware::BoardFirmware;
@@ -73,65 +73,6 @@ fn an_odroid_c2_gets_its_boot_area() {
 }
 
 #[test]
-fn a_p201_signs_its_own_first_stage() {
-    let bench = Bench::new();
-    let files = [
-        ("bl2_acs.bin", made_up::noise(11, 38_000)),
-        ("bl21.bin", made_up::noise(12, 2_000)),
-        ("bl30.bin", made_up::noise(13, 40_000)),
-        ("bl301.bin", made_up::noise(14, 9_000)),
-        ("bl31.img", made_up::noise(15, 70_000)),
-        ("u-boot.bin", made_up::noise(16, 600_000)),
-    ];
-    for (name, bytes) in &files {
-        fs::write(bench.blobs().join(name), bytes).unwrap();
-    }
-    let filled = |at: usize, size: usize| {
-        let mut bytes = files[at].1.clone();
-        bytes.resize(size, 0);
-        bytes
-    };
-    let bl2 = [filled(0, 41_984), filled(1, 7_168)].concat();
-    let bl30 = [filled(2, 40_960), filled(3, 13_312)].concat();
-    let fip = fip(&[("bl30", &bl30), ("bl31", &files[4].1), ("bl33", &files[5].1)]);
-    let signed = made_up::signed_bl2(&bl2, derived_nonce(&bl2));
-    // Sector 0 is the partition table's alone.
-    let expected = [vec![0; 512], signed, fip].concat();
-    let made = bench.made("p201");
-    assert!(bytes(&made.image) == expected);
-    assert!(made.image.pieces.iter().all(|piece| piece.offset >= 512));
-    assert_eq!(made.warnings, [""; 0]);
-
-    fs::write(bench.blobs().join("bl21.bin"), made_up::noise(12, 7_169)).unwrap();
-    let error = bench.refused("p201");
-    assert!(
-        error.contains("bl21.bin has 7169 bytes, board.toml gives it 7168"),
-        "{error}"
-    );
-}
-
-#[test]
-fn every_board_that_names_its_files_can_be_packed() {
-    let bench = Bench::without_clocks();
-    for (name, bytes) in [("bl2_acs.bin", 38_000), ("bl21.bin", 2_000), ("bl31.img", 70_000)]
-        .map(|(name, size)| (name, made_up::noise(21, size)))
-    {
-        fs::write(bench.blobs().join(name), bytes).unwrap();
-    }
-    let project = bench.project();
-    let boards: Vec<_> = project
-        .boards
-        .values()
-        .filter(|board| board.boot_contents().next().is_some())
-        .map(|board| board.name.as_str())
-        .collect();
-    assert_eq!(boards, ["odroid-c2", "p201"]);
-    for board in boards {
-        bench.made(board);
-    }
-}
-
-#[test]
 fn nothing_is_fetched_before_its_licence_is_accepted() {
     let bench = Bench::new();
     let Ok(BoardFirmware::Absent(why)) = bench.find("odroid-c2", None) else {
@@ -145,11 +86,13 @@ fn nothing_is_fetched_before_its_licence_is_accepted() {
     ] {
         assert!(why.contains(named), "{named} is not named: {why}");
     }
-    // A board whose blobs nobody has pinned.
-    let Ok(BoardFirmware::Absent(why)) = bench.find("p201", None) else {
+    // Where nobody has pinned them.
+    bench.edit("sources.toml", "[blobs.odroid-c2", "[blobs.other");
+    bench.edit("sources.toml", "[blobs.odroid-c2", "[blobs.other");
+    let Ok(BoardFirmware::Absent(why)) = bench.find("odroid-c2", None) else {
         panic!("something was fetched");
     };
-    assert!(why.contains("[blobs.p201]"), "{why}");
+    assert!(why.contains("[blobs.odroid-c2]"), "{why}");
 }
 
 /// Lets `sources.toml` pin the made-up blobs at a server.
@@ -286,6 +229,11 @@ fn files_that_make_no_boot_area_are_refused_by_name() {
             "the signature at byte 0x210 does not verify",
         ),
         ("bl30.bin", Vec::new(), "bl30 is empty: bl30.bin has no bytes"),
+        (
+            "bl31.bin",
+            [&[0x65, 0x87, 0x34, 0x12], &made_up::noise(1, 70_000)[..]].concat(),
+            "bl31 is a bl31.img: its first 512 bytes say where it is loaded",
+        ),
         (
             "u-boot.bin",
             vec![1; 4 << 20],
