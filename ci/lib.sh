@@ -26,8 +26,8 @@ network_packages=(
 backup_packages=(btrfs-progs libcap2-bin openssh-client openssh-server rsync)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
-    attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
-    mount mtools openssh-client pax-utils python3 python3-venv rsync systemd tar util-linux wireguard-tools xz-utils zstd
+    age attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
+    mount mtools openssh-client pax-utils python3 python3-venv rsync strace systemd tar util-linux wireguard-tools xz-utils zstd
 )
 
 # When the first of these scripts began, which calls the others.

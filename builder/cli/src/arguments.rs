@@ -115,7 +115,7 @@ pub enum Command {
         #[arg(long)]
         if_gone: bool,
     },
-    /// Build images into out/images
+    /// Build images into out/images, which only you can read: the nodes' keys are in them
     Build {
         /// The nodes
         #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NODE")]
@@ -133,6 +133,17 @@ pub enum Command {
     },
     /// Make images of a pack: the very files that a build writes
     Export(ExportArguments),
+    /// Draw everything anew that makes a node itself: its card was stolen
+    Revoke {
+        /// The node
+        node: String,
+        /// A container that had moved to it, and lay on the card; can be given several times
+        #[arg(long, value_name = "NAME")]
+        container: Vec<String>,
+        /// Ask nothing
+        #[arg(short, long)]
+        yes: bool,
+    },
     /// Boot a node's image in QEMU; the image is never written to
     Boot(BootArguments),
     /// Write a node's image to a card and read it back
@@ -165,6 +176,8 @@ pub enum Command {
         /// Compare the images of all nodes: those of a role, board and layout may differ in what is a node's own only
         #[arg(long)]
         fleet: bool,
+        #[command(flatten)]
+        decryption: Decryption,
     },
     /// Work on the kernel alone
     Kernel {
@@ -203,6 +216,18 @@ pub struct BuildForm {
     /// against its block map first. Without it the list has the block maps, which have the SHA-256 of every range
     #[arg(long)]
     pub sums: bool,
+    /// With --format pack: encrypt the deltas, which have the nodes' keys, to this public key of age (age1...); can be given
+    /// several times. What the cards have in common is not encrypted, and has no node's key
+    #[arg(long, value_name = "RECIPIENT")]
+    pub encrypt_secrets: Vec<String>,
+}
+
+/// How what is encrypted in a pack is read
+#[derive(Debug, Args)]
+pub struct Decryption {
+    /// File with a private key of age, to read an encrypted pack
+    #[arg(long, value_name = "FILE")]
+    pub identity: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -229,9 +254,11 @@ pub struct ExportArguments {
     /// How the images are written
     #[arg(long, value_enum, default_value_t = ImageFormat::Img)]
     pub format: ImageFormat,
-    /// The folder to write into
+    /// The folder to write into; made for nobody but you where it is missing
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
+    #[command(flatten)]
+    pub decryption: Decryption,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -371,6 +398,8 @@ pub struct InspectArguments {
     /// List all files, not only those of the boot partition
     #[arg(long, group = "what")]
     pub files: bool,
+    #[command(flatten)]
+    pub decryption: Decryption,
 }
 
 #[derive(Debug, Args)]

@@ -273,6 +273,7 @@ fn flash_says_what_to_do() {
     let index = Index {
         format: pack::FORMAT,
         fleet: "test".to_owned(),
+        recipients: Vec::new(),
         bases: vec![Base {
             name: "base".to_owned(),
             sha256: String::new(),
@@ -284,6 +285,7 @@ fn flash_says_what_to_do() {
             manifest_sha256: String::new(),
             inputs: String::new(),
             root_used: 0,
+            delta_sha256: None,
         }],
     };
     fs::create_dir_all(place.path("out/pack")).unwrap();

@@ -4,12 +4,14 @@
 //! index.json             what is in the folder: an [`Index`]
 //! BASE.img.zst           the card of no node, a frame for each of its segments
 //! BASE.img.bmap          its block map
-//! NODE.delta             what the node's card has other than the base's
+//! NODE.delta             what the node's card has other than the base's: the node's keys are in it
+//! NODE.delta.age         the same, encrypted, in a pack that has recipients
 //! NODE.manifest.json     the manifest of the node's image
 //! ```
 //!
 //! Everything hangs on the index: it has the SHA-256 of the files of each base and of each node's manifest, which has
-//! that of the block map of the node's image. A delta has its own, too.
+//! that of the block map of the node's image. A delta has its own, too. Of one that is encrypted the index has the SHA-256 of
+//! what was encrypted: anybody can encrypt something to a recipient.
 
 use std::collections::BTreeSet;
 
@@ -19,6 +21,9 @@ use thiserror::Error;
 /// Version of this format. Readers refuse others.
 pub const FORMAT: u32 = 1;
 
+/// Version of a pack whose deltas are encrypted, which programs that know of none refuse.
+pub const ENCRYPTED_FORMAT: u32 = 2;
+
 /// The name of the index's file.
 pub const INDEX: &str = "index.json";
 
@@ -26,10 +31,13 @@ pub const INDEX: &str = "index.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Index {
-    /// [`FORMAT`].
+    /// [`FORMAT`] or, with recipients, [`ENCRYPTED_FORMAT`].
     pub format: u32,
     /// The fleet that the nodes belong to.
     pub fleet: String,
+    /// Who can decrypt the deltas, sorted: public keys of age, `age1...`. Without any the deltas are plain.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
     /// The bases, sorted by name.
     pub bases: Vec<Base>,
     /// The nodes, in the order of the fleet.
@@ -62,6 +70,9 @@ pub struct Node {
     pub inputs: String,
     /// Bytes that the root file system uses.
     pub root_used: u64,
+    /// SHA-256 in hexadecimal of the delta that was encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta_sha256: Option<String>,
 }
 
 /// Why an index cannot be used.
@@ -71,10 +82,19 @@ pub enum IndexError {
     #[error("it is no index of a pack")]
     Json(#[from] serde_json::Error),
     /// It is of another version.
-    #[error("it has format {found}, this program reads {FORMAT}")]
+    #[error("it has format {found}, this program reads {FORMAT} and {ENCRYPTED_FORMAT}")]
     Format {
         /// The version it has.
         found: u32,
+    },
+    /// It says of its deltas both that they are encrypted and that they are not.
+    #[error("format {FORMAT} is of plain deltas, {ENCRYPTED_FORMAT} of encrypted ones, and it has both")]
+    Encryption,
+    /// What is a digest or a public key could write to a terminal.
+    #[error("{word:?} is no digest and no public key of age")]
+    Word {
+        /// What it is.
+        word: String,
     },
     /// A name could be that of a file elsewhere.
     #[error(
@@ -110,10 +130,26 @@ impl Index {
             format: u32,
         }
         let Version { format: found } = serde_json::from_slice(json)?;
-        if found != FORMAT {
+        if ![FORMAT, ENCRYPTED_FORMAT].contains(&found) {
             return Err(IndexError::Format { found });
         }
         let index: Self = serde_json::from_slice(json)?;
+        let is_encrypted = found == ENCRYPTED_FORMAT;
+        let mut digests = index.nodes.iter().map(|node| node.delta_sha256.is_some());
+        if index.recipients.is_empty() == is_encrypted || digests.any(|has| has != is_encrypted) {
+            return Err(IndexError::Encryption);
+        }
+        let digests = index
+            .bases
+            .iter()
+            .flat_map(|base| [&base.sha256, &base.map_sha256]);
+        let of_nodes = index.nodes.iter();
+        let of_nodes =
+            of_nodes.flat_map(|node| [&node.manifest_sha256].into_iter().chain(&node.delta_sha256));
+        let mut words = digests.chain(of_nodes).chain(&index.recipients);
+        if let Some(word) = words.find(|word| !word.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+            return Err(IndexError::Word { word: word.clone() });
+        }
         let bases = names(index.bases.iter().map(|base| &base.name))?;
         names(index.nodes.iter().map(|node| &node.name))?;
         match index.nodes.iter().find(|node| !bases.contains(&node.base[..])) {
@@ -123,6 +159,11 @@ impl Index {
                 base: node.base.clone(),
             }),
         }
+    }
+
+    /// Whether its deltas are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        !self.recipients.is_empty()
     }
 
     /// The index as a file.

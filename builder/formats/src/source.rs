@@ -131,7 +131,7 @@ impl<S: ReadAt> ReadAt for Window<S> {
 }
 
 /// Whether the first bytes of `source` are `magic`.
-pub(crate) fn starts_with(source: &impl ReadAt, magic: &[u8]) -> io::Result<bool> {
+pub fn starts_with(source: &impl ReadAt, magic: &[u8]) -> io::Result<bool> {
     if source.size() < magic.len() as u64 {
         return Ok(false);
     }

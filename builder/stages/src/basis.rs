@@ -11,7 +11,7 @@ use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use rustix::fs::ioctl_ficlone;
 
-use crate::emit::{put_image, write_image};
+use crate::emit::{Readers, put_image, write_image};
 
 /// How an image is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,7 +99,7 @@ impl Basis {
                 .compose(&image, segments)
                 .with_context(|| format!("cannot compress {}", path.display()))?,
         };
-        write_image(&file, path)?;
+        write_image(&file, path, Readers::Owner)?;
         Ok(())
     }
 }

@@ -21,11 +21,22 @@ use rustix::fs::copy_file_range;
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
+use crate::private;
+
 /// How the temporary names of files start that are being written.
 pub const TEMPORARY: &str = ".portadc-";
 
 /// Bytes that are read and written at once where the kernel does not copy.
 const BUFFER: usize = 1 << 20;
+
+/// Who may read a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Whoever it belongs to: it holds keys, or could.
+    Owner,
+    /// Whoever may read any new file.
+    Anybody,
+}
 
 /// An image that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +103,9 @@ fn kind_name(kind: FileType) -> &'static str {
 
 /// Writes `image`, whose pieces are in order, to `path`; a regular file of that name is replaced. After an error nothing is
 /// left of the new file, and an old one is as it was.
-pub fn write_image(image: &SparseImage, path: &Path) -> Result<Written> {
+pub fn write_image(image: &SparseImage, path: &Path, readers: Readers) -> Result<Written> {
     let mapped = image.mapped();
-    write(image, path).with_context(|| cannot_write(path, mapped))?;
+    write(image, path, readers).with_context(|| cannot_write(path, mapped))?;
     Ok(Written {
         size: image.size,
         mapped,
@@ -109,8 +120,8 @@ fn cannot_write(path: &Path, mapped: Bytes) -> String {
     )
 }
 
-fn write(image: &SparseImage, path: &Path) -> Result<()> {
-    let temporary = temporary(path)?;
+fn write(image: &SparseImage, path: &Path, readers: Readers) -> Result<()> {
+    let temporary = temporary(path, readers)?;
     put_image(image, temporary.as_file(), None)?;
     persist(temporary, path)
 }
@@ -136,17 +147,23 @@ pub(crate) fn complete_image(
 }
 
 /// A file in the folder of `path` that is gone unless [`persist`] gives it that name.
-pub(crate) fn temporary(path: &Path) -> Result<NamedTempFile> {
+pub(crate) fn temporary(path: &Path, readers: Readers) -> Result<NamedTempFile> {
     let name = path.file_name().context("the path names no file")?;
     refuse_others(path)?;
     let mut prefix = OsString::from(TEMPORARY);
     prefix.push(name);
-    tempfile::Builder::new()
+    let mode = match readers {
+        Readers::Owner => private::FILE,
+        // Less what the umask takes.
+        Readers::Anybody => 0o666,
+    };
+    let file = tempfile::Builder::new()
         .prefix(&prefix)
-        // As any new file; the default lets nobody else read it.
-        .permissions(Permissions::from_mode(0o666))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder_of(path))
-        .context("cannot make a file in its folder")
+        .context("cannot make a file in its folder")?;
+    private::give(file.as_file()).context("cannot give a file to who called sudo")?;
+    Ok(file)
 }
 
 /// Brings a file to the disk and gives it its name.
@@ -283,9 +300,9 @@ fn short() -> anyhow::Error {
 
 /// Writes a small file whole or not at all: under a temporary name, to the disk, then to its name. Like an image, it
 /// replaces a regular file only.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_file(path: &Path, bytes: &[u8], readers: Readers) -> Result<()> {
     let write = || -> Result<()> {
-        let mut temporary = temporary(path)?;
+        let mut temporary = temporary(path, readers)?;
         temporary.write_all(bytes)?;
         temporary.as_file().sync_all()?;
         temporary.persist(path).map_err(|error| error.error)?;

@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod kbuild;
 pub mod kernel;
 pub mod pack;
+pub mod private;
 pub mod rootfs;
 pub mod uboot;
 pub mod volume;

@@ -24,7 +24,7 @@ use formats::units::{Bytes, Time};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::emit::{Written, check_output, complete_image, temporary};
+use crate::emit::{Readers, Written, check_output, complete_image, temporary};
 
 /// Room that a volume of no given size has for the kernel beside its content.
 const FREE: Bytes = Bytes::mib(64);
@@ -111,8 +111,9 @@ pub fn volume_from_tar(request: &VolumeRequest) -> Result<VolumeReport> {
         Input::File(path) => path,
     };
     check_output(&request.output, &[tar])?;
-    let file =
-        temporary(&request.output).with_context(|| format!("cannot write {}", request.output.display()))?;
+    // A tarball of a node has its keys.
+    let file = temporary(&request.output, Readers::Owner)
+        .with_context(|| format!("cannot write {}", request.output.display()))?;
     let shared = Arc::new(file.as_file().try_clone().context("cannot open a file twice")?);
     let mut sink = DataSink::new(shared.clone(), request.metadata);
     let index = read(request, &mut sink).with_context(|| match &request.tar {

@@ -10,7 +10,7 @@ use std::path::Path;
 use formats::blob::Blob;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
-use stages::emit::{check_output, write_file, write_image};
+use stages::emit::{Readers, check_output, write_file, write_image};
 use testkit::oracle;
 
 /// An image with pieces from memory, from a file, and holes around them.
@@ -53,7 +53,7 @@ fn the_file_has_the_bytes_and_the_holes() {
     let expected = bytes_of(&image);
     for _ in 0..2 {
         let path = folder.path().join("image");
-        let written = write_image(&image, &path).unwrap();
+        let written = write_image(&image, &path, Readers::Owner).unwrap();
         assert!(fs::read(&path).unwrap() == expected);
         assert_eq!(written.size, image.size);
         assert_eq!(written.mapped, Bytes(11 + 2_500_000 + 7 + 3));
@@ -68,12 +68,18 @@ fn the_file_has_the_bytes_and_the_holes() {
 }
 
 #[test]
-fn others_may_read_it_as_any_new_file() {
+fn others_may_read_what_holds_no_keys_as_any_new_file_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    write_image(&image(), &folder.path().join("image")).unwrap();
-    File::create(folder.path().join("any")).unwrap();
-    let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode();
-    assert_eq!(mode("image"), mode("any"));
+    let at = |name: &str| folder.path().join(name);
+    // An old image that others could read.
+    File::create(at("closed")).unwrap();
+    File::create(at("any")).unwrap();
+    write_image(&image(), &at("open"), Readers::Anybody).unwrap();
+    write_image(&image(), &at("closed"), Readers::Owner).unwrap();
+    write_file(&at("closed file"), b"bytes", Readers::Owner).unwrap();
+    let mode = |name: &str| at(name).metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode("open"), mode("any"));
+    assert_eq!([mode("closed"), mode("closed file")], [0o600; 2]);
 }
 
 #[test]
@@ -86,7 +92,7 @@ fn a_blob_that_ends_early_leaves_the_old_file() {
         let mut image = image();
         image.put_blob(12 << 20, 11, blob, 0);
         image.sort().unwrap();
-        let error = format!("{:#}", write_image(&image, &path).unwrap_err());
+        let error = format!("{:#}", write_image(&image, &path, Readers::Owner).unwrap_err());
         assert!(error.contains("which needs 2500032 bytes"), "{error}");
         assert!(
             error.contains("bytes 12582912..12582923 of the image") && error.ends_with("early"),
@@ -103,7 +109,7 @@ fn a_full_disk_leaves_nothing_and_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().to_str().unwrap();
     testkit::oracle::run("mount", "mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", at]);
-    let result = write_image(&image(), &folder.path().join("image"));
+    let result = write_image(&image(), &folder.path().join("image"), Readers::Owner);
     let left = names(folder.path());
     testkit::oracle::run("mount", "umount", [at]);
     let error = format!("{:#}", result.unwrap_err());
@@ -121,14 +127,17 @@ fn pieces_out_of_place_are_refused() {
     let path = folder.path().join("image");
     let mut overlapping = image();
     overlapping.put((20 << 20) - 1, b"x".to_vec());
-    let error = format!("{:#}", write_image(&overlapping, &path).unwrap_err());
+    let error = format!(
+        "{:#}",
+        write_image(&overlapping, &path, Readers::Owner).unwrap_err()
+    );
     assert!(
         error.ends_with("bytes 20971519..20971520 of the image: the piece before it ends at 20971520"),
         "{error}"
     );
     let mut beyond = image();
     beyond.put(20 << 20, b"x".to_vec());
-    let error = format!("{:#}", write_image(&beyond, &path).unwrap_err());
+    let error = format!("{:#}", write_image(&beyond, &path, Readers::Owner).unwrap_err());
     assert!(
         error.ends_with("it lies behind the end of the image of 20971520 bytes"),
         "{error}"
@@ -140,7 +149,7 @@ fn pieces_out_of_place_are_refused() {
 fn places_where_no_file_can_be() {
     let folder = tempfile::tempdir().unwrap();
     let image = image();
-    let error = |path: &Path| format!("{:#}", write_image(&image, path).unwrap_err());
+    let error = |path: &Path| format!("{:#}", write_image(&image, path, Readers::Owner).unwrap_err());
     assert!(error(folder.path()).ends_with("there is a folder of this name"));
     assert!(error(Path::new("/")).ends_with("the path names no file"));
     let missing = folder.path().join("missing/image");
@@ -185,8 +194,8 @@ fn what_is_no_regular_file_stays() {
     ] {
         let kind = fs::symlink_metadata(at(name)).unwrap().file_type();
         for result in [
-            write_image(&image, &at(name)).map(drop),
-            write_file(&at(name), b"bytes"),
+            write_image(&image, &at(name), Readers::Owner).map(drop),
+            write_file(&at(name), b"bytes", Readers::Anybody),
             check_output(&at(name), &[]),
         ] {
             let error = format!("{:#}", result.unwrap_err());
@@ -213,7 +222,7 @@ fn a_link_becomes_the_file_and_what_it_led_to_stays() {
     fs::write(at("old"), "old").unwrap();
     for (link, target) in [("link", "old"), ("dangling", "none")] {
         symlink(target, at(link)).unwrap();
-        write_file(&at(link), b"new").unwrap();
+        write_file(&at(link), b"new", Readers::Anybody).unwrap();
         assert!(fs::symlink_metadata(at(link)).unwrap().is_file());
         assert_eq!(fs::read(at(link)).unwrap(), b"new");
     }

@@ -4,174 +4,21 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod cards;
+mod packs;
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cards::card;
 use formats::blob::Blob;
 use formats::bmap::BlockMap;
 use formats::delta::Delta;
-use formats::digest::hex;
-use formats::manifest::{FORMAT, Firmware, Image, Manifest, Table, TableKind};
-use formats::pack::Node;
-use formats::segments::Segments;
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
-use formats::units::Bytes;
-use sha2::{Digest, Sha256};
+use packs::{Bench, NODES, names};
 use stages::basis::{Basis, Form};
-use stages::engine::{Progress, Verbosity};
-use stages::pack::{ExportRequest, Pack, PackFolder, PackWriter, card_of_delta, export};
-use tempfile::TempDir;
-
-const NODES: [&str; 2] = ["red-01", "blue-02"];
-
-/// A pack of two nodes, and what a build writes of them.
-struct Bench {
-    folder: TempDir,
-    base: SparseImage,
-    segments: Segments,
-    nodes: Vec<(Delta, Segments, String)>,
-}
-
-fn image_of(path: &Path) -> SparseImage {
-    let bytes = fs::read(path).unwrap();
-    let mut image = SparseImage::empty(Bytes(bytes.len() as u64));
-    for (block, part) in (0..).zip(bytes.chunks(4096)) {
-        if part.iter().any(|byte| *byte != 0) {
-            image.put(block * 4096, part.to_vec());
-        }
-    }
-    image
-}
-
-fn manifest(node: &str, size: Bytes, map: &str) -> String {
-    let manifest = Manifest {
-        format: FORMAT,
-        fleet: "test".to_owned(),
-        node: node.to_owned(),
-        board: "board".to_owned(),
-        layout: "card".to_owned(),
-        sources: "debian".to_owned(),
-        inputs: Vec::new(),
-        installed: None,
-        firmware: Firmware::NotNeeded,
-        firmware_sha256: None,
-        firmware_advice: None,
-        partition_table: Table {
-            kind: TableKind::Mbr,
-            id: "00000001".to_owned(),
-        },
-        partitions: Vec::new(),
-        image: Image {
-            file: format!("{node}.img"),
-            size,
-            mapped: Bytes(0),
-            map_sha256: hex(&Sha256::digest(map)),
-        },
-    };
-    serde_json::to_string(&manifest).unwrap()
-}
-
-impl Bench {
-    fn new() -> Self {
-        let base = image_of(&card("of the role", "base").path);
-        let cards = NODES.map(|node| image_of(&card("of the role", node).path));
-        let deltas = cards.each_ref().map(|card| Delta::between(&base, card).unwrap());
-        let touchable: Vec<_> = deltas[0].runs.iter().map(|run| run.range()).collect();
-        let segments = Segments::cut(&base, &touchable).unwrap();
-        let nodes = NODES.iter().zip(deltas).map(|(node, delta)| {
-            let own = segments.for_node(&base.patched(&delta), &delta).unwrap();
-            let manifest = manifest(node, base.size, &BlockMap::of(&own).to_xml());
-            (delta, own, manifest)
-        });
-        let bench = Self {
-            folder: tempfile::tempdir().unwrap(),
-            nodes: nodes.collect(),
-            base,
-            segments,
-        };
-        bench.write();
-        bench
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self) {
-        let folder = PackFolder::open(&self.path("pack")).unwrap();
-        let writer = PackWriter::create(&folder).unwrap();
-        let base = writer
-            .base("role.board.card", &self.base, &self.segments)
-            .unwrap();
-        let nodes = NODES.iter().zip(&self.nodes).map(|(name, (delta, _, manifest))| {
-            writer.node(name, delta, manifest).unwrap();
-            Node {
-                name: (*name).to_owned(),
-                base: base.name.clone(),
-                manifest_sha256: hex(&Sha256::digest(manifest)),
-                inputs: "key".to_owned(),
-                root_used: 1,
-            }
-        });
-        let nodes = nodes.collect();
-        writer.finish("test", vec![base], nodes).unwrap();
-    }
-
-    fn export(&self, form: Form) -> anyhow::Result<()> {
-        let pack = Pack::open(&self.path("pack"))?;
-        export(&ExportRequest {
-            pack: &pack,
-            nodes: pack.index.nodes.iter().collect(),
-            form,
-            folder: &self.path("exported"),
-            progress: &Progress::new(Verbosity::Quiet),
-            jobs: 2,
-        })?;
-        Ok(())
-    }
-
-    /// What export says of a pack of which `change` has changed a file.
-    fn refusal(&self, name: &str, change: impl Fn(&mut Vec<u8>)) -> String {
-        let path = self.path("pack").join(name);
-        let kept = fs::read(&path).unwrap();
-        let mut bytes = kept.clone();
-        change(&mut bytes);
-        fs::write(&path, bytes).unwrap();
-        let mut message = String::new();
-        for form in Form::ALL {
-            message = format!("{:#}", self.export(form).unwrap_err());
-        }
-        fs::write(&path, kept).unwrap();
-        // What the file is of has no image; another node may have its.
-        let whose = name
-            .split('.')
-            .next()
-            .filter(|whose| NODES.contains(whose))
-            .unwrap_or("");
-        let exported = self.path("exported");
-        let left = if exported.exists() {
-            names(&exported)
-        } else {
-            Vec::new()
-        };
-        assert!(!left.iter().any(|left| left.starts_with(whose)), "{left:?}");
-        let _ = fs::remove_dir_all(exported);
-        message.replace(&format!("{}/", self.path("pack").display()), "")
-    }
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
+use stages::pack::{Pack, PackFolder, PackWriter, Recipients, card_of_delta};
 
 #[test]
 fn what_is_exported_is_what_a_build_writes() {
@@ -215,13 +62,13 @@ fn zstd_decoded(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn a_card_is_read_where_it_is() {
     let bench = Bench::new();
-    let read = card_of_delta(&bench.path("pack").join("red-01.delta")).unwrap();
+    let read = card_of_delta(&bench.path("pack").join("red-01.delta"), None).unwrap();
     let expected = fs::read(card("of the role", "red-01").path).unwrap();
     let mut bytes = vec![0; expected.len()];
     read.read_exact_at(&mut bytes, 0).unwrap();
     assert!(bytes == expected);
-    let error = |path: &Path| format!("{:#}", card_of_delta(path).unwrap_err());
-    assert!(error(&bench.path("pack").join("red-01")).contains("expected NODE.delta"));
+    let error = |path: &Path| format!("{:#}", card_of_delta(path, None).unwrap_err());
+    assert!(error(&bench.path("pack").join("red-01")).contains("expected NODE.delta or NODE.delta.age"));
     assert!(error(&bench.path("pack").join("red-09.delta")).contains("2 nodes from red-01 to blue-02"));
     assert!(error(&bench.path("red-01.delta")).contains("cannot read the pack's index"));
 }
@@ -285,8 +132,9 @@ fn a_pack_is_whole_or_not_there() {
     let folder = PackFolder::open(&bench.path("pack")).unwrap();
     let second = PackFolder::open(&bench.path("pack")).unwrap_err();
     assert!(format!("{second:#}").contains("another build is writing a pack"));
-    let writer = PackWriter::create(&folder).unwrap();
-    writer.node("red-01", &Delta::default(), "{}").unwrap();
+    let recipients = Recipients::default();
+    let writer = PackWriter::create(&folder, &recipients).unwrap();
+    writer.node("red-01", &Delta::default(), "{}", None).unwrap();
     assert_eq!(names(bench.folder.path()), [".portadc-pack", "pack"]);
     drop(writer);
     assert_eq!(names(bench.folder.path()), ["pack"]);

@@ -9,6 +9,7 @@ use model::finding::Findings;
 use serde_json::json;
 use stages::basis::Form;
 use stages::build::{self, BuildReport, BuildRequest, Sums};
+use stages::pack::Recipients;
 
 use super::network;
 use crate::arguments::{BuildForm, Common, Format, LockedSourceOptions};
@@ -40,6 +41,10 @@ pub fn run(
         .set(sources.from.sources.as_deref())
         .map_err(Findings::from)?;
     let sums = if form.sums { Sums::Compute } else { Sums::Skip };
+    if form.format != Format::Pack && !form.encrypt_secrets.is_empty() {
+        let message = "images are not encrypted: --encrypt-secrets goes with --format pack".to_owned();
+        return Err(Coded { code: USAGE, message }.into());
+    }
     let (format, name) = match form.format {
         Format::Img => (build::Format::Images(Form::Plain, sums), "images"),
         Format::Zst => (build::Format::Images(Form::Compressed, sums), "images"),
@@ -47,7 +52,10 @@ pub fn run(
             let message = "a pack holds no whole images: --sums goes with --format img and zst".to_owned();
             return Err(Coded { code: USAGE, message }.into());
         }
-        Format::Pack => (build::Format::Pack, "pack"),
+        Format::Pack => {
+            let recipients = form.encrypt_secrets.iter().map(String::as_str);
+            (build::Format::Pack(Recipients::parse(recipients)?), "pack")
+        }
     };
     let engine = workplace::engine(common, &folder)?;
     let report = build::build(

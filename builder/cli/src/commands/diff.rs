@@ -7,7 +7,8 @@ use model::project::Project;
 use stages::diff::{FleetDiff, differences, fleet_differences};
 use stages::inspect::Image;
 
-use crate::arguments::Common;
+use super::identities;
+use crate::arguments::{Common, Decryption};
 use crate::output::{DIFFERENT, print, print_json, table};
 use crate::workplace;
 
@@ -15,9 +16,10 @@ use crate::workplace;
 const SHOWN: usize = 20;
 
 /// Shows in what two images differ.
-pub fn images(common: &Common, first: &str, second: &str) -> Result<ExitCode> {
-    let first = Image::open(&workplace::image_file(common, first)?)?;
-    let second = Image::open(&workplace::image_file(common, second)?)?;
+pub fn images(common: &Common, first: &str, second: &str, decryption: &Decryption) -> Result<ExitCode> {
+    let identities = identities(decryption)?;
+    let first = Image::open_with(&workplace::image_file(common, first)?, identities.clone())?;
+    let second = Image::open_with(&workplace::image_file(common, second)?, identities)?;
     let found = differences(&first, &second)?;
     if common.json {
         print_json(&serde_json::to_value(&found)?)?;

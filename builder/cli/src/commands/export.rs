@@ -5,6 +5,7 @@ use serde_json::json;
 use stages::basis::Form;
 use stages::pack::{ExportRequest, Pack, export};
 
+use super::identities;
 use crate::arguments::{Common, ExportArguments, ImageFormat};
 use crate::output::{print, print_json};
 use crate::workplace;
@@ -15,7 +16,7 @@ pub fn run(common: &Common, arguments: &ExportArguments) -> Result<()> {
         Some(folder) => folder.clone(),
         None => workplace::output_folder(common, &workplace::project_folder(common)?).join("pack"),
     };
-    let pack = Pack::open(&folder)?;
+    let pack = Pack::open(&folder)?.unlocked(identities(&arguments.decryption)?)?;
     let nodes = if arguments.all {
         pack.index.nodes.iter().collect()
     } else {

@@ -9,13 +9,15 @@ use stages::inspect::{
     Content, Detail, Image, PartitionReport, PathReport, Report, SubvolumeReport, cat, report, tar, verify,
 };
 
+use super::identities;
 use crate::arguments::{Common, InspectArguments};
 use crate::output::{VERIFICATION_FAILED, print, print_json, table, warn};
 use crate::workplace;
 
 /// Shows an image, or what of it was asked for.
 pub fn run(common: &Common, arguments: &InspectArguments) -> Result<ExitCode> {
-    let image = Image::open(&workplace::image_file(common, &arguments.image)?)?;
+    let file = workplace::image_file(common, &arguments.image)?;
+    let image = Image::open_with(&file, identities(&arguments.decryption)?)?;
     if let Some(path) = &arguments.cat {
         stream(|output| cat(&image, path, output))?;
     } else if arguments.tar {

@@ -10,6 +10,7 @@ mod firmware;
 mod inspect;
 mod kernel;
 mod render;
+mod revoke;
 mod uboot;
 mod update;
 mod volume;
@@ -17,8 +18,9 @@ mod volume;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use stages::pack::Identities;
 
-use crate::arguments::{Arguments, Command, SourceOptions};
+use crate::arguments::{Arguments, Command, Decryption, SourceOptions};
 use crate::output::{FAILED, TROUBLE};
 
 /// Runs the command that was asked for.
@@ -72,9 +74,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             card::run(common, node, device, missing, fixed_disks)?;
         }
         Command::Inspect(arguments) => return inspect::run(common, arguments),
-        Command::Diff { first, second, .. } => {
+        Command::Revoke { node, container, yes } => revoke::run(common, node, container, *yes)?,
+        Command::Diff {
+            first,
+            second,
+            decryption,
+            ..
+        } => {
             return match (first, second) {
-                (Some(first), Some(second)) => diff::images(common, first, second),
+                (Some(first), Some(second)) => diff::images(common, first, second, decryption),
                 _ => diff::fleet(common),
             };
         }
@@ -94,6 +102,12 @@ pub fn failed(command: &Command) -> u8 {
         Command::Diff { .. } => TROUBLE,
         _ => FAILED,
     }
+}
+
+/// By what an encrypted pack is read.
+fn identities(decryption: &Decryption) -> Result<Option<Identities>> {
+    let file = decryption.identity.as_deref();
+    file.map(Identities::load).transpose()
 }
 
 /// How the network may be used.

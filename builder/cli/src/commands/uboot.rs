@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
-use stages::emit::{check_output, write_file};
+use stages::emit::{Readers, check_output, write_file};
 use stages::engine::{Engine, Preflight};
 use stages::fetch::{Lock, Mirrors};
 use stages::uboot::{BUILD_SPACE, UBootBuild, UBootSource, build, configure, programs};
@@ -88,7 +88,7 @@ fn binary(
         Some(output) => {
             let binary = &built.binary;
             let bytes = fs::read(binary).with_context(|| format!("cannot read {}", binary.display()))?;
-            write_file(output, &bytes)?;
+            write_file(output, &bytes, Readers::Anybody)?;
             output
         }
     };

@@ -1,7 +1,6 @@
 //! The virtual machine: QEMU's `virt` board, U-Boot, the card on virtio, and as networks either QEMU's own, without a way out,
 //! or taps of this machine.
 
-use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +10,7 @@ use model::fleet::Network;
 
 use super::BootRequest;
 use crate::engine::end_with_us;
+use crate::private;
 
 /// U-Boot's build for this machine, as Debian installs it.
 pub const FIRMWARE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
@@ -109,7 +109,7 @@ impl Machine {
                 command.arg("-nographic");
             }
             Console::Log(log) => {
-                let log = File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+                let log = private::create(log).with_context(|| format!("cannot make {}", log.display()))?;
                 command
                     .args(["-display", "none", "-monitor", "none", "-serial", "stdio"])
                     .stdin(Stdio::null())

@@ -17,6 +17,7 @@ use formats::units::Bytes;
 use model::fleet::{Network, Node, Port};
 
 use crate::engine::{Engine, Requirement};
+use crate::private;
 
 pub use health::{Expected, Outcome};
 use machine::{Console, Machine};
@@ -130,8 +131,9 @@ pub fn check(
     let card = disk::enlarged_copy(request.image, access.card)
         .with_context(|| format!("cannot copy {} onto a larger card", request.image.display()))?;
     let console = engine.logs.join(format!("boot-{name}.log"));
-    std::fs::create_dir_all(&engine.logs)
-        .with_context(|| format!("cannot make {}", engine.logs.display()))?;
+    if let Some(was_open) = private::take(&engine.logs)? {
+        engine.progress.say(was_open);
+    }
     let task = engine.progress.steps(&format!("boot {name}"), 0);
     task.message("waiting for ssh");
     let started = Instant::now();

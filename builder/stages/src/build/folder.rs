@@ -13,7 +13,8 @@ use rustix::io::Errno;
 use super::ImageFiles;
 use crate::basis::Form;
 use crate::card::manifest::sha256sums;
-use crate::emit::{TEMPORARY, write_file};
+use crate::emit::{Readers, TEMPORARY, write_file};
+use crate::private;
 
 /// The file in the folder of images that lists their hashes.
 const SUMS: &str = "SHA256SUMS";
@@ -22,6 +23,8 @@ const SUMS: &str = "SHA256SUMS";
 #[derive(Debug)]
 pub struct ImageFolder {
     path: PathBuf,
+    /// What the user should know of how it was, if it was open to others.
+    pub narrowed: Option<String>,
     /// Held while this lives.
     _lock: File,
 }
@@ -36,10 +39,10 @@ impl ImageFolder {
             );
         }
         let state = path.join(".state");
-        fs::create_dir_all(&state).with_context(|| format!("cannot make the folder {}", state.display()))?;
+        private::make_folders(&state, private::FOLDER)?;
         let lock_path = state.join("lock");
         let lock =
-            File::create(&lock_path).with_context(|| format!("cannot write in {}", state.display()))?;
+            private::create(&lock_path).with_context(|| format!("cannot write in {}", state.display()))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => bail!(
                 "another build is writing images into {}: wait for it, or choose another folder with --out",
@@ -47,11 +50,13 @@ impl ImageFolder {
             ),
             result => result.with_context(|| format!("cannot lock {}", lock_path.display()))?,
         }
+        let narrowed = private::take(path)?;
         for folder in [path, &state] {
             remove_unfinished(folder).with_context(|| format!("cannot tidy {}", folder.display()))?;
         }
         Ok(Self {
             path: path.to_owned(),
+            narrowed,
             _lock: lock,
         })
     }
@@ -103,7 +108,7 @@ impl ImageFolder {
         if fs::read(&path).is_ok_and(|old| old == sums.as_bytes()) {
             return Ok(());
         }
-        write_file(&path, sums.as_bytes())
+        write_file(&path, sums.as_bytes(), Readers::Owner)
     }
 }
 

@@ -38,7 +38,8 @@ use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
-use crate::pack::PackFolder;
+use crate::pack::{PackFolder, Recipients};
+use crate::private;
 use crate::rootfs::identity::{IdentityStore, Operator, PublicKeys};
 use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};
@@ -76,12 +77,12 @@ pub struct BuildRequest<'a> {
 }
 
 /// What becomes of cards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Format {
     /// A file each.
     Images(Form, Sums),
-    /// A base and a delta each, from which images are exported.
-    Pack,
+    /// A base and a delta each, from which images are exported. The deltas are encrypted to the recipients, if there are any.
+    Pack(Recipients),
 }
 
 /// What a build did.
@@ -126,21 +127,23 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
         .num_threads(engine.jobs)
         .build()
         .context("cannot start the threads that write images")?;
-    let (mut images, warnings) = match request.format {
+    let logs = private::take(&engine.logs)?;
+    let (mut images, narrowed, warnings) = match &request.format {
         Format::Images(form, sums) => {
             let folder = ImageFolder::open(&request.folder)?;
             preflight(engine, request)?;
             let workshop = Workshop::open(engine, request)?;
             let kinds = workshop.kinds()?;
             let mut warnings = workshop.warnings();
-            let made = pool.install(|| images::write(engine, &folder, &kinds, form, sums))?;
+            let made = pool.install(|| images::write(engine, &folder, &kinds, *form, *sums))?;
             folder.write_sums(fleet)?;
             workshop.tell_made();
             warnings.extend(made.warnings);
-            (made.images, warnings)
+            (made.images, folder.narrowed, warnings)
         }
-        Format::Pack => {
+        Format::Pack(recipients) => {
             let folder = PackFolder::open(&request.folder)?;
+            pack::check_recipients(&folder, recipients)?;
             preflight(engine, request)?;
             let planned = BuildRequest {
                 nodes: pack::planned(&folder, fleet, &request.nodes),
@@ -149,10 +152,11 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
             let workshop = Workshop::open(engine, &planned)?;
             let kinds = workshop.kinds()?;
             let mut warnings = workshop.warnings();
-            let made = pool.install(|| pack::write(engine, &folder, &kinds, fleet, &request.nodes))?;
+            let made =
+                pool.install(|| pack::write(engine, &folder, recipients, &kinds, fleet, &request.nodes))?;
             workshop.tell_made();
             warnings.extend(made.warnings);
-            (made.images, warnings)
+            (made.images, folder.narrowed, warnings)
         }
     };
     let places: HashMap<_, _> = fleet.nodes.iter().map(|node| &node.name).zip(0..).collect();
@@ -160,7 +164,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     Ok(BuildReport {
         folder: request.folder.clone(),
         images,
-        warnings,
+        warnings: [logs, narrowed].into_iter().flatten().chain(warnings).collect(),
     })
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use formats::delta::Delta;
 use formats::digest::hex;
 use formats::pack::{Base, Node as PackedNode};
@@ -17,12 +17,13 @@ use super::space::{self, Kept};
 use super::state::ImageFigures;
 use super::{BuiltImage, Made};
 use crate::engine::Engine;
-use crate::pack::{DELTA, Pack, PackFolder, PackWriter};
+use crate::pack::{DELTA, ENCRYPTED_DELTA, Pack, PackFolder, PackWriter, Recipients};
 
 /// What one kind of nodes adds to a pack.
 #[derive(Default)]
 struct Entries {
     bases: Vec<Base>,
+    warnings: Vec<String>,
     nodes: Vec<(PackedNode, BuiltImage)>,
 }
 
@@ -38,17 +39,36 @@ pub fn planned<'a>(folder: &PackFolder, fleet: &'a Fleet, asked: &[&'a Node]) ->
     nodes.filter(|node| wanted.contains(node.name.as_str())).collect()
 }
 
+/// Refuses a pack in plain where there is one that is encrypted: whoever forgot to say so may be about to publish it.
+pub fn check_recipients(folder: &PackFolder, recipients: &Recipients) -> Result<()> {
+    let Ok(pack) = Pack::open(folder.path()) else {
+        // There is none, or one that nobody could read.
+        return Ok(());
+    };
+    ensure!(
+        !pack.index.is_encrypted() || !recipients.is_empty(),
+        "the pack {} is encrypted to {}: name recipients with --encrypt-secrets, or remove it to have one that holds the nodes' keys \
+         in plain",
+        folder.path().display(),
+        pack.index.recipients.join(", ")
+    );
+    Ok(())
+}
+
 /// Writes a pack of those nodes of `kinds` that are `asked` for, unless it is there. The others stay in it where they are
 /// what a build would make of them now. To be run in the pool of a build.
 pub fn write(
     engine: &Engine,
     folder: &PackFolder,
+    recipients: &Recipients,
     kinds: &[CardMaker],
     fleet: &Fleet,
     asked: &[&Node],
 ) -> Result<Made> {
     let found = Pack::open(folder.path()).ok();
-    let old = found.as_ref().filter(|pack| pack.is_untouched());
+    let old = found
+        .as_ref()
+        .filter(|pack| pack.is_untouched() && pack.index.recipients == recipients.keys());
     let asked: HashSet<&str> = asked.iter().map(|node| node.name.as_str()).collect();
     let is_asked = |planned: &Planned| asked.contains(planned.node.name.as_str());
     let count = asked.len();
@@ -63,7 +83,7 @@ pub fn write(
         .map(|planned| planned.node.name.as_str())
         .collect();
     let packed = found.as_ref().map_or(&[][..], |pack| &pack.index.nodes);
-    let warnings = leaving(packed, old.is_some(), fleet, &here);
+    let mut warnings = leaving(packed, old.is_some(), fleet, &here);
     if let Some(old) = old
         && old.index.nodes.len() == here.len()
         && plans
@@ -80,12 +100,13 @@ pub fn write(
         });
     }
 
-    let writer = PackWriter::create(folder)?;
+    let writer = PackWriter::create(folder, recipients)?;
     let mut all = Entries::default();
     for (maker, plan) in kinds.iter().zip(&plans) {
         let advance = |planned: &Planned| task.advance(is_asked(planned).into());
         let entries = write_kind(&writer, folder.path(), old, maker, plan, &advance)?;
         all.bases.extend(entries.bases);
+        warnings.extend(entries.warnings);
         all.nodes.extend(entries.nodes);
     }
     let places: HashMap<_, _> = (0..)
@@ -110,7 +131,9 @@ fn leaving(packed: &[PackedNode], is_as_written: bool, fleet: &Fleet, here: &Has
         } else if is_as_written {
             format!("{name} is of another state of the fleet and left the pack: build it, too")
         } else {
-            format!("{name} left the pack, whose files were changed since it was written: build it, too")
+            format!(
+                "{name} left the pack, whose files were changed, or encrypted to others, since it was written: build it, too"
+            )
         }
     };
     gone.map(said).collect()
@@ -160,12 +183,20 @@ fn write_kind(
     let card_base = maker.base(&any.own)?;
     space::check(folder, &card_base.image, plan.len(), Kept::Shared)?;
     let base = writer.base(&name, &card_base.image, &card_base.segments)?;
-    // Deltas over another base are of no use.
-    let old = old.filter(|old| old.index.bases.contains(&base));
+    let closed = maker.layers.closed_files();
+    if writer.is_encrypted() && !closed.is_empty() {
+        entries.warnings.push(format!(
+            "the base {name} is not encrypted, and has files of overlays that only root may read on a node: {}; what is in them is \
+             the same on all nodes, and whoever has the pack reads it",
+            closed.join(", ")
+        ));
+    }
+    // Deltas over another base are of no use, unless they come out alike.
+    let of_base = old.filter(|old| old.index.bases.contains(&base));
     entries.bases.push(base);
     let write = |planned: &Planned| -> Result<Entries> {
         let mut entries = Entries::default();
-        let entry = match old.zip(kept(old, planned)) {
+        let entry = match of_base.zip(kept(of_base, planned)) {
             Some((old, node)) if node.base == name => {
                 writer.keep_node(&node.name)?;
                 unchanged(folder, old, planned)?
@@ -178,9 +209,17 @@ fn write_kind(
                     manifest_sha256: hex(&Sha256::digest(&card.manifest)),
                     inputs: planned.key.as_str().to_owned(),
                     root_used: card.figures.root_used,
+                    delta_sha256: None,
                 };
                 let delta = match &card.alone {
                     None => &card.delta,
+                    // A base is not encrypted.
+                    Some(_) if writer.is_encrypted() => bail!(
+                        "the files of {} do not fit over what its kind has in common, so that its keys would be in a base of its own, \
+                         which is not encrypted: leave {} out of the pack, or let it have fewer files of its own",
+                        node.name,
+                        node.name
+                    ),
                     // It is its own base.
                     Some(image) => {
                         node.base.clone_from(&node.name);
@@ -190,8 +229,9 @@ fn write_kind(
                         &Delta::default()
                     }
                 };
-                writer.node(&node.name, delta, &card.manifest)?;
-                let image = built(folder, planned, true, card.figures);
+                let before = old.and_then(|old| old.node(&node.name).ok());
+                node.delta_sha256 = writer.node(&node.name, delta, &card.manifest, before)?;
+                let image = built(folder, planned, true, node.delta_sha256.is_some(), card.figures);
                 (node, image)
             }
         };
@@ -217,15 +257,27 @@ fn unchanged(folder: &Path, old: &Pack, planned: &Planned) -> Result<(PackedNode
         root_used: node.root_used,
         map_sha256: manifest.image.map_sha256,
     };
-    Ok((node.clone(), built(folder, planned, false, figures)))
+    Ok((
+        node.clone(),
+        built(folder, planned, false, node.delta_sha256.is_some(), figures),
+    ))
 }
 
-fn built(folder: &Path, planned: &Planned, written: bool, figures: ImageFigures) -> BuiltImage {
+fn built(
+    folder: &Path,
+    planned: &Planned,
+    written: bool,
+    is_encrypted: bool,
+    figures: ImageFigures,
+) -> BuiltImage {
     let name = &planned.node.name;
     BuiltImage {
         node: name.clone(),
         address: planned.node.address,
-        path: folder.join(format!("{name}{DELTA}")),
+        path: folder.join(format!(
+            "{name}{}",
+            if is_encrypted { ENCRYPTED_DELTA } else { DELTA }
+        )),
         written,
         figures,
         sha256: None,
@@ -248,6 +300,7 @@ mod tests {
             manifest_sha256: String::new(),
             inputs: String::new(),
             root_used: 0,
+            delta_sha256: None,
         });
         let here = HashSet::from(["red-07"]);
         assert_eq!(
@@ -259,7 +312,7 @@ mod tests {
         );
         assert_eq!(
             leaving(&packed, false, &fleet, &here)[0],
-            "red-08 left the pack, whose files were changed since it was written: build it, too"
+            "red-08 left the pack, whose files were changed, or encrypted to others, since it was written: build it, too"
         );
     }
 
@@ -275,13 +328,15 @@ mod tests {
             planned.iter().map(|node| node.name.clone()).collect()
         };
         assert_eq!(names(&[node("red-08")]), ["red-08"]);
-        let writer = PackWriter::create(&folder).unwrap();
+        let recipients = Recipients::default();
+        let writer = PackWriter::create(&folder, &recipients).unwrap();
         let packed = ["blue-02", "green-01", "red-07"].map(|name| PackedNode {
             name: name.to_owned(),
             base: "base".to_owned(),
             manifest_sha256: "0".repeat(64),
             inputs: "key".to_owned(),
             root_used: 0,
+            delta_sha256: None,
         });
         let base = Base {
             name: "base".to_owned(),

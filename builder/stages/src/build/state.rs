@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::card::NodeCard;
 use crate::basis::{Basis, Form};
 use crate::block_map::faults;
-use crate::emit::write_file;
+use crate::emit::{Readers, write_file};
 use crate::engine::Key;
 use crate::inspect::open_source;
 
@@ -143,8 +143,8 @@ impl ImageFiles {
         // A map that is another form's, too, may have been found damaged: it is never left as it is without a look.
         let is_there = fs::read(&self.map).is_ok_and(|map| map == card.map.as_bytes());
         if beside == Beside::Missing || !is_there {
-            write_file(&self.map, card.map.as_bytes())?;
-            write_file(&self.manifest, card.manifest.as_bytes())?;
+            write_file(&self.map, card.map.as_bytes(), Readers::Owner)?;
+            write_file(&self.manifest, card.manifest.as_bytes(), Readers::Owner)?;
         }
         let fingerprint =
             |path: &Path| Fingerprint::of(path).with_context(|| format!("cannot look at {}", path.display()));
@@ -198,7 +198,7 @@ impl ImageFiles {
     }
 
     fn note(&self, state: &ImageState) -> Result<()> {
-        write_file(&self.state, &serde_json::to_vec(state)?)
+        write_file(&self.state, &serde_json::to_vec(state)?, Readers::Owner)
     }
 
     /// The files of the same node's image in other forms.

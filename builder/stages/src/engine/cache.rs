@@ -5,6 +5,8 @@
 //! <root>/<stage>/<key>.part/   one in the making; whoever made it holds the lock or is dead
 //! <root>/<stage>/<key>.lock    held while it is made, so that two builds make it once
 //! ```
+//!
+//! No key of a node is ever in it: what is rendered for a node is made in memory, and goes into its image.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -16,6 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::Key;
 use super::entry::{Entry, seal};
+use crate::private;
 
 /// A folder of finished outputs.
 #[derive(Debug, Clone)]
@@ -26,7 +29,7 @@ pub struct Cache {
 impl Cache {
     /// A cache in `root`, which is made where it is missing.
     pub fn open(root: &Path) -> Result<Self> {
-        fs::create_dir_all(root)
+        private::make_folders(root, private::OPEN_FOLDER)
             .with_context(|| format!("cannot make the cache folder {}", root.display()))?;
         Ok(Self {
             root: root.to_owned(),
@@ -57,10 +60,11 @@ impl Cache {
             return Ok(found);
         }
         let parent = self.root.join(stage);
-        fs::create_dir_all(&parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        private::make_folders(&parent, private::OPEN_FOLDER)?;
         let lock_path = parent.join(format!("{key}.lock"));
         let lock =
             File::create(&lock_path).with_context(|| format!("cannot make {}", lock_path.display()))?;
+        private::give(&lock).with_context(|| format!("cannot give {} away", lock_path.display()))?;
         flock(&lock, FlockOperation::LockExclusive)
             .with_context(|| format!("cannot lock {}", lock_path.display()))?;
         // Another build may have finished it while this one waited.
@@ -76,6 +80,7 @@ impl Cache {
             remove_folder(&part).ok();
             return Err(error);
         }
+        private::give_all(&part).with_context(|| format!("cannot give {} away", part.display()))?;
         sync_folder(&part).with_context(|| format!("cannot write {} to the disk", part.display()))?;
         let done = parent.join(key.as_str());
         fs::rename(&part, &done).with_context(|| format!("cannot rename {}", part.display()))?;

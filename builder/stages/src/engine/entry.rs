@@ -13,7 +13,7 @@ use anyhow::{Context, Error, Result, ensure};
 use formats::digest::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::emit::{TEMPORARY, write_file};
+use crate::emit::{Readers, TEMPORARY, write_file};
 use crate::fetch::VerificationFailed;
 
 /// The file that lists the others.
@@ -112,7 +112,8 @@ impl Entry {
             Ok(text) => parse(&text).ok_or_else(|| self.damaged(format!("its {SUMS} is no list of sums"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let sums = sums_of(&self.folder)?;
-                match write_file(&self.folder.join(SUMS), to_text(&sums)?.as_bytes()) {
+                let text = to_text(&sums)?;
+                match write_file(&self.folder.join(SUMS), text.as_bytes(), Readers::Anybody) {
                     // Nobody can give a cache sums that cannot be written to; it is used as it is.
                     Err(error) if !is_read_only(&error) => Err(error),
                     _ => Ok(sums),

@@ -1,11 +1,13 @@
 //! The log of a stage: what its programs printed, kept in a file, its last lines at hand for an error.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use crate::private;
 
 /// Lines that an error quotes.
 const TAIL: usize = 12;
@@ -22,9 +24,10 @@ impl Log {
     /// An empty log at `path`; its folder is made where it is missing.
     pub fn create(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            private::make_folders(folder, private::FOLDER)?;
         }
-        let file = File::create(path).with_context(|| format!("cannot make the log {}", path.display()))?;
+        let file =
+            private::create(path).with_context(|| format!("cannot make the log {}", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
             file: BufWriter::new(file),

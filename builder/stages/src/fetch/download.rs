@@ -25,6 +25,7 @@ use super::mirror::{Mirrors, shown};
 use super::part::Part;
 use super::{Mode, Network, VerificationFailed, failure};
 use crate::engine::{Engine, Task};
+use crate::private;
 
 /// A file that is wanted.
 #[derive(Debug, Clone)]
@@ -144,9 +145,8 @@ pub(super) fn keep_as(fetched: &Path, engine: &Engine, sha256: Sha256Sum) -> Res
         Err(_) => fs::rename(fetched, &done),
         Ok(()) => Ok(()),
     };
-    fs::create_dir_all(&to)
-        .and_then(|()| link())
-        .with_context(|| format!("cannot keep {} as {}", fetched.display(), done.display()))?;
+    private::make_folders(&to, private::OPEN_FOLDER)?;
+    link().with_context(|| format!("cannot keep {} as {}", fetched.display(), done.display()))?;
     Ok(done)
 }
 

@@ -15,7 +15,7 @@ use toml_edit::{Array, DocumentMut, Item, Value};
 use super::digest::Sha256Sum;
 use super::moment::Moment;
 use super::stage3::{BaseNeeds, LockedStage3};
-use crate::emit::write_file;
+use crate::emit::{Readers, write_file};
 
 /// The name of the lock in the project's folder.
 pub const LOCK: &str = "sources.lock";
@@ -130,7 +130,8 @@ impl Lock {
         let mut lock = Self::load(root)?;
         lock.sets.insert(name.to_owned(), set);
         let text = lock.to_text().context("cannot write the lock as TOML")?;
-        write_file(&root.join(LOCK), format!("{HEADER}{text}").as_bytes())
+        let text = format!("{HEADER}{text}");
+        write_file(&root.join(LOCK), text.as_bytes(), Readers::Anybody)
     }
 
     /// The lock as TOML: a table for each file, a line for each package.

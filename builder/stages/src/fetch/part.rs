@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::engine::Engine;
+use crate::private;
 
 /// A partial file, held for this process alone.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Part {
         let path = folder.join(format!("{name}.part"));
         let cannot = || format!("cannot write {}", path.display());
         loop {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            private::make_folders(folder, private::OPEN_FOLDER)?;
             let opened = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -39,6 +40,7 @@ impl Part {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.with_context(cannot)?,
             };
+            private::give(&file).with_context(cannot)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Err(Errno::WOULDBLOCK) => {
                     engine

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blobs::read;
 use crate::card::digest::of_range;
-use crate::emit::{check_output, write_image};
+use crate::emit::{Readers, check_output, write_image};
 
 /// The files of a boot area.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ pub fn pack(files: &PackFiles, form: Form, ids: &Ids, output: &Path) -> Result<P
                 sha256: hex(&Sha256::digest(payload)),
             }),
     );
-    write_image(&image, output)?;
+    write_image(&image, output, Readers::Anybody)?;
     Ok(Packed {
         parts,
         size: image.size,

@@ -34,7 +34,7 @@ use formats::seekable;
 use formats::source::{ReadAt, WholeBlob, Window};
 use formats::units::{Lba, SECTOR, Sectors};
 
-use crate::pack::card_of_delta;
+use crate::pack::{Identities, card_of_delta, is_encrypted};
 
 /// The bytes of an image, wherever they come from. Threads can share it.
 pub type Source = Arc<dyn ReadAt + Send + Sync>;
@@ -76,8 +76,13 @@ pub enum Kind {
 impl Image {
     /// Opens the image in the file `path`: plain, compressed in frames, or a node's delta in its pack.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::open_with(path, None)
+    }
+
+    /// The same; `identities` decrypt a delta.
+    pub fn open_with(path: &Path, identities: Option<Identities>) -> Result<Self> {
         let context = || format!("cannot read {}", path.display());
-        let source = open_source(path).with_context(context)?;
+        let source = open_source_with(path, identities).with_context(context)?;
         let table = partition::read(&source).with_context(context)?;
         Ok(Self {
             path: path.to_owned(),
@@ -157,9 +162,13 @@ impl Image {
 
 /// The bytes of the image in the file `path`. What kind of file it is shows in its bytes.
 pub(crate) fn open_source(path: &Path) -> Result<Source> {
+    open_source_with(path, None)
+}
+
+fn open_source_with(path: &Path, identities: Option<Identities>) -> Result<Source> {
     let file = WholeBlob::new(flash::files::open(path)?.into())?;
-    if Delta::is_one(&file)? {
-        return Ok(Arc::new(card_of_delta(path)?));
+    if Delta::is_one(&file)? || is_encrypted(&file)? {
+        return Ok(Arc::new(card_of_delta(path, identities)?));
     }
     if seekable::is_zstd(&file)? {
         return Ok(Arc::new(seekable::Reader::open(file)?));

@@ -1,6 +1,5 @@
 //! Images made of a pack: the very files that a build writes.
 
-use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,11 +16,12 @@ use formats::sparse::SparseImage;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::{Pack, node_files};
+use super::Pack;
 use crate::basis::{Basis, Form};
-use crate::emit::write_file;
+use crate::emit::{Readers, write_file};
 use crate::engine::Progress;
 use crate::fetch::failure;
+use crate::private;
 
 /// What to export.
 #[derive(Debug)]
@@ -58,7 +58,11 @@ pub fn export(request: &ExportRequest) -> Result<Vec<Exported>> {
         "{} is where `portadc build` writes images: choose another folder",
         folder.display()
     );
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    // Whoever has no right key is told before anything is written.
+    if let Some(node) = request.nodes.first().filter(|node| node.delta_sha256.is_some()) {
+        request.pack.delta(node)?;
+    }
+    private::make_folders(folder, private::FOLDER)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(request.jobs)
         .build()
@@ -143,9 +147,10 @@ impl Opened {
         }
         let path = folder.join(format!("{}{}", node.name, form.suffix()));
         self.basis.write(&delta, &segments, &path)?;
-        write_file(&folder.join(format!("{}.img.bmap", node.name)), map.as_bytes())?;
-        let [_, manifest_name] = node_files(&node.name);
-        write_file(&folder.join(manifest_name), &manifest_file)?;
+        let map_path = folder.join(format!("{}.img.bmap", node.name));
+        write_file(&map_path, map.as_bytes(), Readers::Owner)?;
+        let [_, manifest_name] = pack.node_files(node);
+        write_file(&folder.join(manifest_name), &manifest_file, Readers::Owner)?;
         Ok(Exported {
             node: node.name.clone(),
             path,

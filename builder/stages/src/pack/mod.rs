@@ -2,12 +2,15 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | `encryption` | deltas that only their recipients can read |
 //! | `writer` | a pack written whole, or not at all |
 //! | `export` | images made of a pack |
 
+mod encryption;
 mod export;
 mod writer;
 
+pub use encryption::{Identities, Recipients};
 pub use export::{ExportRequest, Exported, export};
 pub use writer::{PackFolder, PackWriter};
 
@@ -26,7 +29,7 @@ use formats::manifest::Manifest;
 use formats::pack::{Base, INDEX, Index, Node};
 use formats::seekable;
 use formats::segments::Segments;
-use formats::source::WholeBlob;
+use formats::source::{ReadAt, WholeBlob, starts_with};
 use sha2::{Digest as _, Sha256};
 
 use crate::fetch::failure;
@@ -34,12 +37,17 @@ use crate::fetch::failure;
 /// How the name of a node's delta ends.
 pub const DELTA: &str = ".delta";
 
+/// How the name of a node's delta ends that is encrypted.
+pub const ENCRYPTED_DELTA: &str = ".delta.age";
+
 /// A pack that is there.
 #[derive(Debug)]
 pub struct Pack {
     folder: PathBuf,
     /// What is in it.
     pub index: Index,
+    /// By what its deltas are decrypted.
+    identities: Option<Identities>,
 }
 
 /// A node's card, read from a pack without being written anywhere.
@@ -55,7 +63,18 @@ impl Pack {
         Ok(Self {
             folder: folder.to_owned(),
             index,
+            identities: None,
         })
+    }
+
+    /// The same pack, to be read with `identities`, which a pack has to have that is encrypted, and no other.
+    pub fn unlocked(self, identities: Option<Identities>) -> Result<Self> {
+        ensure!(
+            identities.is_none() || self.index.is_encrypted(),
+            "the pack {} is not encrypted, but an identity file was given for it: if it was encrypted, somebody has replaced it;              if it was not, leave --identity out",
+            self.folder.display()
+        );
+        Ok(Self { identities, ..self })
     }
 
     /// The node of this name.
@@ -96,7 +115,9 @@ impl Pack {
             return false;
         };
         let bases = self.index.bases.iter().map(|base| base_files(&base.name));
-        let nodes = self.index.nodes.iter().map(|node| node_files(&node.name));
+        let is_encrypted = self.index.is_encrypted();
+        let nodes = self.index.nodes.iter();
+        let nodes = nodes.map(|node| node_files(&node.name, is_encrypted));
         bases
             .chain(nodes)
             .flatten()
@@ -105,7 +126,7 @@ impl Pack {
 
     /// The manifest of a node's image, as it is and as a file.
     pub fn manifest(&self, node: &Node) -> Result<(Manifest, Vec<u8>)> {
-        let [_, name] = node_files(&node.name);
+        let [_, name] = self.node_files(node);
         let bytes = self.verified(&name, &node.manifest_sha256)?;
         let manifest = serde_json::from_slice(&bytes)
             .with_context(|| format!("{} is no manifest", self.folder.join(name).display()))?;
@@ -114,10 +135,46 @@ impl Pack {
 
     /// What a node's card has other than its base.
     pub fn delta(&self, node: &Node) -> Result<Delta> {
-        let [name, _] = node_files(&node.name);
+        let [name, _] = self.node_files(node);
         let path = self.folder.join(name);
         let bytes = files::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let bytes = match &node.delta_sha256 {
+            None => bytes,
+            Some(sha256) => self
+                .decrypted(&bytes, sha256)
+                .with_context(|| format!("cannot decrypt {}", path.display()))?,
+        };
         Delta::from_bytes(&bytes).map_err(|error| failure(format!("{}: {error}", path.display()), true))
+    }
+
+    /// The delta in `bytes`, if it is the one that the index tells of.
+    fn decrypted(&self, bytes: &[u8], sha256: &str) -> Result<Vec<u8>> {
+        if !bytes.starts_with(encryption::MAGIC) {
+            let fault = "it is not encrypted, though the pack's index says so: the pack is damaged, or somebody has replaced the file";
+            return Err(failure(fault.to_owned(), true));
+        }
+        let recipients = &self.index.recipients;
+        let Some(identities) = &self.identities else {
+            bail!(
+                "it is encrypted to {}: name a file that has the private key of one of them with --identity, which export, inspect and \
+                 diff take",
+                recipients.join(", ")
+            );
+        };
+        let plain = identities.decrypt(bytes, recipients)?;
+        let found = hex(&Sha256::digest(&plain));
+        if found != *sha256 {
+            let fault = format!(
+                "what it holds has SHA-256 {found}, the pack's index says {sha256}: it is another node's or another build's, or \
+                 somebody has replaced it"
+            );
+            return Err(failure(fault, true));
+        }
+        Ok(plain)
+    }
+
+    fn node_files(&self, node: &Node) -> [String; 2] {
+        node_files(&node.name, self.index.is_encrypted())
     }
 
     /// The segments of a base.
@@ -187,17 +244,30 @@ fn compare(path: &Path, found: &str, expected: &str) -> Result<()> {
     Err(failure(fault, true))
 }
 
-/// The card of a node whose delta is the file `path`.
-pub fn card_of_delta(path: &Path) -> Result<PackedCard> {
+/// Whether a file is encrypted, by its first bytes.
+pub fn is_encrypted(file: &impl ReadAt) -> io::Result<bool> {
+    starts_with(file, encryption::MAGIC)
+}
+
+/// The card of a node whose delta is the file `path`, which `identities` decrypt where it is encrypted.
+pub fn card_of_delta(path: &Path, identities: Option<Identities>) -> Result<PackedCard> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let node = name.and_then(|name| name.strip_suffix(DELTA));
+    let plain = name.map(|name| name.strip_suffix(".age").unwrap_or(name));
+    let node = plain.and_then(|name| name.strip_suffix(DELTA));
     let (Some(node), Some(folder)) = (node, path.parent()) else {
         bail!(
-            "{} is a delta without the name of a node: expected NODE{DELTA}, in its pack",
+            "{} is a delta without the name of a node: expected NODE{DELTA} or NODE{ENCRYPTED_DELTA}, in its pack",
             path.display()
         );
     };
-    Pack::open(folder)?.card(node)
+    let pack = Pack::open(folder)?.unlocked(identities)?;
+    let [expected, _] = node_files(node, pack.index.is_encrypted());
+    ensure!(
+        name == Some(expected.as_str()),
+        "the pack's index tells of {expected}, not of {}",
+        path.display()
+    );
+    pack.card(node)
 }
 
 /// The files of a base: its card and its block map.
@@ -205,9 +275,10 @@ fn base_files(name: &str) -> [String; 2] {
     [format!("{name}.img.zst"), format!("{name}.img.bmap")]
 }
 
-/// The files of a node: its delta and its manifest.
-fn node_files(name: &str) -> [String; 2] {
-    [format!("{name}{DELTA}"), format!("{name}.manifest.json")]
+/// The files of a node: its delta, as it is where the pack is encrypted or not, and its manifest.
+fn node_files(name: &str, is_encrypted: bool) -> [String; 2] {
+    let delta = if is_encrypted { ENCRYPTED_DELTA } else { DELTA };
+    [format!("{name}{delta}"), format!("{name}.manifest.json")]
 }
 
 /// Refuses a folder that is there, is not empty and is no pack.

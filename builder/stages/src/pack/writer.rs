@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use formats::bmap::BlockMap;
 use formats::delta::Delta;
 use formats::digest::hex;
-use formats::pack::{Base, FORMAT, INDEX, Index, Node};
+use formats::pack::{Base, ENCRYPTED_FORMAT, FORMAT, INDEX, Index, Node};
 use formats::seekable::FrameStore;
 use formats::segments::Segments;
 use formats::sparse::SparseImage;
@@ -16,8 +16,9 @@ use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with, syncfs}
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::{base_files, check_folder, node_files};
+use super::{Recipients, base_files, check_folder, node_files};
 use crate::emit::{TEMPORARY, folder_of};
+use crate::private;
 
 /// The place of a pack, locked for this build.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct PackFolder {
     path: PathBuf,
     /// Where a new pack grows.
     growing: PathBuf,
+    /// What the user should know of how it was, if it was open to others.
+    pub narrowed: Option<String>,
     /// The folder that both are in. Held while this lives.
     _lock: File,
 }
@@ -37,7 +40,7 @@ impl PackFolder {
         let name = path
             .file_name()
             .with_context(|| format!("{} names no folder", path.display()))?;
-        fs::create_dir_all(parent).with_context(|| format!("cannot make the folder {}", parent.display()))?;
+        private::make_folders(parent, private::FOLDER)?;
         let lock = File::open(parent).with_context(|| format!("cannot open {}", parent.display()))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => bail!(
@@ -50,8 +53,11 @@ impl PackFolder {
         growing.push(name);
         let growing = parent.join(growing);
         remove_folder(&growing)?;
+        // An old pack that stays as it is, too.
+        let narrowed = if path.exists() { private::take(path)? } else { None };
         Ok(Self {
             path: path.to_owned(),
+            narrowed,
             growing,
             _lock: lock,
         })
@@ -67,14 +73,19 @@ impl PackFolder {
 #[derive(Debug)]
 pub struct PackWriter<'a> {
     folder: &'a PackFolder,
+    recipients: &'a Recipients,
 }
 
 impl<'a> PackWriter<'a> {
-    /// Starts a pack.
-    pub fn create(folder: &'a PackFolder) -> Result<Self> {
-        fs::create_dir(&folder.growing)
-            .with_context(|| format!("cannot make the folder {}", folder.growing.display()))?;
-        Ok(Self { folder })
+    /// Starts a pack whose deltas are encrypted to `recipients`, if there are any.
+    pub fn create(folder: &'a PackFolder, recipients: &'a Recipients) -> Result<Self> {
+        private::make_folders(&folder.growing, private::FOLDER)?;
+        Ok(Self { folder, recipients })
+    }
+
+    /// Whether the deltas are encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        !self.recipients.is_empty()
     }
 
     /// Adds the base `name`: `card`, which has these `segments`. Uses all threads of the pool that this runs in.
@@ -83,7 +94,7 @@ impl<'a> PackWriter<'a> {
         let path = self.folder.growing.join(image);
         let write = || -> io::Result<_> {
             let mut file = Hashed {
-                file: File::create(&path)?,
+                file: private::create(&path)?,
                 hash: Sha256::new(),
             };
             FrameStore::write(card, segments, &mut file)?;
@@ -99,11 +110,33 @@ impl<'a> PackWriter<'a> {
         })
     }
 
-    /// Adds a node.
-    pub fn node(&self, name: &str, delta: &Delta, manifest: &str) -> Result<()> {
-        let [delta_name, manifest_name] = node_files(name);
-        self.put(&delta_name, &delta.to_bytes())?;
-        self.put(&manifest_name, manifest.as_bytes())
+    /// Adds a node, and returns the SHA-256 of its delta where that is encrypted. A delta that is the one of `old`, the
+    /// node in the pack that is there and has the same recipients, is taken over: encrypted again, it would be other bytes.
+    pub fn node(
+        &self,
+        name: &str,
+        delta: &Delta,
+        manifest: &str,
+        old: Option<&Node>,
+    ) -> Result<Option<String>> {
+        let [delta_name, manifest_name] = self.node_files(name);
+        self.put(&manifest_name, manifest.as_bytes())?;
+        let bytes = delta.to_bytes();
+        if !self.is_encrypted() {
+            self.put(&delta_name, &bytes)?;
+            return Ok(None);
+        }
+        let sha256 = hex(&Sha256::digest(&bytes));
+        if old.is_some_and(|old| old.delta_sha256.as_ref() == Some(&sha256)) {
+            self.keep(&delta_name)?;
+        } else {
+            let encrypted = self
+                .recipients
+                .encrypt(&bytes)
+                .with_context(|| format!("cannot encrypt the delta of {name}"))?;
+            self.put(&delta_name, &encrypted)?;
+        }
+        Ok(Some(sha256))
     }
 
     /// Takes a base over from the pack that is there.
@@ -113,15 +146,24 @@ impl<'a> PackWriter<'a> {
 
     /// Takes a node over from the pack that is there.
     pub fn keep_node(&self, name: &str) -> Result<()> {
-        node_files(name).iter().try_for_each(|name| self.keep(name))
+        let files = self.node_files(name);
+        files.iter().try_for_each(|name| self.keep(name))
+    }
+
+    fn node_files(&self, name: &str) -> [String; 2] {
+        node_files(name, self.is_encrypted())
     }
 
     /// Writes the index, brings all to the disk, and puts the pack in its place.
     pub fn finish(self, fleet: &str, mut bases: Vec<Base>, nodes: Vec<Node>) -> Result<()> {
         bases.sort_by(|one, other| one.name.cmp(&other.name));
         let index = Index {
-            format: FORMAT,
+            format: match self.is_encrypted() {
+                true => ENCRYPTED_FORMAT,
+                false => FORMAT,
+            },
             fleet: fleet.to_owned(),
+            recipients: self.recipients.keys(),
             bases,
             nodes,
         };
@@ -155,13 +197,14 @@ impl<'a> PackWriter<'a> {
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.folder.growing.join(name);
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+        let write = || private::create(&path)?.write_all(bytes);
+        write().with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn keep(&self, name: &str) -> Result<()> {
         let (old, new) = (self.folder.path.join(name), self.folder.growing.join(name));
         fs::hard_link(&old, &new)
-            .or_else(|_| fs::copy(&old, &new).map(|_| ()))
+            .or_else(|_| fs::copy(&old, &new).and_then(|_| private::give(&File::open(&new)?)))
             .with_context(|| format!("cannot take {} over", old.display()))
     }
 }

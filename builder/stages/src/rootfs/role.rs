@@ -18,7 +18,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result, bail};
 use formats::blob::Blob;
-use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerBuilder, Packing};
+use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerBuilder, Packing, shown};
 use formats::manifest::Installed;
 use formats::tree::Share;
 use formats::units::Time;
@@ -194,6 +194,14 @@ impl<'a> RoleLayers<'a> {
             .chain([&self.modules, &self.overlay])
             .map(|layer| (layer, Share::Role))
             .collect()
+    }
+
+    /// The files of overlays that only root may read on a node, and that all nodes of the role have.
+    pub fn closed_files(&self) -> Vec<String> {
+        let entries = self.overlay.entries.iter();
+        let closed =
+            entries.filter(|entry| matches!(entry.body, Body::File(_)) && entry.attributes.mode & 0o077 == 0);
+        closed.map(|entry| format!("/{}", shown(&entry.path))).collect()
     }
 
     /// Refuses layers whose data is not as it was when they were made: for whoever is about to write them somewhere.

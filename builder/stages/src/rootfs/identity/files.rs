@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rustix::fs::OFlags;
 
 use super::what_to_do_about;
+use crate::private;
 
 /// Largest file of the store that is read, in bytes; keys have a few hundred.
 const MAX_FILE: u64 = 64 * 1024;
@@ -23,12 +24,13 @@ pub(super) fn exists(path: &Path) -> Result<bool> {
 
 /// A folder that only its owner can enter. One that others can enter is an error.
 pub(super) fn make_private_folder(folder: &Path) -> Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-            return Err(error).with_context(|| format!("cannot make {}", folder.display()));
+    let make = || -> std::io::Result<()> {
+        match DirBuilder::new().mode(private::FOLDER).create(folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            made => made.and_then(|()| private::give_folder(folder)),
         }
-        _ => {}
-    }
+    };
+    make().with_context(|| format!("cannot make {}", folder.display()))?;
     let metadata =
         fs::symlink_metadata(folder).with_context(|| format!("cannot look at {}", folder.display()))?;
     ensure!(metadata.is_dir(), "{} is not a folder", folder.display());
@@ -85,10 +87,11 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(private::FILE)
             .open(path)?;
         // The umask can only have taken bits away from the owner.
-        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.set_permissions(Permissions::from_mode(private::FILE))?;
+        private::give(&file)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
@@ -101,6 +104,7 @@ pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(folder)
         .with_context(|| format!("cannot write into {}", folder.display()))?;
     file.write_all(bytes)
+        .and_then(|()| private::give(file.as_file()))
         .and_then(|()| file.as_file().sync_all())
         .with_context(|| format!("cannot write {}", path.display()))?;
     file.persist(path)

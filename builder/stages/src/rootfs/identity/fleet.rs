@@ -1,6 +1,6 @@
 //! What the nodes and containers of a fleet know each other by, and whoever logs in. Each has to have its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use model::fleet::Fleet;
 use super::files::{exists, write_atomically};
 use super::{Identity, IdentityStore, PublicKeys};
 
-const KNOWN_HOSTS: &str = "known_hosts";
+pub(super) const KNOWN_HOSTS: &str = "known_hosts";
 
 impl IdentityStore {
     /// By what the nodes of `fleet` that run containers know each other, by name. What is missing is made.
@@ -65,6 +65,17 @@ impl IdentityStore {
         }
         write_atomically(&path, text.as_bytes())?;
         Ok(path)
+    }
+
+    /// What is written of hosts, without those of these names.
+    pub(super) fn known_hosts_without(&self, gone: &BTreeSet<&str>) -> Result<String> {
+        let path = self.folder.join(KNOWN_HOSTS);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let stays = |line: &&str| {
+            let name = line.split(' ').next().and_then(|hosts| hosts.split_once(','));
+            name.is_none_or(|(_, name)| !gone.contains(name))
+        };
+        Ok(text.split_inclusive('\n').filter(stays).collect())
     }
 
     /// One line a node and a container, sshd(8) "SSH_KNOWN_HOSTS FILE FORMAT": `172.16.1.7,red-07 ssh-ed25519 AAAA...`.

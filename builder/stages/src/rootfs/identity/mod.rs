@@ -10,11 +10,12 @@
 //!   links/<node>/               backup_ed25519(.pub), move_ed25519(.pub): by which it reaches other nodes
 //!   i2p/<service>               the key of its address of I2P
 //!   tunnels/<name>              the WireGuard key of this end
+//!   revoked                     public keys that must not come back: see `revoke`
 //!   .lock                       held while something is made
 //! ```
 //!
-//! Each folder of a node appears whole or not at all. Nothing here is ever deleted or replaced: a node that left the
-//! fleet may come back.
+//! Each folder of a node appears whole or not at all. Nothing here is deleted or replaced, as a node that left the fleet may
+//! come back, unless somebody revokes a node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -30,9 +31,11 @@ use rustix::fs::{FlockOperation, flock};
 use ssh_key::rand_core::{OsRng, RngCore};
 
 pub use i2p::I2pKey;
+pub use revoke::{Replaced, Revocation};
 pub use ssh::KeyPair;
 pub use wireguard::WireGuardKey;
 
+use crate::private;
 use files::{
     check_mode, exists, make_private_folder, read_private, sync_folder, write_atomically, write_new,
 };
@@ -41,6 +44,7 @@ use ssh::{generate_key, make_pair, parse_private, private_text, public_path, pub
 mod files;
 mod fleet;
 mod i2p;
+mod revoke;
 mod ssh;
 mod wireguard;
 
@@ -123,7 +127,18 @@ impl IdentityStore {
         for name in ["containers", "links", "i2p", "tunnels"] {
             make_private_folder(&folder.join(name))?;
         }
+        store.settle()?;
         Ok(store)
+    }
+
+    /// The store in `folder`, which has to be there.
+    pub fn open_existing(folder: &Path) -> Result<Self> {
+        ensure!(
+            exists(folder)?,
+            "there is no {}: nothing was ever built here; restore it from a backup if there should be one",
+            folder.display()
+        );
+        Self::open(folder)
     }
 
     /// The identity of the node called `name`, made now if it has none.
@@ -148,11 +163,7 @@ impl IdentityStore {
     /// By what the node called `name` reaches others, made now if it has nothing yet.
     pub fn links(&self, name: &str) -> Result<Links> {
         let folder = self.folder.join("links");
-        let fill = |part: &Path| {
-            make_pair(&part.join(BACKUP_KEY), &format!("backup@{name}"))?;
-            make_pair(&part.join(MOVE_KEY), &format!("move@{name}"))
-        };
-        let own = self.whole(&folder, name, "node", fill)?;
+        let own = self.whole(&folder, name, "node", |part| make_links(part, name))?;
         let read = || -> Result<Links> {
             check_mode(&own, &fs::symlink_metadata(&own)?)?;
             Ok(Links {
@@ -160,7 +171,10 @@ impl IdentityStore {
                 moving: read_pair(&own.join(MOVE_KEY))?,
             })
         };
-        read().with_context(|| format!("the keys by which {name} reaches other nodes cannot be used"))
+        let links =
+            read().with_context(|| format!("the keys by which {name} reaches other nodes cannot be used"))?;
+        self.refuse_revoked(name, [&*links.backup.public, &links.moving.public])?;
+        Ok(links)
     }
 
     /// What only `node` itself may know, besides its identity. What is missing is made.
@@ -182,7 +196,9 @@ impl IdentityStore {
     pub fn i2p(&self, name: &str) -> Result<I2pKey> {
         self.once(&i2p_file(&self.folder, name)?, || Ok(I2pKey::draw()?.to_text()))?;
         let key = Self::made_i2p(&self.folder, name)?;
-        key.context("a key that was just made is gone")
+        let key = key.context("a key that was just made is gone")?;
+        self.refuse_revoked(name, [&*key.address()])?;
+        Ok(key)
     }
 
     /// The same of the store in `folder`, if it was made: nothing is made there.
@@ -196,7 +212,9 @@ impl IdentityStore {
             Ok(WireGuardKey::draw()?.to_text())
         })?;
         let key = Self::made_tunnel(&self.folder, name)?;
-        key.context("a key that was just made is gone")
+        let key = key.context("a key that was just made is gone")?;
+        self.refuse_revoked(name, [&*key.public()])?;
+        Ok(key)
     }
 
     /// The same of the store in `folder`, if it was made: nothing is made there.
@@ -219,7 +237,10 @@ impl IdentityStore {
 
     fn identity(&self, folder: &Path, name: &str, what: &str) -> Result<Identity> {
         let own = self.whole(folder, name, what, |part| make_identity(part, name))?;
-        read_identity(&own).with_context(|| format!("the identity of {what} {name} cannot be used"))
+        let identity =
+            read_identity(&own).with_context(|| format!("the identity of {what} {name} cannot be used"))?;
+        self.refuse_revoked(name, [&*identity.host_key_public, &identity.machine_id])?;
+        Ok(identity)
     }
 
     /// The folder of `name` in `folder`, made now with what `fill` puts into it if it is not there.
@@ -306,9 +327,12 @@ impl IdentityStore {
             .write(true)
             .mode(0o600)
             .open(&path)
+            .and_then(|file| private::give(&file).map(|()| file))
             .with_context(|| format!("cannot make {}", path.display()))?;
         flock(&file, FlockOperation::LockExclusive)
             .with_context(|| format!("cannot lock {}", path.display()))?;
+        // Before anything is made in a place that is to get what was drawn.
+        self.complete()?;
         Ok(file)
     }
 }
@@ -365,6 +389,12 @@ fn make_identity(part: &Path, name: &str) -> Result<()> {
     let machine_id = format!("{}\n", generate_machine_id()?);
     write_new(&part.join(MACHINE_ID), machine_id.as_bytes())?;
     make_pair(&part.join(HOST_KEY), &format!("root@{name}"))
+}
+
+/// Fills the folder of what a node reaches others by.
+fn make_links(part: &Path, name: &str) -> Result<()> {
+    make_pair(&part.join(BACKUP_KEY), &format!("backup@{name}"))?;
+    make_pair(&part.join(MOVE_KEY), &format!("move@{name}"))
 }
 
 /// Random bytes of the operating system.
