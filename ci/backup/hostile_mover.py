@@ -29,6 +29,10 @@ class Judge:
     def __init__(self, one, other, third):
         self.one, self.other, self.third = one, other, third
         self.faults = []
+        # One connection for most of what is asked; where there is none, each has its own.
+        for asker, asked in ((third, other), (third, one), (one, other)):
+            connect = f"ssh -F /etc/portadc/move.ssh -f -N -M -o ControlPersist=yes {asked.name} > /dev/null 2>&1"
+            asker.within("sh", "-c", connect)
 
     def expect(self, good, fault):
         if not good:
@@ -94,8 +98,7 @@ class Judge:
 
     def owners(self):
         for uid, gid in ((65536, 0), (0, 70000), (1 << 31, 0)):
-            self.sends(f"a file of {uid}:{gid}", base().owner("file", uid, gid).end(), reason="an owner or a group is above 65535: file"
-                       .replace(": file", ""))
+            self.sends(f"a file of {uid}:{gid}", base().owner("file", uid, gid).end(), reason="an owner or a group is above 65535")
 
     def beside(self):
         """What a stream lays beside its own subvolume: links to what is not its own, other subvolumes, one within."""
@@ -111,16 +114,40 @@ class Judge:
                    (stream.CTRANSID, stream.u64(7))).end(), reason="something else")
         self.sends("a subvolume of another name", Stream().subvolume("x").end())
         self.sends("one that does not end", base().bytes)
-        within = Stream().subvolume("x\nID 5 gen 5 top level 5 path @").subvolume("base").folder("a")
-        self.sends("a subvolume within", within.rename("../x\nID 5 gen 5 top level 5 path @", "a/in").end(), reason="a subvolume is in it: a/in")
-        # Deeper than any path that a program can open.
-        deep = "/".join(["d" * 200] * 10)
-        buried = Stream().subvolume("x").subvolume("base")
-        for turn in range(4):
-            for level in range(10):
-                buried.folder(f"top{turn}" + "".join("/" + "d" * 200 for _ in range(level)))
-            buried.rename(f"../x" if turn == 0 else f"top{turn - 1}", f"top{turn}/{deep[:-201]}/in")
-        self.sends("a subvolume deep within", buried.end(), reason="a subvolume is in it")
+        within = Stream().subvolume("x").subvolume("base").folder("a").rename("../x", "a/in")
+        self.sends("a subvolume within", within.end())
+
+    def within(self):
+        """Subvolumes that a container has made in its root, deeper than a path may be long, and with names that read as lines."""
+        place = "/.snapshots/judge"
+        make = f"""
+import os, subprocess
+os.makedirs("{place}/root")
+os.rmdir("{place}/root")
+def make(path, *options):
+    subprocess.run(["btrfs", "-q", "subvolume", "create", path], check=True)
+make("{place}/victim")
+make("{place}/root")
+os.symlink("{place}/victim", "{place}/root/victim")
+os.symlink("{place}/victim", "{place}/link")
+os.chdir("{place}/root")
+for name in ["d" * 200] * 30 + ["x\\nID 5 gen 5 top level 5 path @", "y"]:
+    if len(name) < 200:
+        make("./in")
+        os.rename("in", name)
+    else:
+        os.mkdir(name)
+    os.chdir(name)
+subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "true"], check=True)
+"""
+        before = self.other.sh(SUBVOLUMES)
+        self.other.within("python3", "-c", make)
+        seen = self.other.tries("/usr/lib/portadc/look-through", f"{place}/root")
+        self.expect(seen.returncode != 0 and "a subvolume is in it: ddd" in seen.stdout, f"subvolumes within are let in: {seen.stdout}{seen.stderr}")
+        self.other.portadc("throw-away", f"{place}/root", f"{place}/link", f"{place}/nothing")
+        self.expect(self.other.sh(f"ls -A {place}") == "victim\n", f"of what is thrown away, there is left: {self.other.sh(f'ls -A {place}')}")
+        self.other.portadc("throw-away", place)
+        self.expect(self.other.sh(SUBVOLUMES) == before, "what is thrown away leaves subvolumes")
 
     def shares(self):
         """A stream shares data with what it does not name by a path of its own."""
@@ -258,7 +285,9 @@ class Judge:
 
 def judge(one, other, third):
     judge = Judge(one, other, third)
-    for step in ("devices", "owners", "beside", "shares", "size", "others_containers", "redirects", "onward", "new_card"):
+    for step in ("devices", "owners", "beside", "within", "shares", "size", "others_containers", "redirects", "onward", "new_card"):
         say(f"hostile mover: {step.replace('_', ' ')}")
+        import time; t=time.monotonic()
         getattr(judge, step)()
+        print("T", time.monotonic()-t, flush=True)
     return judge.faults
