@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "network"))
 
+import devices
 import exports
 import hostile_mover
 import moves
@@ -36,7 +37,7 @@ def main():
     routes = nodes[0].path("/usr/lib/portadc/routes.conf").read_text()
     for destination, via in re.findall(r"^Destination=(.+)\nGateway=(.+)$", routes, re.MULTILINE):
         client.route(destination, via)
-    faults = hostile_mover.judge(*nodes)
+    faults = exports.judge(*nodes[:2]) + moves.judge(*nodes[:2], client) + hostile_mover.judge(*nodes) + devices.judge(nodes[0])
     if faults:
         sys.exit("".join(f"error: {fault}\n" for fault in faults) + f"{len(faults)} faults")
 
