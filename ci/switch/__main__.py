@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import devices
 import matrix
 import moving
 import outside
@@ -267,6 +268,9 @@ def main():
         other_container=addresses["irc"],
     )
     finish(*check_forged(web, world))
+
+    say("devices of the node")
+    finish(*devices.check(web))
 
     say("a container moves to the other bus")
     finish(*moving.move(web, away, bench))
