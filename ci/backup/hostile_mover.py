@@ -94,6 +94,17 @@ class Judge:
         self.other.within("losetup", "--detach", disk)
         self.sends("a disk in a folder", base().folder("a").device("a/disk", device).end(), reason="a device is in it: block special file 7:")
         memory = os.makedev(1, 1)
+        # Further down than any path can name.
+        deep = base()
+        for top in ("a", "b"):
+            path = top
+            deep.folder(path)
+            for _ in range(15):
+                path += "/" + "d" * 200
+                deep.folder(path)
+            if top == "a":
+                deep.device(f"{path}/disk", device)
+        self.sends("a disk far down", deep.rename("a", f"{path}/a").end(), reason="a device is in it: block special file 7:")
         self.sends("memory", base().end(), Stream().subvolume("last").device("memory", memory, stream.stat.S_IFCHR).end(), reason="a device is in it")
 
     def owners(self):
@@ -105,6 +116,9 @@ class Judge:
         self.other.sh("btrfs -q subvolume create /srv/victim; echo kept > /srv/victim/file")
         self.sends("links beside", base().symlink("../web", "/srv/victim").end(), reason="something else")
         self.expect(self.other.path("/srv/victim/file").exists(), "a link beside a subvolume has another one deleted")
+        for name in (".gone", ".gone.1", "last", "cell"):
+            self.sends(f"a link {name} beside", base().symlink(f"../{name}", "/srv/victim").end(), reason="something else")
+        self.expect(self.other.path("/srv/victim/file").exists(), "a link where subvolumes go has another one deleted")
         self.sends("a link as last", base().end(), Stream().subvolume("x").symlink("../last", "/srv/victim").end())
         self.sends("a link in the place of the first", base().end(), Stream().subvolume("last").rename("../base", "../x").symlink("../base", "/srv/victim")
                    .end(), reason="something else")
