@@ -107,6 +107,8 @@ end_steps() {
     local status=$? name
     trap - EXIT
     trap '' INT TERM HUP
+    # Bash is not to tell of what it is made to end.
+    set +m
     for name in $(running_steps); do
         step_state[$name]=ended
         step_seconds[$name]=$(($(date +%s) - step_began[$name]))
