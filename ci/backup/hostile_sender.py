@@ -48,6 +48,10 @@ class Sender(Judge):
         self.expect(self.other.path(program).exists(), "a program is no data")
         done = self.other.tries("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sh", "-c", f"exec {program}")
         self.expect(done.returncode != 0, f"anybody may run a program of the sender, as root: {done}")
+        for line in self.other.path("/etc/fstab").read_text().splitlines():
+            _, place, kind, options, *_ = line.split()
+            if kind == "btrfs" and place not in ("/", "/var/lib/lxc"):
+                self.expect({"nodev", "nosuid"} <= set(options.split(",")), f"{place} is mounted with {options}")
 
     def owner(self):
         """The folder itself is part of what is sent."""

@@ -33,7 +33,7 @@ mount -t tmpfs -o mode=0755 tmpfs run
 mkdir -p run/systemd/netif run/systemd/network run/sshd run/netns
 for place in $subvolumes; do
     mkdir -p "./${place#*=}"
-    mount -o "noatime,compress=zstd:3,subvol=${place%%=*}" "$loop" "./${place#*=}"
+    mount -o "$(awk -v place="${place#*=}" '$2 == place { print $4 }' etc/fstab)" "$loop" "./${place#*=}"
 done
 exec chroot . sh -euc '
     chown -R systemd-network:systemd-network /run/systemd/netif

@@ -308,7 +308,11 @@ fn mounts(layout: &Layout, card: &CardIds) -> Vec<Mount> {
                     device: format!("PARTUUID={}", card.root_partuuid),
                     path: fstab_field(&subvolume.mount),
                     r#type: "btrfs",
-                    options: format!("noatime{compress},subvol={}", fstab_field(&subvolume.name)),
+                    options: format!(
+                        "noatime{compress}{},subvol={}",
+                        if subvolume.data { ",nodev,nosuid" } else { "" },
+                        fstab_field(&subvolume.name)
+                    ),
                 }));
             }
         }
