@@ -84,4 +84,6 @@ pub struct Subvolume {
     pub name: String,
     /// Where a node mounts it (`/var/lib/lxc`), absolute.
     pub mount: String,
+    /// Whether it holds data alone, and is mounted with `nodev` and `nosuid`.
+    pub data: bool,
 }

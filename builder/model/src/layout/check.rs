@@ -250,6 +250,7 @@ fn btrfs(check: &mut Check<'_>, written: &At<PartitionToml>) -> Btrfs {
                 Some(Subvolume {
                     name: subvolume.name.value.clone(),
                     mount: subvolume.mount.as_ref()?.value.clone(),
+                    data: subvolume.data,
                 })
             })
             .collect(),
@@ -282,6 +283,15 @@ fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
         check
             .found(&name.span, format!("{} cannot name a subvolume", quoted(name)))
             .hint("letters, digits, @, -, _ and dots: \"@lxc\"");
+    }
+    let is_root = written.mount.as_ref().is_some_and(|mount| mount.value == "/");
+    if written.data && (is_root || written.template) {
+        check
+            .found(
+                &name.span,
+                format!("{} cannot hold data alone: a system starts from it", quoted(name)),
+            )
+            .hint("leave out `data = true`");
     }
     match (&written.mount, written.template) {
         (Some(mount), false) => check_mount(check, mount),

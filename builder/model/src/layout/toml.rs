@@ -62,6 +62,9 @@ pub struct SubvolumeToml {
     /// Whether it is the read-only template of containers: the base with the overlays that `template` of the role names.
     #[serde(default)]
     pub template: bool,
+    /// Whether it holds data alone: it is mounted without devices and without programs that run as another user (nodev, nosuid).
+    #[serde(default)]
+    pub data: bool,
 }
 
 impl LayoutToml {

@@ -216,6 +216,7 @@ mod tests {
         let subvolume = |name: &str, mount: &str| Subvolume {
             name: name.into(),
             mount: mount.into(),
+            data: false,
         };
         let root = Btrfs {
             zstd: 3,

@@ -309,9 +309,13 @@ fn mounts(layout: &Layout, card: &CardIds) -> Vec<Mount> {
                     path: fstab_field(&subvolume.mount),
                     r#type: "btrfs",
                     options: format!(
-                        "{}noatime{compress},subvol={}",
+                        "noatime{compress}{},subvol={}",
                         // Devices are in `/dev` alone. What containers and other nodes write is on the other subvolumes.
-                        if subvolume.mount == "/" { "" } else { "nodev," },
+                        match (subvolume.data, subvolume.mount == "/") {
+                            (true, _) => ",nodev,nosuid",
+                            (false, true) => "",
+                            (false, false) => ",nodev",
+                        },
                         fstab_field(&subvolume.name)
                     ),
                 }));
