@@ -19,7 +19,8 @@ switch_packages=(iproute2 iputils-ping perl-base python3 util-linux)
 mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv tar xz-utils zstd)
 # What `ci/check-network` needs.
 network_packages=(
-    haproxy i2pd iproute2 monitoring-plugins-basic nagios-nrpe-plugin nagios-nrpe-server nagios4-core nftables openssl python3
+    conntrack haproxy i2pd iproute2 monitoring-plugins-basic nagios-nrpe-plugin nagios-nrpe-server nagios4-core nftables
+    openssh-client openssh-server openssl python3
     systemd util-linux wireguard-go wireguard-tools
 )
 # What `ci/check-backup` needs besides.

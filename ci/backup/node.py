@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import sshd
 from namespaces import Namespace, run, wait_for
 
 HERE = Path(__file__).parent
@@ -59,7 +60,7 @@ def judges_files(folder):
         path.chmod(0o755)
     for path, text in (
         ("usr/lib/judge/beat.py", (HERE / "beat.py").read_text()),
-        ("etc/ssh/sshd_config", "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM no\nPidFile none\n"),
+        ("etc/ssh/sshd_config", sshd.settings()),
     ):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import crowd
 import inproxy
 import matrix
 import monitor
@@ -168,13 +169,16 @@ def main():
 
     say("fixed addresses of providers")
     utilite = machines["utilite"]
-    finish(*tunnels.check(utilite, providers, machines, addresses, matrix.ask))
+    finish(*tunnels.check(utilite, providers, machines, addresses, matrix.ask, work))
 
     say("what stands before services: haproxy")
     # Theirs are its ports.
     busy = ("utilite", "web", "irc")
     matrix.stop(listeners, busy)
     finish(*inproxy.check(utilite, machines, addresses, work))
+
+    say("who wants every connection of what stands before services")
+    finish(*crowd.check_proxy(utilite, machines, addresses, work))
     listeners |= matrix.listen_all({name: machines[name] for name in busy})
 
     say("what stands before services: i2pd")
@@ -187,6 +191,14 @@ def main():
     objects = [utilite.folder / "usr/share/portadc" / name for name in ("nagios.cfg", "nagios-services.cfg")]
     found, counted = monitor.check_objects(objects, work)
     finish(faults + found, f"{count} checks as they should be; {counted}")
+
+    say("who wants every connection and every neighbour")
+    finish(*crowd.check(machines, addresses, work))
+
+    say("who wants every place of sshd")
+    matrix.stop(listeners, ["red-07"])
+    finish(*crowd.check_ssh(machines["red-07"], machines["blue-23"], utilite, addresses["red-07"][0], work))
+    listeners |= matrix.listen_all({"red-07": machines["red-07"]})
 
     say("frames in another's name")
     world = SimpleNamespace(

@@ -7,7 +7,7 @@ BROADCAST = "ff:ff:ff:ff:ff:ff"
 ALL_NODES = ("33:33:00:00:00:01", "ff02::1")
 IPV4, ARP, VLAN, IPV6, EXPERIMENT = 0x0800, 0x0806, 0x8100, 0x86DD, 0x88B5
 ICMP, UDP, ICMPV6 = 1, 17, 58
-ROUTER_ADVERT, NEIGHBOUR_ADVERT = 134, 136
+ROUTER_ADVERT, NEIGHBOUR_SOLICIT, NEIGHBOUR_ADVERT = 134, 135, 136
 
 
 def marker(name):
@@ -105,6 +105,11 @@ def neighbour_advert(source, claimed_address, name):
     text = marker(name).ljust(30, b"\0")
     body = struct.pack("!I", 0x20000000) + address(claimed_address) + b"\xfd\x04" + text
     return icmpv6(source, ALL_NODES[1], NEIGHBOUR_ADVERT, body)
+
+
+def neighbour_solicit(source, wanted, own_mac):
+    """Who asks says where it is."""
+    return icmpv6(source, wanted, NEIGHBOUR_SOLICIT, bytes(4) + address(wanted) + b"\1\1" + mac(own_mac))
 
 
 def redirect(source, victim, better, name):

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
+# Values that are the machine's, for all of its namespaces: no namespace has them to set.
+OF_THE_MACHINE = ("net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_buckets", "net.ipv4.neigh.", "net.ipv6.neigh.")
 
 
 def run(*command, text=None):
@@ -67,11 +69,11 @@ class Namespace:
 
     def sysctl_d(self, folder):
         """Sets what the files below `folder` say of the network, as systemd-sysctl does: without what a `-` marks where it is
-        not there."""
+        not there, and what is the machine's."""
         for path in sorted(folder.glob("etc/sysctl.d/*.conf")):
             for line in path.read_text().splitlines():
                 name, separator, value = line.partition("=")
-                if separator and name.strip("-").startswith("net."):
+                if separator and name.strip("-").startswith("net.") and not name.startswith(OF_THE_MACHINE):
                     self.sysctl(name.strip("- "), value.strip(), optional=name.startswith("-"))
 
     def mac(self, interface):

@@ -4,11 +4,16 @@ are JSON.
     traffic.py listen NAME PORT...    until standard input ends; prints `null` when it listens
     traffic.py try SECONDS            [[address, "80" or "ping"], ...] -> [answer or null, ...]
     traffic.py go-on ADDRESS PORT     a connection every 50 ms until standard input ends -> [made, failed]
+    traffic.py keep PORT              takes connections and says nothing, until standard input ends; prints `null` when it listens
+    traffic.py hold ADDRESS PORT COUNT [SOURCE...]
+                                      opens COUNT connections, from each of these addresses, and says nothing; prints how many
+                                      are open, and keeps them until standard input ends
 """
 
 import asyncio
 import json
 import os
+import resource
 import socket
 import struct
 import sys
@@ -107,6 +112,53 @@ async def go_on(address, port):
     return made, failed
 
 
+def many_files():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16384, 16384))
+
+
+async def keep(port):
+    many_files()
+    # Whoever is not remembered here is forgotten by asyncio, which closes the connection.
+    kept = []
+
+    async def take(*streams):
+        kept.append(streams)
+
+    servers = []
+    for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        servers.append(await asyncio.start_server(take, address, int(port), family=family, backlog=4096))
+    print(json.dumps(None), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+async def hold(address, port, count, sources):
+    many_files()
+
+    async def opened(source):
+        try:
+            async with asyncio.timeout(3):
+                return await asyncio.open_connection(address, int(port), local_addr=(source, 0) if source else None)
+        except OSError:
+            return None
+
+    async def stays_open(link):
+        """Some are closed as soon as they were taken, others with a word of why."""
+        try:
+            async with asyncio.timeout(1):
+                while await link[0].read(4096):
+                    pass
+        except TimeoutError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    links = await asyncio.gather(*(opened(source) for source in sources or [None] for _ in range(int(count))))
+    is_open = await asyncio.gather(*(stays_open(link) for link in links if link))
+    print(json.dumps(sum(is_open)), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
 def main():
     match sys.argv[1:]:
         case ["listen", name, *ports]:
@@ -115,6 +167,10 @@ def main():
             print(json.dumps(asyncio.run(attempt(json.load(sys.stdin), float(seconds)))))
         case ["go-on", address, port]:
             print(json.dumps(asyncio.run(go_on(address, port))))
+        case ["keep", port]:
+            asyncio.run(keep(port))
+        case ["hold", address, port, count, *sources]:
+            asyncio.run(hold(address, port, count, sources))
 
 
 main()

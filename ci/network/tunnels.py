@@ -114,7 +114,45 @@ def counter(node, name):
     return int(re.search(r"packets (\d+)", text)[1])
 
 
-def check(node, providers, machines, addresses, ask):
+def elsewhere(node, provider, work):
+    """A provider that is known by name and has got another address. Returns faults."""
+    name = "provider.example.net"
+    tunnel = provider.tunnel
+    key = provider.run("wg", "pubkey", text=provider.key).strip()
+    port = tunnel.endpoint_port
+    listed, hosts = work / "tunnels", work / "hosts"
+    text = (node.folder / "etc/portadc/tunnels").read_text()
+    listed.write_text(text.replace(f"Endpoint={tunnel.endpoint}:{port}\n", f"Endpoint={name}:{port}\n"))
+    hosts.write_text("127.0.0.1 localhost\n")
+    node.within("mount", "--bind", hosts, "/etc/hosts")
+    faults = []
+
+    def endpoint(wanted, when, succeeds=True):
+        command = ["nsenter", f"--target={node.networkd.pid}", "--net", "--mount", "/usr/lib/portadc/tunnel-endpoints", listed]
+        done = subprocess.run(command, capture_output=True, text=True)
+        found = node.within("wg", "show", tunnel.interface, "endpoints").split()[1]
+        if found != wanted or (done.returncode == 0) != succeeds:
+            faults.append(f"{when}, {tunnel.interface} leads to {found}, not to {wanted}: {done.stderr.strip()}")
+
+    old = f"203.0.113.250:{port}"
+    node.within("wg", "set", tunnel.interface, "peer", key, "endpoint", old)
+    endpoint(old, "while it is in touch")
+    # It has not been heard of since.
+    node.within("wg", "set", tunnel.interface, "peer", key, "remove")
+    settings = ("endpoint", old, "allowed-ips", "0.0.0.0/0", "persistent-keepalive", "1")
+    node.within("wg", "set", tunnel.interface, "peer", key, *settings)
+    endpoint(old, "where its name is not found", succeeds=False)
+    hosts.write_text(f"127.0.0.1 localhost\n{tunnel.endpoint} {name}\n")
+    endpoint(f"{tunnel.endpoint}:{port}", "when its name is that of another address")
+    wait_for(
+        f"handshake of {tunnel.interface}",
+        lambda: node.within("wg", "show", tunnel.interface, "latest-handshakes").split()[1] != "0",
+    )
+    node.within("umount", "/etc/hosts")
+    return faults
+
+
+def check(node, providers, machines, addresses, ask, work):
     """Returns faults and a text. `ask` is matrix.ask."""
     faults = [line for line in node.log.read_text().splitlines() if re.search(r"50-wg-\S+:\d+:", line)]
     for provider in providers:
@@ -135,8 +173,12 @@ def check(node, providers, machines, addresses, ask):
             faults.append(f"internet asks {tunnel.address} by {tunnel.interface}: {answer}, not {wanted!r}")
     faults += [f"{tunnel.address} answers on {CLOSED}" for tunnel, said in zip(every, tried(every, CLOSED)) if said]
 
-    # A provider that sends what is none of its business.
     first = providers[0]
+    faults += elsewhere(node, first, work)
+    if not tried([first.tunnel])[0]:
+        faults.append(f"{first.tunnel.address} does not answer any more since its provider was looked up again")
+
+    # A provider that sends what is none of its business.
     first.route(f"{addresses['utilite'][0]}/32", "0.0.0.0", "dev", first.interface)
     machines = {**machines, "provider": first}
     before = counter(node, "foreign"), counter(node, "spoofed-address")

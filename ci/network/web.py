@@ -2,8 +2,8 @@
 output is JSON.
 
     web.py serve NAME CERTIFICATE KIND:PORT:FAMILY...
-                             until standard input ends; prints `null` when it listens. KIND is http, tls, or tls-proxy, which
-                             wants to be told by the PROXY protocol who asks; FAMILY is 4 or 6
+                             until standard input ends; prints `null` when it listens. KIND is http, http-get, which knows no
+                             HEAD, tls, or tls-proxy, which wants to be told by the PROXY protocol who asks; FAMILY is 4 or 6
     web.py ask CERTIFICATE SECONDS
                              [[KIND, address, port, host name], ...] -> [[status, name, who asked, family] or null, ...]
 
@@ -81,15 +81,17 @@ async def serve(name, certificate, *places):
                 if kind == "tls-proxy":
                     asker = await read_proxy(reader)
                 source = sink = Encrypted(context, reader, writer)
-                if kind == "http":
+                if kind.startswith("http"):
                     source, sink = reader, writer
                 else:
                     await source.do(source.link.do_handshake)
                 line, fields = await read_head(source)
-                if kind == "http":
+                if kind.startswith("http"):
                     asker = fields.get("x-forwarded-for")
-                body = "" if line.startswith("HEAD") else f"{name} {asker} {family}"
-                sink.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+                is_head = line.startswith("HEAD")
+                status = "501 Not Implemented" if is_head and kind == "http-get" else "200 OK"
+                body = "" if is_head else f"{name} {asker} {family}"
+                sink.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
                 await writer.drain()
             except (OSError, ValueError, asyncio.IncompleteReadError):
                 pass

@@ -1,6 +1,6 @@
 """What runs within a namespace on raw frames.
 
-    wire.py send INTERFACE        frames in hexadecimal digits, one a line, until standard input ends
+    wire.py send INTERFACE [N]    frames in hexadecimal digits, one a line, until standard input ends; N of them a second
     wire.py capture INTERFACE     prints `null`, then, when standard input has ended, how often each marker came in
 """
 
@@ -20,8 +20,11 @@ SO_RCVBUFFORCE = 33
 MARKER = re.compile(rb"<<([a-z0-9-]+)>>")
 
 
-def send(link):
-    for line in sys.stdin:
+def send(link, a_second=None):
+    start = time.monotonic()
+    for number, line in enumerate(sys.stdin):
+        if a_second:
+            time.sleep(max(0, start + number / int(a_second) - time.monotonic()))
         try:
             link.send(bytes.fromhex(line))
         except OSError as error:
@@ -48,12 +51,12 @@ def capture(link):
 
 
 def main():
-    task, interface = sys.argv[1:]
+    task, interface, *more = sys.argv[1:]
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as link:
         link.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
         # With a protocol, frames come in from here on.
         link.bind((interface, ALL if task == "capture" else 0))
-        {"send": send, "capture": capture}[task](link)
+        {"send": send, "capture": capture}[task](link, *more)
 
 
 main()
