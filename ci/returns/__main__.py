@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import debugger
-from machine import START, Fault, Machine, missing_programs
+from machine import COMMAND, START, Fault, Machine, missing_programs
 
 # What systemd sets the watchdog to, and what a reset after a panic takes.
 WATCHDOG, PANIC = 60, 10
@@ -58,8 +58,8 @@ def crash_of_systemd(node, boot):
     mark = node.mark()
     node.ask("kill -SEGV 1")
     boot = node.anew(boot)
+    # One that stays there, frozen, is reset as well, but by the watchdog.
     came_back(node, mark, by_watchdog=False)
-    spoke(node, mark, "Caught <SEGV>")
     return boot, "systemd that crashes: the node starts again"
 
 
@@ -72,7 +72,7 @@ Before=systemd-networkd.service
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'rm /stuck /etc/systemd/system/network.target.d/judge.conf && sync && sleep infinity'
+ExecStart=/bin/sh -c 'rm /stuck /etc/systemd/system/network.target.d/z-judge.conf && sync && sleep infinity'
 """
 
 
@@ -81,7 +81,7 @@ def no_network(node, boot):
     if told != ["15min", "reboot"] * 2:
         raise Fault(f"starts that get to no network end otherwise: {told}")
     node.write("/etc/systemd/system/stuck.service", STUCK)
-    node.write("/etc/systemd/system/network.target.d/judge.conf", "[Unit]\nJobTimeoutSec=60s\n")
+    node.write("/etc/systemd/system/network.target.d/z-judge.conf", "[Unit]\nJobTimeoutSec=60s\n")
     folder = "/etc/systemd/system/systemd-networkd.service.wants"
     node.run(f"mkdir -p {folder} && ln -s ../stuck.service {folder}/ && touch /stuck && sync")
     mark = node.mark()
@@ -112,19 +112,19 @@ def emergency(node, boot):
     mark = node.mark()
     node.wait("an emergency shell", lambda: EMERGENCY in node.said(mark[0]), START)
     spoke(node, mark, "systemctl stop emergency-restart.timer")
-    since = time.monotonic()
-    node.wait("a restart from the emergency shell", lambda: node.resets(mark), 240)
-    waited = came_back(node, mark, by_watchdog=False) - since
-    if not 20 < waited:
-        raise Fault(f"the emergency shell was there for {waited:.0f} s only")
+    node.wait("a restart from the emergency shell", lambda: node.resets(mark), START)
+    came_back(node, mark, by_watchdog=False)
+    return boot, "an emergency shell that nobody uses: the node starts again"
 
-    # The next one is worked in. It lasts, and where the cause is gone, the start goes on from there.
+
+def emergency_in_use(node, boot):
+    """The next one is worked in. It lasts, and where the cause is gone, the start goes on from there."""
     mark = node.mark()
-    node.wait("another emergency shell", lambda: "Press Enter" in node.said(mark[0]) or "~#" in node.said(mark[0]), START)
+    node.wait("another emergency shell", lambda: "Press Enter" in node.said(mark[0]), START)
     node.type("")
-    node.wait("a prompt", lambda: "~#" in node.said(mark[0]), 60)
+    node.wait("a prompt", lambda: "~#" in node.said(mark[0]), COMMAND)
     node.type("systemctl stop emergency-restart.timer; echo let be: $?")
-    node.wait("the timer stopped", lambda: "let be: 0" in node.said(mark[0]), 60)
+    node.wait("the timer stopped", lambda: "let be: 0" in node.said(mark[0]), COMMAND)
     time.sleep(60)
     if node.resets(mark):
         raise Fault("the node restarted while somebody worked on it")
@@ -132,7 +132,7 @@ def emergency(node, boot):
     boot = node.up()
     if node.resets(mark):
         raise Fault("the node restarted where it should have gone on")
-    return boot, "an emergency shell that nobody uses: the node starts again; one that somebody works in is let be"
+    return boot, "an emergency shell that somebody works in is let be, and the start goes on from there"
 
 
 def hangs(node):
@@ -142,7 +142,7 @@ def hangs(node):
 
 def crashes(node):
     node.start()
-    yield from in_a_row(node, crash_of_systemd, no_network, emergency)
+    yield from in_a_row(node, crash_of_systemd, no_network, emergency, emergency_in_use)
 
 
 def in_a_row(node, *cases):
