@@ -15,7 +15,7 @@ from pathlib import Path
 FIRMWARE = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 NODE = "red-07"
 # Seconds for a start, and for an answer: a virtual machine on a busy host is slow.
-START, COMMAND = 420, 90
+START, COMMAND = 600, 90
 
 
 class Fault(Exception):
