@@ -236,7 +236,7 @@ fn an_mbr_card_passes_every_judge() {
     let conf = extlinux(&written);
     assert!(
         conf.contains(&format!(
-            "root=PARTUUID={signature}-02 rootfstype=btrfs rootwait ro"
+            "root=PARTUUID={signature}-02 rootfstype=btrfs rootwait rootwait=30 ro"
         )),
         "{conf}"
     );

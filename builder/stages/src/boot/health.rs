@@ -91,6 +91,7 @@ echo "device-end=$((($(cat "$disk/start") + $(cat "$disk/size")) * 512))"
 echo "device-size=$(($(cat "$disk/size") * 512))"
 echo "root-size=$(btrfs filesystem usage -b / | awk '$1 == "Device" && $2 == "size:" { print $3 }')"
 echo "read-only=$(btrfs subvolume list -r / | sed 's/.* path //' | sort | paste -sd,)"
+echo "watchdog=$(cat /sys/class/watchdog/watchdog0/state)"
 echo "passwords=$(awk -F: '$2 !~ /^[!*]/ { print $1 }' /etc/shadow | paste -sd,)"
 "#;
 
@@ -153,6 +154,8 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
             found: answer("rules"),
         },
         equal("kernel", expected.kernel_release, answer("kernel")),
+        // The machine has one, as the board has: somebody has to serve it.
+        equal("watchdog", "active", answer("watchdog")),
         equal("accounts with a password", "", answer("passwords")),
         equal("login methods", "publickey", methods.to_owned()),
     ];
@@ -206,7 +209,7 @@ mod tests {
     const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\ncontainers=irc,web\nrules=3\nlinks=\nkernel=6.12.1\n\
         mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,nodev,compress=zstd:3,subvol=/@srv\n\
         device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\nread-only=@template\n\
-        passwords=\n";
+        watchdog=active\npasswords=\n";
 
     fn failed_checks(answers: &str, methods: &str) -> Vec<String> {
         failed_checks_of(Init::Systemd, answers, methods)
@@ -274,12 +277,14 @@ mod tests {
                 "root file system grown",
             ),
             ("read-only=@template", "read-only=", "read-only subvolumes"),
+            ("watchdog=active", "watchdog=inactive", "watchdog"),
+            ("watchdog=active", "watchdog=", "watchdog"),
             ("passwords=", "passwords=root", "accounts with a password"),
         ] {
             assert_eq!(failed_checks(&GOOD.replacen(from, to, 1), "publickey"), [check]);
         }
         assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
-        assert_eq!(failed_checks("", "publickey").len(), 15);
+        assert_eq!(failed_checks("", "publickey").len(), 16);
     }
 
     #[test]

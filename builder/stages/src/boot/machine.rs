@@ -91,6 +91,8 @@ impl Machine {
                 path.replace(',', ",,")
             ))
             .args(["-device", "virtio-blk-pci,drive=card"])
+            // The board has a watchdog as well. What resets the machine ends it: see -no-reboot.
+            .args(["-device", "i6300esb", "-action", "watchdog=reset"])
             .args(["-netdev", &format!("{lan},id=lan")])
             .arg("-device")
             .arg(format!("virtio-net-pci,netdev=lan,mac={}", mac_of(address)));

@@ -37,7 +37,7 @@ use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
 /// Goes up with every change of what an image of the same inputs holds.
-const REVISION: u32 = 3;
+const REVISION: u32 = 4;
 
 /// Makes the cards of nodes that have role, board and layout in common.
 pub struct CardMaker<'a> {

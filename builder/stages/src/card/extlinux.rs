@@ -3,6 +3,10 @@
 
 use anyhow::{Result, ensure};
 
+/// How long the kernel waits for the root partition, in seconds: what is not there by then makes it panic, and so start again.
+/// Kernels before 6.6 take no number; they know the first word alone, and wait for ever. The last word that is known counts.
+const ROOTWAIT: &str = "rootwait rootwait=30";
+
 /// The configuration for a root partition with this `PARTUUID`. `consoles` in order: the last one becomes
 /// `/dev/console`. `arguments` are appended to the kernel's command line.
 ///
@@ -12,7 +16,7 @@ pub fn render(root_part_uuid: &str, consoles: &[String], arguments: &[String]) -
     // Interfaces keep the name `eth0`, which the nodes' network configuration uses. A node that panics starts again.
     let fixed = ["net.ifnames=0".to_owned(), "panic=10".to_owned()];
     let words = consoles.chain(fixed).chain(arguments.iter().cloned());
-    let mut append = format!("root=PARTUUID={root_part_uuid} rootfstype=btrfs rootwait ro");
+    let mut append = format!("root=PARTUUID={root_part_uuid} rootfstype=btrfs {ROOTWAIT} ro");
     for word in words {
         ensure!(
             !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic()),
@@ -55,7 +59,7 @@ mod tests {
             LINUX /Image
             FDTDIR /dtbs
             KASLRSEED
-            APPEND root=PARTUUID=8a3c01f2-02 rootfstype=btrfs rootwait ro console=ttyAMA0,115200 console=ttyAML0,115200n8 net.ifnames=0 panic=10 quiet
+            APPEND root=PARTUUID=8a3c01f2-02 rootfstype=btrfs rootwait rootwait=30 ro console=ttyAMA0,115200 console=ttyAML0,115200n8 net.ifnames=0 panic=10 quiet
         ");
     }
 
