@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -162,13 +163,13 @@ fn empty_tar(place: &Path) -> fs::File {
 fn who_cannot_be_encrypted_to_is_told_before_anything_is_built() {
     let place = place();
     let key = place.path().join("key");
-    oracle::run("age", "age-keygen", ["-o".as_ref(), key.as_os_str()]);
+    oracle::run("age", "age-keygen", [OsStr::new("-o"), key.as_os_str()]);
     let text = fs::read_to_string(&key).unwrap();
     let private = text
         .lines()
         .find(|line| line.starts_with("AGE-SECRET-KEY-"))
         .unwrap();
-    let public = oracle::run("age", "age-keygen", ["-y".as_ref(), key.as_os_str()]);
+    let public = oracle::run("age", "age-keygen", [OsStr::new("-y"), key.as_os_str()]);
     let build = |format: &str, recipient: &str| {
         let arguments = [
             "build",

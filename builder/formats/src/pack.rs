@@ -139,15 +139,10 @@ impl Index {
         if index.recipients.is_empty() == is_encrypted || digests.any(|has| has != is_encrypted) {
             return Err(IndexError::Encryption);
         }
-        let digests = index
-            .bases
-            .iter()
-            .flat_map(|base| [&base.sha256, &base.map_sha256]);
-        let of_nodes = index.nodes.iter();
-        let of_nodes =
-            of_nodes.flat_map(|node| [&node.manifest_sha256].into_iter().chain(&node.delta_sha256));
-        let mut words = digests.chain(of_nodes).chain(&index.recipients);
-        if let Some(word) = words.find(|word| !word.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        if let Some(word) = index
+            .words()
+            .find(|word| !word.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        {
             return Err(IndexError::Word { word: word.clone() });
         }
         let bases = names(index.bases.iter().map(|base| &base.name))?;
@@ -159,6 +154,18 @@ impl Index {
                 base: node.base.clone(),
             }),
         }
+    }
+
+    /// Its digests and public keys.
+    fn words(&self) -> impl Iterator<Item = &String> {
+        let of_bases = self
+            .bases
+            .iter()
+            .flat_map(|base| [&base.sha256, &base.map_sha256]);
+        let of_nodes = self.nodes.iter();
+        let of_nodes =
+            of_nodes.flat_map(|node| std::iter::once(&node.manifest_sha256).chain(&node.delta_sha256));
+        of_bases.chain(of_nodes).chain(&self.recipients)
     }
 
     /// Whether its deltas are encrypted.

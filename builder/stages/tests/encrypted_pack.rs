@@ -6,6 +6,7 @@
 mod cards;
 mod packs;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ use testkit::oracle;
 /// A key pair, made by age itself: the file of the private key, and the public key.
 fn key_pair(folder: &Path, name: &str) -> (PathBuf, String) {
     let file = folder.join(name);
-    oracle::run("age", "age-keygen", ["-o".as_ref(), file.as_os_str()]);
-    let public = oracle::run("age", "age-keygen", ["-y".as_ref(), file.as_os_str()]);
+    oracle::run("age", "age-keygen", [OsStr::new("-o"), file.as_os_str()]);
+    let public = oracle::run("age", "age-keygen", [OsStr::new("-y"), file.as_os_str()]);
     (file, public.trim().to_owned())
 }
 
@@ -139,13 +140,20 @@ fn images_are_those_of_a_plain_pack_and_age_decrypts_the_deltas() {
     assert_eq!(fs::metadata(&exported).unwrap().mode() & 0o7777, 0o700);
     for node in NODES {
         let decrypted = encrypted.bench.path("decrypted");
-        let arguments = ["-d", "-i"].map(AsRef::as_ref);
-        let files = [encrypted.key.as_os_str(), "-o".as_ref(), decrypted.as_os_str()];
         let delta = encrypted.delta(node);
+        let (key, decrypted_to) = (encrypted.key.as_os_str(), decrypted.as_os_str());
+        let (option_i, option_o) = (OsStr::new("-i"), OsStr::new("-o"));
         oracle::run(
             "age",
             "age",
-            arguments.into_iter().chain(files).chain([delta.as_os_str()]),
+            [
+                OsStr::new("-d"),
+                option_i,
+                key,
+                option_o,
+                decrypted_to,
+                delta.as_os_str(),
+            ],
         );
         let expected = fs::read(plain.path("pack").join(format!("{node}.delta"))).unwrap();
         assert!(fs::read(&decrypted).unwrap() == expected);
@@ -255,13 +263,11 @@ fn whatever_is_not_as_it_was_encrypted_is_refused() {
     fs::write(&text, "no delta").unwrap();
     let forged = encrypted.bench.path("forged");
     let public = &encrypted.recipients.keys()[0];
-    let arguments = ["-r", public, "-o"].map(AsRef::as_ref);
+    let to = [OsStr::new("-r"), OsStr::new(public), OsStr::new("-o")];
     oracle::run(
         "age",
         "age",
-        arguments
-            .into_iter()
-            .chain([forged.as_os_str(), text.as_os_str()]),
+        to.into_iter().chain([forged.as_os_str(), text.as_os_str()]),
     );
     let forged = fs::read(forged).unwrap();
     let said = damage(&|bytes| bytes.clone_from(&forged));
