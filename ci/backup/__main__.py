@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "network"))
 
 import exports
+import limits
 import moves
 from namespaces import Host, Switch
 from node import Node
@@ -34,7 +35,7 @@ def main():
     routes = nodes[0].path("/usr/lib/portadc/routes.conf").read_text()
     for destination, via in re.findall(r"^Destination=(.+)\nGateway=(.+)$", routes, re.MULTILINE):
         client.route(destination, via)
-    faults = exports.judge(*nodes) + moves.judge(*nodes, client)
+    faults = exports.judge(*nodes) + limits.judge(*nodes) + moves.judge(*nodes, client)
     if faults:
         sys.exit("".join(f"error: {fault}\n" for fault in faults) + f"{len(faults)} faults")
 
