@@ -1,6 +1,7 @@
-"""Backups and moves between two nodes: ci/check-backup calls this within name spaces of its own, where what it makes ends
-with it.
+"""Backups and moves between nodes: ci/check-backup calls this within name spaces of its own, where what it makes ends with it.
 
+                        THIRD, with container `irc`
+                             |
             client ---- [datacenter] ---- ONE, with container `web`
                              |
                            OTHER, its buddy
@@ -12,7 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "network"))
 
+import devices
 import exports
+import hostile_mover
 import limits
 import moves
 from namespaces import Host, Switch
@@ -20,10 +23,10 @@ from node import Node
 
 
 def main():
-    folder, one, other, work = sys.argv[1:]
+    folder, one, other, third, work = sys.argv[1:]
     switch = Switch("switch")
     nodes = []
-    for name in (one, other):
+    for name in (one, other, third):
         node = Node(name, Path(folder), Path(work))
         switch.connect(node, "eth0")
         node.boot()
@@ -35,7 +38,8 @@ def main():
     routes = nodes[0].path("/usr/lib/portadc/routes.conf").read_text()
     for destination, via in re.findall(r"^Destination=(.+)\nGateway=(.+)$", routes, re.MULTILINE):
         client.route(destination, via)
-    faults = exports.judge(*nodes) + limits.judge(*nodes) + moves.judge(*nodes, client)
+    faults = exports.judge(*nodes[:2]) + limits.judge(*nodes[:2]) + moves.judge(*nodes[:2], client)
+    faults += hostile_mover.judge(*nodes) + devices.judge(nodes[0])
     if faults:
         sys.exit("".join(f"error: {fault}\n" for fault in faults) + f"{len(faults)} faults")
 

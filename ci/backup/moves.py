@@ -129,21 +129,6 @@ class Judge:
         done = subprocess.run(self.client.command(sys.executable, "-c", knock), capture_output=True, text=True)
         self.expect("timed out" in done.stderr, f"at {node.name} its port 22 is open: {done.stderr.strip().splitlines()[-1:]}")
 
-    def warm(self):
-        """Where both ends can, its state goes along; where one cannot, it starts anew."""
-        self.other.sh("touch /run/has-criu")
-        for has_criu, how in ((False, "cold"), (True, "warm")):
-            if has_criu:
-                self.one.sh("touch /run/has-criu")
-            for source, target in ((self.one, self.other), (self.other, self.one)):
-                target.sh("rm -f /run/restored")
-                moved = self.move(source, target)
-                good = moved.returncode == 0 and f"({how})" in moved.stdout
-                self.expect(good and self.runs_at() == [target], f"a {how} move: {moved.stdout}{moved.stderr}")
-                self.expect(target.path("/run/restored").exists() == has_criu, f"a {how} move starts the other way")
-        for node in (self.one, self.other):
-            node.sh("rm -f /run/has-criu")
-
     def restart(self):
         """Both ends start anew while it is away."""
         moved = self.move(self.one, self.other)
@@ -198,7 +183,7 @@ class Judge:
             self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
             running = subprocess.Popen(self.one.enter("portadc-move", "web", self.other.name), stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, start_new_session=True)
-            begun = self.other.path("/.snapshots/move/.in/web/base")
+            begun = self.other.path("/.snapshots/move/.in/web/cell/base")
             wait_for("beginning of the move", begun.exists)
             if power_off:
                 self.one.power_off()
@@ -320,7 +305,7 @@ class Judge:
     def refusals(self):
         """What a node that may bring containers asks for besides."""
         for asked in (
-            "", "sh", "offer ../x 1", "offer nobody 1", "offer web", "offer web x", "receive web etc", "start web cold", "moved web nowhere",
+            "", "sh", "offer ../x 1", "offer nobody 1", "offer web", "offer web x", "receive web etc", "start web", "moved web nowhere",
             "status web; id", "moved web /etc", "yours web",
         ):
             done = self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", self.other.name, asked, text="")
@@ -333,7 +318,7 @@ class Judge:
 
 def judge(one, other, client):
     judge = Judge(one, other, client)
-    for step in ("there_and_back", "warm", "restart", "failed_start", "no_room", "lost_on_the_way", "down_while_leaving", "unknown_guest",
+    for step in ("there_and_back", "restart", "failed_start", "no_room", "lost_on_the_way", "down_while_leaving", "unknown_guest",
                  "new_card", "refusals", "killed"):
         say(f"move: {step.replace('_', ' ')}")
         getattr(judge, step)()

@@ -35,8 +35,8 @@ mount -t sysfs -o ro sysfs sys
 mount -t tmpfs -o mode=0755 tmpfs run
 mkdir -p run/systemd/netif run/systemd/network run/sshd run/netns
 for place in $subvolumes; do
-    mkdir -p "./${place#*=}"
-    mount -o "noatime,compress=zstd:3,subvol=${place%%=*}" "$loop" "./${place#*=}"
+    mkdir -p "./${place%%=*}"
+    mount -o "${place#*=}" "$loop" "./${place%%=*}"
 done
 exec chroot . sh -euc '
     chown -R systemd-network:systemd-network /run/systemd/netif
@@ -66,7 +66,7 @@ def count_extents(path):
 
 def judges_files(folder):
     """What nodes have of the judge: LXC's stand-in, and a main configuration of sshd that leads to theirs."""
-    for name in ("lxc-start", "lxc-stop", "lxc-info", "lxc-wait", "lxc-checkpoint", "criu"):
+    for name in ("lxc-start", "lxc-stop", "lxc-info", "lxc-wait"):
         path = folder / "usr/bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((HERE / "lxc").read_bytes())
@@ -102,7 +102,7 @@ class Node(Namespace):
         self.subvolumes = self.make_subvolumes(self.top)
 
     def make_subvolumes(self, top):
-        """Makes the subvolumes; returns those that are mounted, `NAME=FOLDER` each."""
+        """Makes the subvolumes; returns those that are mounted, `FOLDER=OPTIONS` each, as the node's fstab has them."""
         partitions = tomllib.loads(CARD.read_text())["partitions"]
         subvolumes = next(part["subvolumes"] for part in partitions if part["file-system"] == "btrfs")
         top.mkdir(exist_ok=True)
@@ -114,8 +114,8 @@ class Node(Namespace):
         (top / "@template/etc/hosts").write_text("127.0.0.1 localhost\n")
         count_extents(top)
         run("umount", top)
-        mounted = [s for s in subvolumes if s.get("mount") in ("/var/lib/lxc", "/srv", "/.snapshots")]
-        return " ".join(f"{s['name']}={s['mount']}" for s in mounted)
+        lines = [line.split() for line in (self.folder / "etc/fstab").read_text().splitlines()]
+        return " ".join(f"{line[1]}={line[3]}" for line in lines if line[1] in ("/var/lib/lxc", "/srv", "/.snapshots"))
 
     def boot(self):
         """Starts it; the card is as it was left."""

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
+import devices
 import matrix
 import moving
 import outside
@@ -268,6 +269,9 @@ def main():
         other_container=addresses["irc"],
     )
     finish(*check_forged(web, world))
+
+    say("devices of the node")
+    finish(*devices.check(web))
 
     say("a container that ends")
     finish(*restarting.check(web, addresses["irc"][0]))

@@ -159,13 +159,13 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
     for subvolume in &expected.root.subvolumes {
         let found = answer(&format!("mount {}", subvolume.mount));
         let options: Vec<_> = found.split(',').collect();
-        let wanted = match expected.root.zstd {
-            0 => vec![format!("subvol=/{}", subvolume.name)],
-            level => vec![
-                format!("subvol=/{}", subvolume.name),
-                format!("compress=zstd:{level}"),
-            ],
-        };
+        let mut wanted = vec![format!("subvol=/{}", subvolume.name)];
+        if expected.root.zstd != 0 {
+            wanted.push(format!("compress=zstd:{}", expected.root.zstd));
+        }
+        if subvolume.mount != "/" {
+            wanted.push("nodev".to_owned());
+        }
         outcomes.push(Outcome {
             check: format!("btrfs on {}", subvolume.mount),
             passed: wanted.iter().all(|option| options.contains(&option.as_str())),
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\ncontainers=irc,web\nrules=3\nlinks=\nkernel=6.12.1\n\
-        mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,compress=zstd:3,subvol=/@srv\n\
+        mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,nodev,compress=zstd:3,subvol=/@srv\n\
         device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\nread-only=@template\n\
         passwords=\n";
 
@@ -261,6 +261,7 @@ mod tests {
             ("6.12.1", "6.12.2", "kernel"),
             ("subvol=/@srv", "subvol=/@", "btrfs on /srv"),
             ("noatime,compress=zstd:3", "noatime", "btrfs on /"),
+            ("rw,nodev", "rw", "btrfs on /srv"),
             (
                 "device-end=4293918720",
                 "device-end=900000000",

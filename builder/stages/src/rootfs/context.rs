@@ -308,7 +308,12 @@ fn mounts(layout: &Layout, card: &CardIds) -> Vec<Mount> {
                     device: format!("PARTUUID={}", card.root_partuuid),
                     path: fstab_field(&subvolume.mount),
                     r#type: "btrfs",
-                    options: format!("noatime{compress},subvol={}", fstab_field(&subvolume.name)),
+                    options: format!(
+                        "{}noatime{compress},subvol={}",
+                        // Devices are in `/dev` alone. What containers and other nodes write is on the other subvolumes.
+                        if subvolume.mount == "/" { "" } else { "nodev," },
+                        fstab_field(&subvolume.name)
+                    ),
                 }));
             }
         }

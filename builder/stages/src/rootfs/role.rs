@@ -39,7 +39,7 @@ use super::template::TemplateLayers;
 use crate::engine::{Engine, Entry, Key};
 
 /// Goes up with every change of what the layers of a role or of a node hold.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// Folders that the kernel and systemd mount something on; a tarball may lack them.
 pub(super) const SYSTEM_FOLDERS: [&str; 4] = ["dev", "proc", "run", "sys"];

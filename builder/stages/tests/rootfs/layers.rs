@@ -49,11 +49,11 @@ fn the_overlay_common_gives_a_node_its_name_addresses_and_keys() {
     assert_eq!(
         read(&tree, "etc/fstab"),
         "PARTUUID=c0ffee00-02 / btrfs noatime,compress=zstd:3,subvol=@ 0 0\n\
-         PARTUUID=c0ffee00-02 /.snapshots btrfs noatime,compress=zstd:3,subvol=@snapshots 0 0\n\
+         PARTUUID=c0ffee00-02 /.snapshots btrfs nodev,noatime,compress=zstd:3,subvol=@snapshots 0 0\n\
          PARTUUID=c0ffee00-01 /boot vfat ro,noatime,umask=0077,nofail 0 0\n\
-         PARTUUID=c0ffee00-02 /srv btrfs noatime,compress=zstd:3,subvol=@srv 0 0\n\
-         PARTUUID=c0ffee00-02 /var/lib/lxc btrfs noatime,compress=zstd:3,subvol=@lxc 0 0\n\
-         PARTUUID=c0ffee00-02 /var/log btrfs noatime,compress=zstd:3,subvol=@log 0 0\n"
+         PARTUUID=c0ffee00-02 /srv btrfs nodev,noatime,compress=zstd:3,subvol=@srv 0 0\n\
+         PARTUUID=c0ffee00-02 /var/lib/lxc btrfs nodev,noatime,compress=zstd:3,subvol=@lxc 0 0\n\
+         PARTUUID=c0ffee00-02 /var/log btrfs nodev,noatime,compress=zstd:3,subvol=@log 0 0\n"
     );
     for folder in [
         "boot",
