@@ -8,7 +8,7 @@ use formats::units::Bytes;
 
 use super::toml::ContainerToml;
 use super::values::read_mac;
-use super::{FleetToml, Mac, Network, Node, Role};
+use super::{FleetToml, Mac, Network, Node, Placed, Role};
 use crate::check::Check;
 use crate::layout::size::parse_size;
 use crate::names::{host_fault, quoted, suggest};
@@ -50,8 +50,8 @@ pub struct Container {
     pub mac: Mac,
     /// Most processor time, in whole processors.
     pub cpus: Option<u16>,
-    /// Most memory.
-    pub memory: Option<Bytes>,
+    /// Most memory, and where that stands.
+    pub memory: Option<Placed<Bytes>>,
     /// Most of the card, beside what it shares with the template.
     pub disk: Bytes,
     /// Whether it starts with its node.
@@ -166,7 +166,10 @@ fn read(check: &mut Check<'_>, name: &At<String>, toml: &ContainerToml) -> Optio
     }
     let memory = toml.memory.as_ref().map(|written| {
         let hint = "nothing starts in so little; an ODROID-C2 has 2 GiB";
-        size(check, written, "memory", LEAST_MEMORY, hint)
+        Some(Placed {
+            value: size(check, written, "memory", LEAST_MEMORY, hint)?,
+            place: check.place(&written.span),
+        })
     });
     let disk = toml.disk.as_ref().map_or(Some(DISK), |written| {
         let hint = "its first start would not fit; without `disk` a container gets 4 GiB";
@@ -192,13 +195,7 @@ fn read(check: &mut Check<'_>, name: &At<String>, toml: &ContainerToml) -> Optio
 }
 
 /// The size that a limit of `what` names.
-fn size(
-    check: &mut Check<'_>,
-    written: &At<String>,
-    what: &str,
-    least: Bytes,
-    hint: &str,
-) -> Option<Bytes> {
+fn size(check: &mut Check<'_>, written: &At<String>, what: &str, least: Bytes, hint: &str) -> Option<Bytes> {
     match parse_size(written) {
         Ok(size) if size >= least => Some(size),
         Ok(size) => {

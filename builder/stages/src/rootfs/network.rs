@@ -277,7 +277,7 @@ impl<'a> ContainerContext<'a> {
             ipv4,
             ipv6,
             cpus: container.cpus.into_iter().collect(),
-            memory: container.memory.map(|memory| memory.0).into_iter().collect(),
+            memory: container.memory.iter().map(|memory| memory.value.0).collect(),
             disk: container.disk.0,
             autostart: container.autostart,
             accepts: accepts(fleet.accepted_by(container)),
