@@ -19,6 +19,7 @@ import exports
 import hostile_buddy
 import hostile_mover
 import hostile_sender
+import limits
 import moves
 import trouble
 from namespaces import Host, Switch
@@ -43,6 +44,7 @@ def main():
         client.route(destination, via)
     judges = {
         "exports": lambda: exports.judge(*nodes[:2]),
+        "limits": lambda: limits.judge(*nodes[:2]),
         "trouble": lambda: trouble.judge(*nodes[:2]),
         "hostile_sender": lambda: hostile_sender.judge(*nodes[:2]),
         "hostile_buddy": lambda: hostile_buddy.judge(*nodes[:2]),

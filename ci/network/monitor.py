@@ -1,8 +1,10 @@
 """What a monitor gets to know: the checks by their exit codes, nrpe at work on a node, and the exported objects as Nagios
 reads them."""
 
+import os
 import subprocess
 import sys
+import time
 
 from namespaces import wait_for
 
@@ -34,6 +36,14 @@ CHECKS = [
     ("check_space 0 101 /", {}, WARNING),
     ("check_space 0 0 /", {}, CRITICAL),
     ("check_space 80 90 /nowhere", {}, UNKNOWN),
+    ("check_btrfs 80 92", {"proc/self/mountinfo": ""}, UNKNOWN),
+    ("check_lxcfs", {"var/lib/lxcfs/proc/uptime": "1.00 1.00"}, OK),
+    ("check_lxcfs", {}, CRITICAL),
+    ("check_clock 180 1440", {"proc/uptime": "899.00 1.00"}, OK),
+    ("check_clock 180 1440", {"proc/uptime": "900.00 1.00"}, CRITICAL),
+    ("check_connections 70 90", {}, UNKNOWN),
+    ("check_tunnels 5 15", {}, UNKNOWN),
+    ("check_tunnels 5 15", {"run/portadc/tunnels-heard": "wg-north key 0"}, CRITICAL),
 ]
 
 # A card, by what differs from one in its best years: ten days, a GiB on each of them.
@@ -54,6 +64,38 @@ CARDS = [
     ({"sys/fs/btrfs/a/devinfo/1/error_stats": "write_errs 0\nread_errs 0"}, OK),
     ({"sys/fs/btrfs/a/devinfo/1/error_stats": "write_errs 0\nread_errs 1"}, CRITICAL),
 ]
+
+# What btrfs says of a card of 8 GiB: half of it is given to data, all of that is full, and metadata have two copies.
+GIB = 2**30
+BTRFS = {
+    "proc/self/mountinfo": "29 1 0:26 /@ / ro,noatime shared:1 - btrfs /dev/vda2 rw,compress=zstd:3",
+    "sys/fs/btrfs/a/devices/vda2/size": 8 * GIB // 512,
+    "sys/fs/btrfs/a/allocation/data/disk_total": 4 * GIB,
+    "sys/fs/btrfs/a/allocation/system/disk_total": 0,
+    "sys/fs/btrfs/a/allocation/metadata/disk_total": 2 * GIB,
+    "sys/fs/btrfs/a/allocation/metadata/total_bytes": GIB,
+    "sys/fs/btrfs/a/allocation/metadata/bytes_used": 7 * GIB // 8,
+    "sys/fs/btrfs/a/allocation/global_rsv_size": GIB // 16,
+}
+BTRFSES = [
+    ({}, OK),
+    # As full as before, but nothing is left to take.
+    ({"sys/fs/btrfs/a/devices/vda2/size": 6 * GIB // 512}, CRITICAL),
+    ({"sys/fs/btrfs/a/devices/vda2/size": 6 * GIB // 512, "sys/fs/btrfs/a/allocation/global_rsv_size": 0}, WARNING),
+    ({"proc/self/mountinfo": "29 1 0:26 /@ / rw,noatime shared:1 - btrfs /dev/vda2 ro,compress=zstd:3"}, CRITICAL),
+    ({"proc/self/mountinfo": "30 1 254:1 / /boot ro,noatime - vfat /dev/vda1 ro,umask=0077"}, OK),
+]
+HOSTS = {"etc/hosts": "127.0.0.1 localhost\n172.16.1.2 red-02\n172.16.1.3 red-03"}
+NEIGHBOURS = [
+    (["172.16.1.2 dev eth0 lladdr 02:00:00:00:00:01 REACHABLE", "172.16.1.3 dev eth0 lladdr 02:00:00:00:00:02 STALE"], OK),
+    (["172.16.1.2 dev eth0 lladdr 02:00:00:00:00:01 REACHABLE", "172.16.1.3 dev eth0 lladdr 02:00:00:00:00:01 STALE"], CRITICAL),
+    # Nobody of the fleet, and nobody at all.
+    (["172.16.1.2 dev eth0 lladdr 02:00:00:00:00:01 REACHABLE", "10.9.9.9 dev eth0 lladdr 02:00:00:00:00:01 STALE"], OK),
+    (["172.16.1.2 dev eth0 FAILED", "172.16.1.3 dev eth0 FAILED"], OK),
+]
+TABLE = "proc/sys/net/netfilter/nf_conntrack"
+# A file whose time says when a time server was heard; that stands in it here.
+HEARD = "run/systemd/timesync/synchronized"
 
 # systemctl with these answers: failed units, active units.
 UNITS = [
@@ -100,6 +142,19 @@ def check_plugins(folder, work):
     """Every check of a node by itself. Returns faults and how many were tried."""
     cases = [(check, files, {}, code) for check, files, code in CHECKS]
     cases += [("check_card 8 10 20 60", CARD | files, {}, code) for files, code in CARDS]
+    cases += [("check_btrfs 80 92", BTRFS | files, {}, code) for files, code in BTRFSES]
+    cases += [
+        ("check_neighbours", HOSTS | {"bin/ip": "\n".join(["#!/bin/sh", "cat <<END", *lines, "END"])}, {}, code)
+        for lines, code in NEIGHBOURS
+    ]
+    cases += [
+        ("check_connections 70 90", {f"{TABLE}_count": count, f"{TABLE}_max": 1000}, {}, code)
+        for count, code in ((699, OK), (700, WARNING), (900, CRITICAL))
+    ]
+    ages = ((0, OK), (6, WARNING), (16, CRITICAL))
+    now = time.time()
+    cases += [("check_tunnels 5 15", {"run/portadc/tunnels-heard": f"wg-a key {now - age * 60:.0f}"}, {}, code) for age, code in ages]
+    cases += [("check_clock 5 15", {"proc/uptime": "9999 1", HEARD: now - age * 60}, {}, code) for age, code in ages]
     cases += [("check_card 8 10 20 60", {"proc/uptime": "1.00 1.00"}, {}, UNKNOWN)]
     cases += [(check, {}, {"failed": failed, "active": active}, code) for check, failed, active, code in UNITS]
     faults = []
@@ -109,6 +164,9 @@ def check_plugins(folder, work):
         for name, text in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(f"{text}\n")
+            (root / name).chmod(0o755)
+            if name == HEARD:
+                os.utime(root / name, (text, text))
         systemctl = root / "bin/systemctl"
         systemctl.write_text(SYSTEMCTL.format(**{name: " ".join(of) for name, of in units.items()}) if units else "")
         systemctl.chmod(0o755)

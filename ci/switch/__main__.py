@@ -21,6 +21,7 @@ import devices
 import matrix
 import moving
 import outside
+import restarting
 import spoofing
 from guests import TRAFFIC, Guest, Inside
 from namespaces import HERE, Host, cable
@@ -272,8 +273,13 @@ def main():
     say("devices of the node")
     finish(*devices.check(web))
 
+    say("a container that ends")
+    finish(*restarting.check(web, addresses["irc"][0]))
+    listen(web)
+
     say("a container moves to the other bus")
     finish(*moving.move(web, away, bench))
+    finish(*restarting.restarts(web, addresses["irc"][0], restarting.reboot))
     finish(*moving.start_anew((home, away), containers.values()))
     listen(*containers.values())
     finish(*check_table(machines, addresses, containers))

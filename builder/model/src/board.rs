@@ -24,6 +24,8 @@ pub struct Board {
     pub name: String,
     /// What it is, for people.
     pub description: String,
+    /// How much memory it has; `None` where that is not the board's to say.
+    pub memory: Option<Bytes>,
     /// Kernel consoles in order; the last one becomes `/dev/console` (`ttyAML0,115200n8`).
     pub consoles: Vec<String>,
     /// Device tree to compile and install; `None` where the firmware brings its own.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use formats::units::Bytes;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -111,6 +112,7 @@ impl Project {
             &partitions_of,
             &mut findings,
         );
+        check_memory(&fleet, &checked_boards, &mut findings);
         let sound = checked_layouts
             .iter()
             .filter(|(name, _)| {
@@ -276,6 +278,40 @@ fn check_cards(
         card.check_count(findings);
         if partitions.sound {
             card.check_room(findings);
+        }
+    }
+}
+
+/// Holds what the containers of each node may use of its memory against what its board has.
+fn check_memory(fleet: &Fleet, boards: &BTreeMap<String, Board>, findings: &mut Findings) {
+    for node in &fleet.nodes {
+        let Some(most) = boards.get(&node.board).and_then(|board| board.memory) else {
+            continue;
+        };
+        let mut together = Bytes(0);
+        let limited = fleet
+            .containers
+            .iter()
+            .filter(|container| container.node == node.name);
+        for (container, memory) in
+            limited.filter_map(|container| Some((container, container.memory.as_ref()?)))
+        {
+            together = together + memory.value;
+            if together > most {
+                let message = match together == memory.value {
+                    true => format!("`{}` may use {together} of memory", container.name),
+                    false => format!(
+                        "with `{}`, the containers of `{}` may use {together} of memory",
+                        container.name, node.name
+                    ),
+                };
+                findings.push(
+                    Finding::new(format!("{message}, and a board `{}` has {most}", node.board))
+                        .at(memory.place.clone())
+                        .hint("what all of them use at once has to be there: lower a limit, or choose another node"),
+                );
+                break;
+            }
         }
     }
 }

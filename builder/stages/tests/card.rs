@@ -38,6 +38,7 @@ fn board(partition_table: PartitionTable) -> Board {
     Board {
         name: "test-board".to_owned(),
         description: String::new(),
+        memory: None,
         consoles: vec!["ttyAMA0,115200".to_owned(), "ttyAML0,115200n8".to_owned()],
         device_tree: None,
         u_boot: None,

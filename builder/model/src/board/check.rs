@@ -12,6 +12,7 @@ use super::toml::{BoardToml, BootRegionToml, PartitionTableToml};
 use super::{Board, BootRegion, PartitionTable};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
+use crate::layout::size::parse_size;
 use crate::names::quoted;
 use crate::written::At;
 
@@ -33,6 +34,16 @@ pub fn check_board(
     Board {
         name: name.to_owned(),
         description: written.description.value.clone(),
+        memory: written
+            .memory
+            .as_ref()
+            .and_then(|memory| match parse_size(memory) {
+                Ok(size) => Some(size),
+                Err((fault, hint)) => {
+                    check.found(&memory.span, fault).hint(hint);
+                    None
+                }
+            }),
         consoles: written
             .consoles
             .iter()

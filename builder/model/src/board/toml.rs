@@ -18,6 +18,8 @@ pub struct BoardToml {
     pub description: At<String>,
     /// Partition table that its firmware can live with.
     pub partition_table: At<PartitionTableToml>,
+    /// Its memory: "2 GiB". What the containers of a node may use is held against it; left out where it is not known.
+    pub memory: Option<At<String>>,
     /// Kernel consoles in order, as the kernel's `console=` takes them; the last one becomes `/dev/console`.
     pub consoles: Vec<At<String>>,
     /// Device tree to compile and install; left out where the firmware brings its own.
@@ -184,6 +186,9 @@ impl BoardToml {
             ),
             origin(&self.partition_table.span, "board.partition-table", &table),
         ];
+        if let Some(memory) = &self.memory {
+            origins.push(origin(&memory.span, "board.memory", &memory.value));
+        }
         for console in &self.consoles {
             origins.push(origin(&console.span, "board.console", &console.value));
         }

@@ -8,7 +8,7 @@ use formats::units::Bytes;
 
 use super::toml::ContainerToml;
 use super::values::read_mac;
-use super::{FleetToml, Mac, Network, Node, Role};
+use super::{FleetToml, Mac, Network, Node, Placed, Role};
 use crate::check::Check;
 use crate::layout::size::parse_size;
 use crate::names::{host_fault, quoted, suggest};
@@ -29,6 +29,12 @@ const CPUS: RangeInclusive<u16> = 1..=256;
 /// Least memory that a limit may name: systemd and a shell do not start in less.
 const LEAST_MEMORY: Bytes = Bytes::mib(32);
 
+/// Least of the card that a limit may name: what a start writes fits.
+const LEAST_DISK: Bytes = Bytes::mib(64);
+
+/// What a container gets of the card where nothing is said: one must not fill it for all.
+const DISK: Bytes = Bytes::gib(4);
+
 /// A container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
@@ -44,8 +50,10 @@ pub struct Container {
     pub mac: Mac,
     /// Most processor time, in whole processors.
     pub cpus: Option<u16>,
-    /// Most memory.
-    pub memory: Option<Bytes>,
+    /// Most memory, and where that stands.
+    pub memory: Option<Placed<Bytes>>,
+    /// Most of the card, beside what it shares with the template.
+    pub disk: Bytes,
     /// Whether it starts with its node.
     pub autostart: bool,
 }
@@ -156,7 +164,17 @@ fn read(check: &mut Check<'_>, name: &At<String>, toml: &ContainerToml) -> Optio
             )
             .hint("an ODROID-C2 has 4; without `cpus` a container may use all of them");
     }
-    let memory = toml.memory.as_ref().map(|written| memory(check, written));
+    let memory = toml.memory.as_ref().map(|written| {
+        let hint = "nothing starts in so little; an ODROID-C2 has 2 GiB";
+        Some(Placed {
+            value: size(check, written, "memory", LEAST_MEMORY, hint)?,
+            place: check.place(&written.span),
+        })
+    });
+    let disk = toml.disk.as_ref().map_or(Some(DISK), |written| {
+        let hint = "its first start would not fit; without `disk` a container gets 4 GiB";
+        size(check, written, "disk", LEAST_DISK, hint)
+    });
     Some(Container {
         name: name.value.clone(),
         node: toml.node.value.clone(),
@@ -171,20 +189,19 @@ fn read(check: &mut Check<'_>, name: &At<String>, toml: &ContainerToml) -> Optio
             Some(memory) => Some(memory?),
             None => None,
         },
+        disk: disk?,
         autostart: toml.autostart,
     })
 }
 
-fn memory(check: &mut Check<'_>, written: &At<String>) -> Option<Bytes> {
+/// The size that a limit of `what` names.
+fn size(check: &mut Check<'_>, written: &At<String>, what: &str, least: Bytes, hint: &str) -> Option<Bytes> {
     match parse_size(written) {
-        Ok(size) if size >= LEAST_MEMORY => Some(size),
+        Ok(size) if size >= least => Some(size),
         Ok(size) => {
             check
-                .found(
-                    &written.span,
-                    format!("{size} of memory are less than {LEAST_MEMORY}"),
-                )
-                .hint("nothing starts in so little; an ODROID-C2 has 2 GiB");
+                .found(&written.span, format!("{size} of {what} are less than {least}"))
+                .hint(hint);
             None
         }
         Err((fault, hint)) => {

@@ -7,6 +7,7 @@ fn odroid() -> Board {
     Board {
         name: "odroid-c2".to_owned(),
         description: String::new(),
+        memory: None,
         consoles: Vec::new(),
         device_tree: None,
         u_boot: None,

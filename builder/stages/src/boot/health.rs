@@ -88,6 +88,7 @@ findmnt -rn -t btrfs -o TARGET,OPTIONS | while read -r target options; do echo "
 device=$(findmnt -no SOURCE --nofsroot /)
 disk=/sys/class/block/$(basename "$device")
 echo "device-end=$((($(cat "$disk/start") + $(cat "$disk/size")) * 512))"
+echo "scheduler=$(sed 's/.*\[\(.*\)\].*/\1/' "$(readlink -f "$disk")/../queue/scheduler")"
 echo "device-size=$(($(cat "$disk/size") * 512))"
 echo "root-size=$(btrfs filesystem usage -b / | awk '$1 == "Device" && $2 == "size:" { print $3 }')"
 echo "read-only=$(btrfs subvolume list -r / | sed 's/.* path //' | sort | paste -sd,)"
@@ -156,6 +157,7 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
         equal("kernel", expected.kernel_release, answer("kernel")),
         // The machine has one, as the board has: somebody has to serve it.
         equal("watchdog", "active", answer("watchdog")),
+        equal("scheduler of the card", "bfq", answer("scheduler")),
         equal("accounts with a password", "", answer("passwords")),
         equal("login methods", "publickey", methods.to_owned()),
     ];
@@ -206,7 +208,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\ncontainers=irc,web\nrules=3\nlinks=\nkernel=6.12.1\n\
+    const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\ncontainers=irc,web\nrules=3\nlinks=\nkernel=6.12.1\nscheduler=bfq\n\
         mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,nodev,compress=zstd:3,subvol=/@srv\n\
         device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\nread-only=@template\n\
         watchdog=active\npasswords=\n";
@@ -263,6 +265,7 @@ mod tests {
             ("rules=3", "rules=0", "tables of rules"),
             ("links=", "links=eth0", "ports that wait for configuration"),
             ("6.12.1", "6.12.2", "kernel"),
+            ("=bfq", "=none", "scheduler of the card"),
             ("subvol=/@srv", "subvol=/@", "btrfs on /srv"),
             ("noatime,compress=zstd:3", "noatime", "btrfs on /"),
             ("rw,nodev", "rw", "btrfs on /srv"),

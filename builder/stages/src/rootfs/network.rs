@@ -8,7 +8,7 @@
 //! | `node`, `nodes` | `interface`, `addresses` (with prefix lengths), `ipv4`, `ipv6`, `static_routes`, `internet`, `containers`, `container_networks` |
 //! | `node` | `published`, `accepts`; what stands before services: see `outside`; other nodes: see `others` |
 //! | `internet` | `interface`, `network`, `addresses`, `ipv4`, `ipv6`, `gateways`, `name_servers`, `macs`, `static_routes` |
-//! | a container | `name`, `interface`, `mac`, `ipv4`, `ipv6`, `addresses`, `cpus`, `memory` (bytes), `autostart`, `accepts` |
+//! | a container | `name`, `interface`, `mac`, `ipv4`, `ipv6`, `addresses`, `cpus`, `memory` and `disk` (bytes), `autostart`, `accepts` |
 //! | a container of `node` | `machine_id`, `host_key_base64`, `host_key_public` |
 //! | of `accepts` | `anybody`, `sources4`, `sources6`, `everything`, `tcp`, `udp`, `icmp`: the lists as nftables takes them, `80, 443` |
 //! | of `published` | `service`, `protocol`, `public`, `port`, `ipv4`, `ipv6` |
@@ -118,6 +118,7 @@ struct ContainerContext<'a> {
     ipv6: Vec<String>,
     cpus: Vec<u16>,
     memory: Vec<u64>,
+    disk: u64,
     autostart: bool,
     accepts: Vec<AcceptContext>,
     #[serde(flatten)]
@@ -276,7 +277,8 @@ impl<'a> ContainerContext<'a> {
             ipv4,
             ipv6,
             cpus: container.cpus.into_iter().collect(),
-            memory: container.memory.map(|memory| memory.0).into_iter().collect(),
+            memory: container.memory.iter().map(|memory| memory.value.0).collect(),
+            disk: container.disk.0,
             autostart: container.autostart,
             accepts: accepts(fleet.accepted_by(container)),
             secret: None,
