@@ -123,7 +123,7 @@ class Judge:
         self.sends("a link in the place of the first", base().end(), Stream().subvolume("last").rename("../base", "../x").symlink("../base", "/srv/victim")
                    .end(), reason="something else")
         self.expect(self.other.path("/srv/victim/file").exists(), "a link in the place of a subvolume has another one deleted")
-        self.other.sh("btrfs -q subvolume delete /srv/victim")
+        self.other.sh("btrfs -q subvolume delete /srv/victim || true")
         self.sends("two subvolumes", Stream().subvolume("x").file("y").add(stream.SUBVOL, (stream.PATH, "base"), (stream.UUID, uuid.uuid4().bytes),
                    (stream.CTRANSID, stream.u64(7))).end(), reason="something else")
         self.sends("a subvolume of another name", Stream().subvolume("x").end())
@@ -165,18 +165,17 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
 
     def shares(self):
         """A stream shares data with what it does not name by a path of its own."""
-        # Somebody who has received a container knows the number of what was sent.
-        self.other.sh("mkdir -p /.snapshots/move/sent; btrfs -q subvolume create /.snapshots/move/sent/x; "
-                      "btrfs -q subvolume snapshot -r /.snapshots/move/sent/x /.snapshots/move/sent/last")
+        # What lies in the move of another container of its own, so it knows the number.
+        known = uuid.uuid4()
+        self.other.path("/tmp/sent").write_bytes(Stream().subvolume("last", known).end())
+        self.other.sh("mkdir -p /.snapshots/move/sent; btrfs receive -q /.snapshots/move/sent < /tmp/sent")
         self.other.path("/srv/secret").write_bytes(SECRET)
         self.other.sh("btrfs filesystem sync /srv")
-        shown = self.other.within("btrfs", "subvolume", "show", "/.snapshots/move/sent/last")
-        known = uuid.UUID(next(line.split()[1] for line in shown.splitlines() if line.strip().startswith("UUID:")))
         for path in ("../../../../srv/secret", "../../../../var/lib/lxc/irc/rootfs/etc/hosts"):
             stolen = Stream().subvolume("last").clone("stolen", known, path, len(SECRET)).end()
             self.sends(f"{path} of the node", base().end(), stolen)
-        self.sends("what was sent to somebody", base().end(), Stream().snapshot("last", known).end())
-        self.other.sh("btrfs -q subvolume delete /.snapshots/move/sent/*; rm -r /.snapshots/move/sent /srv/secret")
+        self.sends("a snapshot of what is not of this move", base().end(), Stream().snapshot("last", known).end())
+        self.other.sh("btrfs -q subvolume delete /.snapshots/move/sent/last; rm -r /.snapshots/move/sent /srv/secret")
         # What an honest one does: it shares with what came before.
         first, content = uuid.uuid4(), bytes(8192)
         self.accepts("an offer", self.other, f"offer irc {SAID}")
