@@ -92,7 +92,7 @@ class Judge:
         for part in (1, 4, 9, 14):
             running = subprocess.Popen(self.one.enter("/usr/lib/portadc/backup"), stdout=subprocess.PIPE,
                                        stderr=subprocess.STDOUT, start_new_session=True)
-            wait_for(f"{part} MiB", lambda: arrived.exists() and arrived.stat().st_size > part << 20)
+            wait_for(f"{part} MiB", lambda: arrived.exists() and arrived.stat().st_size > part << 20, 60)
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
             self.expect(self.kept() == before, "a run that was cut off made a snapshot")
