@@ -43,8 +43,9 @@ def main():
     for destination, via in re.findall(r"^Destination=(.+)\nGateway=(.+)$", routes, re.MULTILINE):
         client.route(destination, via)
     judges = {
-        "exports": lambda: exports.judge(*nodes[:2]),
+        # First: of a container that has written much, snapshots keep what counts for it.
         "limits": lambda: limits.judge(*nodes[:2]),
+        "exports": lambda: exports.judge(*nodes[:2]),
         "trouble": lambda: trouble.judge(*nodes[:2]),
         "hostile_sender": lambda: hostile_sender.judge(*nodes[:2]),
         "hostile_buddy": lambda: hostile_buddy.judge(*nodes[:2]),
