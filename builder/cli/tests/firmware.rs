@@ -185,7 +185,7 @@ fn tells_what_others_wrote() {
         bytes[0xc000..0xc010].fill(0);
         bytes
     };
-    let last = [("bl33", 0x24000 + 0xc000)];
+    let last = [("bl33", 0x28000 + 0xc000)];
     for (name, bytes, form, heading, code, parts) in [
         (
             "usb",

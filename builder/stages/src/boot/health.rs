@@ -287,7 +287,7 @@ mod tests {
             assert_eq!(failed_checks(&GOOD.replacen(from, to, 1), "publickey"), [check]);
         }
         assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
-        assert_eq!(failed_checks("", "publickey").len(), 16);
+        assert_eq!(failed_checks("", "publickey").len(), 17);
     }
 
     #[test]
