@@ -262,12 +262,14 @@ fn whatever_is_not_as_it_was_encrypted_is_refused() {
     let text = encrypted.bench.path("text");
     fs::write(&text, "no delta").unwrap();
     let forged = encrypted.bench.path("forged");
-    let public = &encrypted.recipients.keys()[0];
-    let to = [OsStr::new("-r"), OsStr::new(public), OsStr::new("-o")];
+    let keys = encrypted.recipients.keys();
+    let to = keys
+        .iter()
+        .flat_map(|public| [OsStr::new("-r"), OsStr::new(public)]);
     oracle::run(
         "age",
         "age",
-        to.into_iter().chain([forged.as_os_str(), text.as_os_str()]),
+        to.chain([OsStr::new("-o"), forged.as_os_str(), text.as_os_str()]),
     );
     let forged = fs::read(forged).unwrap();
     let said = damage(&|bytes| bytes.clone_from(&forged));

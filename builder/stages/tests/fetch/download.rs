@@ -397,7 +397,10 @@ fn a_cache_that_cannot_be_written_is_named() {
         &mirrors(&[&server]),
         &crate::workbench::impatient(),
     ));
-    assert!(error.starts_with("cannot make /proc/sources/"), "{error}");
+    assert!(
+        error.starts_with("cannot make the folder /proc/sources/"),
+        "{error}"
+    );
     assert_eq!(
         server.requests().len(),
         0,
