@@ -113,9 +113,13 @@ class Inside(rendered.Container):
         """Waits until its systemd has started what it starts; returns what that says. At first, it says nothing."""
         return self.run("sh", "-c", SETTLED).strip()
 
+    def lay(self):
+        """Lays what speaks for it where it is until its next start."""
+        self.run("sh", "-c", "cat >/run/traffic.pl", text=TRAFFIC.read_text())
+
     def listen(self, ports):
         """Answers on these ports with its name."""
-        self.run("sh", "-c", "cat >/run/traffic.pl", text=TRAFFIC.read_text())
+        self.lay()
         unit = ("systemd-run", "--quiet", "--unit=judge", "--service-type=forking")
         self.run(*unit, "perl", "/run/traffic.pl", "listen", self.name, *ports)
 
