@@ -1,5 +1,6 @@
 # The steps of a long test run, for scripts that have read lib.sh. What does not need each other runs side by side; what a step
-# prints is shown whole when it ends; a table says at the end what each took. The first step that fails ends the run.
+# prints is shown whole when it ends; a table says at the end what each took. The first step that fails ends the run; with
+# CI_KEEP_GOING, what does not need it goes on, and the run fails at its end.
 #
 #     step NAME AFTER COMMAND...     AFTER: names of steps that have to be done before, in one word; '' is none
 #     run_steps FOLDER               runs them: of those that can begin, the first ones first. FOLDER gets a log of each
@@ -39,14 +40,32 @@ run_steps() {
         left=0
         for name in "${steps[@]}"; do
             case ${step_state[$name]} in
-                waiting) if can_begin "$name"; then begin_step "$name"; fi ;;
+                waiting)
+                    if lacks "$name"; then
+                        step_state[$name]=skipped
+                    elif can_begin "$name"; then
+                        begin_step "$name"
+                    fi
+                    ;;
                 running) if has_ended "$name"; then finish_step "$name"; fi ;;
             esac
-            [ "${step_state[$name]}" = passed ] || left=$((left + 1))
+            case ${step_state[$name]} in waiting | running) left=$((left + 1)) ;; esac
         done
         [ $left -gt 0 ] || break
         sleep 0.2
     done
+    for name in "${steps[@]}"; do
+        [ "${step_state[$name]}" = passed ] || exit 1
+    done
+}
+
+# Whether it needs a step that failed.
+lacks() {
+    local other
+    for other in ${step_after[$1]}; do
+        case ${step_state[$other]} in failed | skipped) return 0 ;; esac
+    done
+    return 1
 }
 
 can_begin() {
@@ -99,7 +118,7 @@ finish_step() {
     printf '\n==> %s: %s after %s  [%d min]\n' "$1" "${step_state[$1]}" "$(minutes "${step_seconds[$1]}")" \
         $((($(date +%s) - CI_BEGAN) / 60))
     cat "$step_folder/$1.log"
-    [ $status = 0 ] || exit 1
+    [ $status = 0 ] || [ -n "${CI_KEEP_GOING:-}" ] || exit 1
 }
 
 # However the run ends: nothing goes on running, and the table comes last.
