@@ -77,7 +77,7 @@ class Buddy(Judge):
         done = self.restore()
         self.expect(done.returncode == 0, f"it is not restored: {done.stderr}")
         self.expect(not self.one.sh("find /var/lib/lxc -type b -o -type c"), "a buddy makes devices in a container")
-        for told in ("dev/disk", "srv/root", "srv/a\\033[31mb", "srv/capable", "srv/strange", "70000"):
+        for told in ("dev/disk", "srv/root", "srv/a^[[31mb", "srv/capable", "srv/strange", "70000"):
             self.expect(told in done.stdout + done.stderr, f"{told} is not told: {done.stdout}{done.stderr}")
         self.expect("\033" not in done.stdout + done.stderr, f"a buddy writes to the terminal: {done.stdout!r} {done.stderr!r}")
         self.clean()
@@ -98,6 +98,18 @@ class Buddy(Judge):
             self.one.tries("portadc-restore", "latest", "srv/notes", "/tmp/to")
             found = self.one.sh("ls -A /tmp/victim; find /tmp/to -type b; ls -A /tmp/to")
             self.expect(found == "notes\n", f"with `{script}`, {found}")
+        # A folder of a container that runs leads to one of the node; so does one that is nobody's.
+        self.clean()
+        self.one.sh(f"mkdir /var/lib/lxc/web; btrfs -q subvolume create {ROOT}; mkdir -p {ROOT}/srv/own; "
+                    f"ln -s /tmp/victim {ROOT}/srv/way; ln -s /tmp/victim /tmp/way")
+        self.offer("mkdir ../../srv; echo x > ../../srv/notes")
+        done = self.one.tries("portadc-restore", "latest", "srv/notes", f"{ROOT}/srv/own")
+        there = self.one.path(f"{ROOT}/srv/own/notes").exists()
+        self.expect(done.returncode == 0 and there, f"nothing is restored into a folder of a container: {done.stderr}")
+        for way in (f"{ROOT}/srv/way", "/tmp/way"):
+            self.one.tries("portadc-restore", "latest", "srv/notes", way)
+            self.expect(not self.one.sh("ls -A /tmp/victim"), f"what is restored into {way} lands where that leads")
+        self.clean()
         done = self.one.tries("portadc-restore", "latest", "srv/nothing", "/tmp/to")
         self.expect(done.returncode != 0, "what is not there is restored")
 

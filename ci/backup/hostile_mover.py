@@ -198,7 +198,7 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         self.other.sh("btrfs filesystem sync /srv; btrfs subvolume sync /srv >/dev/null; btrfs filesystem sync /srv")
         left = int(self.other.sh("stat -f --format=%a /srv"))
         self.expect(left > free - size // 20, f"what was reserved is not free again: {left} blocks of {free}")
-        for said in ("1000000000000000000", "99999999999999999999999"):
+        for said in ("08", "1000000000000000000", "99999999999999999999999"):
             self.refuses(f"an offer of {said} bytes", self.other, f"offer irc {said}")
 
     def others_containers(self):
