@@ -14,7 +14,7 @@ from namespaces import wait_for
 TRAFFIC = Path(__file__).parent / "traffic.pl"
 # Seconds until a node answers by ssh, until it is checked after that, and for one command on it: on a busy machine it takes
 # several times as long to emulate three.
-PATIENCE, CHECKED, COMMAND = 420, 180, 120
+PATIENCE, CHECKED, COMMAND = 600, 300, 240
 SETTLED = """
 end=$(($(date +%s) + 90))
 while [ "$(date +%s)" -lt $end ]; do
