@@ -111,6 +111,8 @@ sub ask {
                     $done->($file, $error == ECONNREFUSED ? 'refused' : '-');
                 } else {
                     $try->{heard} = '';
+                    # Who is there answers, however long that takes where three machines are emulated.
+                    $try->{end} = time + 3 * $seconds;
                     syswrite($try->{link}, pack('H*', $try->{what}));
                 }
             } elsif (vec($reading, $file, 1)) {
