@@ -124,5 +124,9 @@ def judge(one, other):
     judge.end()
     done = one.tries("portadc-restore", "latest", "container", "web")
     judge.expect(done.returncode == 0, f"what an honest buddy has does not come back: {done.stderr}")
+    # What it replaces may have subvolumes that the container made.
+    one.sh(f"btrfs -q subvolume create {ROOT}/srv/inner")
+    done = one.tries("portadc-restore", "latest", "container", "web")
+    judge.expect(done.returncode == 0, f"a container with a subvolume within is not replaced: {done.stderr}")
     one.sh(f"/usr/lib/portadc/containers; lxc-start --name web; test -e {ROOT}/etc/hostname")
     return judge.faults
