@@ -16,6 +16,7 @@ use super::installed::installed;
 use super::package::{self, Listed, place_of, verify};
 use super::signer::PackageSigner;
 use super::{BaseNeeds, Errand, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
+use crate::fetch::past::Past;
 use crate::fetch::presence::Presence;
 use crate::fetch::{failure, is_verification_failure};
 
@@ -29,6 +30,7 @@ const TOLD: usize = 8;
 pub(super) fn resolve(
     needs: &BaseNeeds,
     stage3: &Stage3Tarball,
+    past: &Past,
 ) -> Result<(BTreeMap<String, LockedPackageSource>, Vec<LockedPackage>)> {
     if needs.packages.is_empty() {
         return Ok(Default::default());
@@ -39,7 +41,7 @@ pub(super) fn resolve(
     let offers = source
         .packages
         .iter()
-        .map(|source| index::read(errand, source))
+        .map(|source| index::read(errand, source, past))
         .collect::<Result<Vec<_>>>()?;
     let choices = choose(source, &world, &installed, &offers)?;
     lock(errand, &offers, &choices)
@@ -120,7 +122,7 @@ fn lock(
     for choice in choices {
         if let Entry::Vacant(entry) = signers.entry(choice.source) {
             let signer = offers[choice.source].source.signer.as_deref();
-            entry.insert(PackageSigner::load(errand.root, signer, errand.now)?);
+            entry.insert(PackageSigner::load(errand, signer)?);
         }
     }
     let bytes = total(choices.iter().filter_map(|choice| choice.package.size));
