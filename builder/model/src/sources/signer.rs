@@ -49,7 +49,7 @@ impl WkdAddress {
     /// `local@domain`; `None` if it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let (local, domain) = text.rsplit_once('@')?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$'*+-/=?^_`{|}~".contains(&byte);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+-/=?^_`{|}~".contains(&byte);
         (!local.is_empty() && local.bytes().all(plain) && is_host(domain) && domain.contains('.')).then(
             || Self {
                 local: local.to_owned(),

@@ -340,7 +340,7 @@ fn all_findings_come_at_once_with_their_places() {
         .iter()
         .map(|finding| finding.place.as_ref().unwrap().line_column().0)
         .collect();
-    assert_eq!(places, [15, 22], "{findings}");
+    assert_eq!(places, [16, 23], "{findings}");
 }
 
 #[test]

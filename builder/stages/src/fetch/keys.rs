@@ -188,7 +188,11 @@ impl<'a> KeySearch<'a> {
                 None => {
                     let is_new = quest.held.as_ref() != Some(&whole);
                     let enough = search != Search::All && now.ends_soon(self.now).is_none();
-                    if is_new || found.cert.is_none() {
+                    if found
+                        .cert
+                        .as_ref()
+                        .is_none_or(|(known, _)| is_new && *known != cert)
+                    {
                         found.cert = Some((cert, from));
                     }
                     if enough {

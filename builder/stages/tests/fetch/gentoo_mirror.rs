@@ -185,6 +185,16 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
+/// A release of U-Boot.
+pub fn u_boot(version: &str) -> Vec<u8> {
+    let archive = tar(&[(format!("u-boot-{version}/Makefile"), content(3_000))]);
+    let mut packed = Vec::new();
+    bzip2::read::BzEncoder::new(&archive[..], bzip2::Compression::fast())
+        .read_to_end(&mut packed)
+        .unwrap();
+    packed
+}
+
 /// What a mirror has.
 pub struct Gentoo {
     pub signer: Cert,
@@ -196,6 +206,8 @@ pub struct Gentoo {
     pub asc: bool,
     /// How many days ago its indexes were made.
     pub days: u32,
+    /// Which release the tarball of U-Boot really is.
+    pub u_boot: &'static str,
 }
 
 impl Gentoo {
@@ -223,6 +235,7 @@ impl Gentoo {
             digests: &["BLAKE2B", "SHA512"],
             asc: true,
             days: 2,
+            u_boot: "2025.01",
         }
     }
 
@@ -250,7 +263,7 @@ impl Gentoo {
     pub fn files(&self) -> Files {
         let sign = |text: &str| clearsign(text, &self.signer, Made::days_ago(self.days));
         let made = now() - u64::from(self.days) * 86_400;
-        let (kernel, u_boot, stage3) = (content(4_000), content(3_000), self.tarball());
+        let (kernel, u_boot, stage3) = (content(4_000), u_boot(self.u_boot), self.tarball());
         let name = Self::stage3_name();
         let mut digests = String::new();
         for kind in self.digests {

@@ -4,6 +4,7 @@ use stages::fetch::{Moment, Update};
 use testkit::server::Server;
 
 use crate::gentoo_mirror::{BINHOST, Binary, Gentoo, gz, index};
+use crate::keys::sign_detached;
 use crate::miniature::{Archive, Project, now};
 use crate::stage3::{base, needs};
 use crate::workbench::content;
@@ -223,4 +224,23 @@ fn a_lock_of_old_is_read_and_its_dates_count() {
     *project.files.lock().unwrap() = new;
     project.update().unwrap();
     assert_eq!(project.lock_text().unwrap(), text);
+}
+
+#[test]
+fn an_older_release_by_the_name_of_a_newer_one_is_refused() {
+    let gentoo = Gentoo {
+        u_boot: "2024.10",
+        ..Gentoo::new()
+    };
+    let project = Project::new("gentoo", &gentoo.signer, gentoo.files());
+    project.refuses("it is signed, but holds `u-boot-2024.10`", true);
+    let path = "pub/u-boot/u-boot-2025.01.tar.bz2";
+    let mut files = project.files.lock().unwrap();
+    files.insert(path.into(), content(3_000));
+    files.insert(
+        format!("{path}.sig"),
+        sign_detached(&content(3_000), &gentoo.signer),
+    );
+    drop(files);
+    project.refuses("it is signed, but no tarball of U-Boot", true);
 }
