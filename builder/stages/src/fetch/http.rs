@@ -323,7 +323,29 @@ fn cause(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use testkit::server::{Answer, Server};
+
     use super::*;
+
+    #[test]
+    fn an_answer_that_goes_on_too_long_is_given_up() {
+        // Fast enough not to count as a server that hangs.
+        let server = Server::start(|_| Answer::whole(&[b'x'; 1_000]).trickle(Duration::from_millis(5)));
+        let limits = Limits {
+            trickle: 0,
+            ..Limits::default()
+        };
+        let route = Route {
+            mirrors: vec![server.url()],
+            ..Route::default()
+        };
+        let http = Http::encrypted(&route, &limits).unwrap();
+        let trouble = http
+            .document_within(&server.url(), 1 << 20, Duration::from_millis(50))
+            .unwrap_err();
+        assert_eq!(trouble.into_text(), "it takes longer than 50ms");
+        assert_eq!(server.requests().len(), 1);
+    }
 
     #[test]
     fn nothing_leads_from_https_to_plain_http() {

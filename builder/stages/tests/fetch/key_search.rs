@@ -20,7 +20,7 @@ use crate::miniature::Project;
 use crate::workbench::{files, impatient, text};
 
 /// The hash is that of `releng`, as `gpg --with-wkd-hash` prints it.
-const WKD: &str = "/.well-known/openpgpkey/example.org/hu/wtktzo4gyuhzu8a4z5fdj3fgmr1u6tob?l=releng";
+const WKD: &str = "/.well-known/openpgpkey/keys.invalid/hu/wtktzo4gyuhzu8a4z5fdj3fgmr1u6tob?l=releng";
 
 fn lookup(cert: &Cert) -> String {
     format!("/pks/lookup?op=get&options=mr&search=0x{}", fingerprint(cert))
@@ -31,7 +31,7 @@ fn signer(pinned: &[&Cert]) -> Signer {
         name: "gentoo".into(),
         keyring: "keys/gentoo.asc".into(),
         fingerprints: pinned.iter().map(|cert| fingerprint(cert)).collect(),
-        wkd: WkdAddress::parse("releng@example.org"),
+        wkd: WkdAddress::parse("releng@keys.invalid"),
         keyserver: None,
         obtain: None,
     }
