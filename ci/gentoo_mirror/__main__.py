@@ -12,13 +12,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from gentoo_mirror import ebuilds, stage3, upstream
-from gentoo_mirror.debian import Archive
+from gentoo_mirror.bytecode import PYTHON, Compiler
+from gentoo_mirror.debian import Archive, host_architecture
 from gentoo_mirror.image import write_image
 from gentoo_mirror.keys import Key
 from gentoo_mirror.portage import PROFILES, Portage, pretend_installed, processors, virtual_environment
-from gentoo_mirror.table import HERE, Table
+from gentoo_mirror.table import HERE, PROJECT, Table
 
-PROJECT = HERE.parent.parent
 PACKAGES = "releases/arm64/binpackages/23.0/arm64"
 AUTOBUILDS = "releases/arm64/autobuilds"
 
@@ -52,9 +52,11 @@ def obtain(cache):
     made = cache / inputs(packages)
     if not made.exists():
         table.complete(packages)
+        host = Archive(cache / "apt-host", PROJECT, host_architecture())
+        host.update()
         part = cache / "part"
         shutil.rmtree(part, ignore_errors=True)
-        make(part, table, packages)
+        make(part, table, packages, host.packages(PYTHON))
         part.rename(made)
     os.utime(made)
     for other in cache.iterdir():
@@ -75,20 +77,21 @@ def inputs(packages):
     return key.hexdigest()[:16]
 
 
-def make(folder, table, packages):
-    """Makes the mirror (without sources) in `folder`."""
+def make(folder, table, packages, python):
+    """Makes the mirror (without sources) in `folder`; `python` are the packages of a Python for this machine."""
     work = folder / "work"
     (work / "distfiles").mkdir(parents=True)
     key = Key(folder / "gnupg")
+    compiler = Compiler(work / "python", python)
     for recipe in table.recipes:
-        write_image(recipe, packages, work / "distfiles" / f"{recipe.pf}.tar")
+        write_image(recipe, packages, compiler, work / "distfiles" / f"{recipe.pf}.tar")
     say("images of the packages")
 
     repository, binhost = folder / "repository", folder / PACKAGES
     binhost.mkdir(parents=True)
     accounts = ebuilds.account_ebuilds(table)
     ebuilds.write_repository(repository, table, accounts)
-    venv = Path(virtual_environment(PROJECT))
+    venv = virtual_environment(PROJECT)
     portage = {}
     for flavor in PROFILES:
         own = work / flavor
