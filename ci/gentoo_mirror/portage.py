@@ -11,8 +11,13 @@ FEATURES = (
     "xattr nostrip parallel-install binpkg-multi-instance compress-index"
 )
 
-# By flavor of the stage3, as the repository has them below `profiles`.
-PROFILES = {"systemd": "default/linux/arm64/23.0/systemd", "openrc": "default/linux/arm64/23.0"}
+# By name, as the repository has them below `profiles`. There is a stage3 of the first two.
+PROFILES = {
+    "systemd": "default/linux/arm64/23.0/systemd",
+    "openrc": "default/linux/arm64/23.0",
+    "desktop": "default/linux/arm64/23.0/desktop/gnome/systemd",
+}
+STAGE3S = ("systemd", "openrc")
 
 
 class Portage:
@@ -44,6 +49,8 @@ class Portage:
             "BINPKG_FORMAT": "gpkg",
             "BINPKG_GPG_VERIFY_GPG_HOME": gnupg,
             "DISTDIR": work / "distfiles",
+            # For metadata/install-qa-check.d of the repository that packages are made from.
+            "BUILT_FOR": flavor,
             "FEATURES": f"{FEATURES} {'binpkg-signing' if signing_key else 'binpkg-request-signature'}",
             "GPG_VERIFY_GROUP_DROP": "root",
             "GPG_VERIFY_USER_DROP": "root",

@@ -8,15 +8,16 @@ from gentoo_mirror.keys import Key
 from gentoo_mirror.publishing import upstream
 
 # Where sources.toml has a keyring each; here all three are played by one key.
+MADE = ("distfiles", "own", "releases", "repository")
 KEYRINGS = ("gentoo", "kernel-org", "u-boot")
 
 
 def publish(made, directory, project, with_sources):
     """Puts the mirror `made` into `directory`, as hard links where that is possible."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ["releases", "repository", "keys", "pub", "gnupg"]:
+    for name in [*MADE, "keys", "pub", "gnupg", "snapshots"]:
         shutil.rmtree(directory / name, ignore_errors=True)
-    for name in ["releases", "repository"]:
+    for name in MADE:
         try:
             shutil.copytree(made / name, directory / name, symlinks=True, copy_function=os.link)
         except (OSError, shutil.Error):
