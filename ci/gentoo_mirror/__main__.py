@@ -10,15 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gentoo_mirror import ebuilds, stage3
-from gentoo_mirror.debian import Archive
+from gentoo_mirror import ebuilds, manifests, stage3
+from gentoo_mirror.bytecode import PYTHON, Compiler
+from gentoo_mirror.debian import Archive, host_architecture
 from gentoo_mirror.image import write_image
 from gentoo_mirror.keys import Key
-from gentoo_mirror.portage import PROFILES, Portage, pretend_installed, processors, virtual_environment
+from gentoo_mirror.portage import PROFILES, STAGE3S, Portage, pretend_installed, processors, virtual_environment
 from gentoo_mirror.publishing import publish
-from gentoo_mirror.table import HERE, Table
+from gentoo_mirror.table import HERE, PROJECT, Table
 
-PROJECT = HERE.parent.parent
 PACKAGES = "releases/arm64/binpackages/23.0/arm64"
 AUTOBUILDS = "releases/arm64/autobuilds"
 
@@ -52,9 +52,12 @@ def obtain(cache):
     made = cache / inputs(packages)
     if not made.exists():
         table.complete(packages)
+        host = Archive(cache / "apt-host", PROJECT, host_architecture())
+        host.update()
         part = cache / "part"
         shutil.rmtree(part, ignore_errors=True)
-        make(part, table, packages)
+        sources = {recipe.pf: archive.upstream(packages[recipe.debs[0]]) for recipe in table.recipes if recipe.origin == "upstream"}
+        make(part, table, packages, host.packages(PYTHON), sources)
         part.rename(made)
     os.utime(made)
     for other in cache.iterdir():
@@ -76,37 +79,58 @@ def inputs(packages):
     return key.hexdigest()[:16]
 
 
-def make(folder, table, packages):
-    """Makes the mirror (without sources) in `folder`."""
+def make(folder, table, packages, python, sources):
+    """Makes the mirror (without sources) in `folder`. `python` are the packages of a Python for this machine, `sources` the tarballs
+    of what is to be compiled, by name and version."""
     work = folder / "work"
-    (work / "distfiles").mkdir(parents=True)
+    distfiles = work / "distfiles"
+    distfiles.mkdir(parents=True)
     key = Key(folder / "gnupg")
+    compiler = Compiler(work / "python", python)
     for recipe in table.recipes:
-        write_image(recipe, packages, work / "distfiles" / f"{recipe.pf}.tar")
+        write_image(recipe, packages, compiler, distfiles / f"{recipe.pf}.tar")
+    for pf, tarball in sources.items():
+        (distfiles / f"{pf}.tar{tarball.suffix}").symlink_to(tarball)
     say("images of the packages")
 
-    repository, binhost = folder / "repository", folder / PACKAGES
+    # That whose packages are made, and that which is given away.
+    images, repository, binhost = work / "repository", folder / "repository", folder / PACKAGES
     binhost.mkdir(parents=True)
     accounts = ebuilds.account_ebuilds(table)
+    ebuilds.write_repository(images, table, accounts, images=True)
+    moment = datetime.now(timezone.utc).replace(microsecond=0)
+    ebuilds.shuffle_build_times(images, moment)
     ebuilds.write_repository(repository, table, accounts)
-    venv = Path(virtual_environment(PROJECT))
-    portage = {}
-    for flavor in PROFILES:
-        own = work / flavor
+    venv = virtual_environment(PROJECT)
+
+    def portage_for(flavor, name, repository=images, packages=binhost):
+        own = work / name
         own.mkdir()
-        (own / "distfiles").symlink_to(work / "distfiles")
-        portage[flavor] = Portage(venv, repository, binhost, own, key.home, flavor, signing_key=key.fingerprint())
+        (own / "distfiles").symlink_to(distfiles)
+        return Portage(venv, repository, packages, own, key.home, flavor, signing_key=key.fingerprint())
+
+    manifests.write_manifests(repository, distfiles)
+    manifests.write_cache(repository, portage_for("systemd", "cache", repository))
+    keep_distfiles(table, sources, distfiles, folder / "distfiles")
+    say("the repository and its distfiles")
+
+    portage = {flavor: portage_for(flavor, flavor) for flavor in PROFILES}
     jobs = processors() + 1
     pretend_installed(work / "build", table)
-    everything = [recipe.name for recipe in table.recipes] + list(accounts)
-    # Gentoo's binhost has packages with and without systemd side by side. Those with it are made last: of two builds of a
-    # version those who do not look at USE flags take the newest.
-    without_systemd = [recipe.name for recipe in table.recipes if "+systemd" in recipe.iuse]
-    for flavor, names in [("openrc", without_systemd), ("systemd", everything)]:
+    there = [recipe for recipe in table.recipes if recipe.origin == "binhost"]
+    # Gentoo's binhost has packages of three profiles side by side.
+    builds = {
+        "openrc": [recipe.name for recipe in there if "+systemd" in recipe.iuse],
+        "desktop": [recipe.name for recipe in there if recipe.desktop],
+        "systemd": [recipe.name for recipe in there] + list(accounts),
+    }
+    for flavor, names in builds.items():
         portage[flavor].emerge(work / "build", "--buildpkgonly", "--nodeps", "--oneshot", f"--jobs={jobs}", *names)
         say(f"{len(names)} binary packages for {flavor}")
-
-    moment = datetime.now(timezone.utc).replace(microsecond=0)
+    names = [recipe.name for recipe in table.recipes if recipe.origin != "binhost"]
+    own = portage_for("systemd", "own", packages=folder / "own")
+    own.emerge(work / "build", "--buildpkgonly", "--nodeps", "--oneshot", f"--jobs={jobs}", *names)
+    say(f"{len(names)} binary packages of what the binhost lacks")
 
     def make_stage3(flavor):
         tree = work / f"stage3-{flavor}"
@@ -116,9 +140,20 @@ def make(folder, table, packages):
 
     # emerge installs one package after the other: together they take hardly longer than one.
     with ThreadPoolExecutor() as pool:
-        list(pool.map(make_stage3, PROFILES))
+        list(pool.map(make_stage3, STAGE3S))
     key.stop()
     shutil.rmtree(work)
+
+
+def keep_distfiles(table, sources, distfiles, folder):
+    """Lays out in `folder` what is downloaded to compile, as Gentoo's mirrors do."""
+    names = [f"{recipe.pf}.tar" for recipe in table.recipes if recipe.origin == "distfile"]
+    names += [f"{pf}.tar{tarball.suffix}" for pf, tarball in sources.items()]
+    for name in names:
+        path = folder / manifests.distfile_folder(name) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(distfiles / name, path)
+    (folder / "layout.conf").write_text("[structure]\n0=filename-hash BLAKE2B 8\n1=flat\n")
 
 
 def say(text):

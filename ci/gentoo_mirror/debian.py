@@ -1,4 +1,4 @@
-"""Debian's arm64 packages: fetched from the mirror that the host's apt is configured for, in an apt of our own."""
+"""Debian's packages: fetched from the mirror that the host's apt is configured for, in an apt of our own."""
 
 import os
 import re
@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 
 CONFIGURATION = """\
-APT::Architecture "arm64";
-APT::Architectures { "arm64"; };
+APT::Architecture "ARCHITECTURE";
+APT::Architectures { "ARCHITECTURE"; };
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
@@ -25,17 +25,20 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Archive:
-    """An apt that knows one suite for arm64 and has nothing installed; the host's stays as it is."""
+    """An apt that knows one suite for one architecture and has nothing installed; the host's stays as it is."""
 
-    def __init__(self, folder, project):
+    def __init__(self, folder, project, architecture="arm64"):
         self.folder = folder
         lock = tomllib.loads((project / "sources.lock").read_text())
         suite = lock["debian"]["base"]["archive"]["suite"]
         for name in ["state/lists/partial", "cache/archives/partial", "debs"]:
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
-        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {host_mirror()} {suite} main\n")
-        (folder / "apt.conf").write_text(CONFIGURATION.replace("FOLDER", str(folder)))
+        self.site = host_mirror().rstrip("/")
+        archives = [f"{kind} [signed-by={KEYRING}] {self.site} {suite} main\n" for kind in ("deb", "deb-src")]
+        (folder / "sources.list").write_text("".join(archives))
+        configuration = CONFIGURATION.replace("FOLDER", str(folder)).replace("ARCHITECTURE", architecture)
+        (folder / "apt.conf").write_text(configuration)
         self.environment = dict(os.environ, APT_CONFIG=str(folder / "apt.conf"))
 
     def update(self):
@@ -64,6 +67,27 @@ class Archive:
             )
         return found
 
+    def upstream(self, package):
+        """The source of `package` as its authors released it: the tarball that Debian keeps unchanged beside its own changes."""
+        name, version = package.source
+        said = self._apt(["apt-cache", "showsrc", "--only-source", name])
+        for stanza in said.split("\n\n"):
+            sums = re.search(r"^Checksums-Sha256:\n((?: .*\n?)+)", stanza, re.M)
+            if sums and re.search(rf"^Version: {re.escape(version)}$", stanza, re.M):
+                break
+        else:
+            raise SystemExit(f"error: the Debian mirror lacks the source of {name} {version}")
+        [(sha256, file)] = re.findall(r"^ ([0-9a-f]{64}) \d+ (\S+\.orig\.tar\.[a-z0-9]+)$", sums[1], re.M)
+        folder = re.search(r"^Directory: (.+)$", stanza, re.M)[1]
+        path = self.folder / "sources" / file
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            # Not `apt-get source`: a mirror need not have Debian's own part of it.
+            command = ["/usr/lib/apt/apt-helper", "-qq", "download-file", f"{self.site}/{folder}/{file}"]
+            subprocess.run([*command, f"{path}.part", f"SHA256:{sha256}"], env=self.environment, check=True)
+            Path(f"{path}.part").rename(path)
+        return path
+
     def _apt(self, command):
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
 
@@ -77,6 +101,9 @@ class Package:
         self.description = fields["Description"]
         self.homepage = fields.get("Homepage", "https://www.debian.org/")
         self.sha256 = fields["SHA256"]
+        # "name (version)"; what is not said is the package's own.
+        source = re.fullmatch(r"(\S+)(?: \((\S+)\))?", fields.get("Source", self.name))
+        self.source = (source[1], source[2] or self.version)
         self.depends = [
             [re.split(r"[ :(]", choice.strip(), maxsplit=1)[0] for choice in depend.split("|")]
             for field in ("Pre-Depends", "Depends")
@@ -96,6 +123,11 @@ class Package:
         unpacked.stdout.close()
         if unpacked.wait() != 0:
             raise SystemExit(f"error: dpkg-deb cannot read {self.path}")
+
+
+def host_architecture():
+    said = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout
+    return said.strip()
 
 
 def host_mirror():

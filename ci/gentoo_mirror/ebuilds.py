@@ -6,17 +6,46 @@ from pathlib import Path
 from gentoo_mirror.table import HERE
 
 
-def write_repository(folder, table, accounts):
-    """Writes the repository `gentoo` into `folder`, which must not exist."""
+# Ebuilds that compile. Their versions are Debian's.
+SOURCE = HERE / "source"
+
+
+def write_repository(folder, table, accounts, images=False):
+    """Writes the repository `gentoo` into `folder`, which must not exist. With `images` even what is to be compiled is an image."""
     shutil.copytree(HERE / "repository", folder)
     for recipe in table.recipes:
-        _write(folder, recipe.name, recipe.version, _ebuild(recipe))
+        if recipe.origin == "upstream" and not images:
+            _write(folder, recipe.name, recipe.version, (SOURCE / f"{recipe.name}.ebuild").read_text())
+            if (SOURCE / recipe.name).exists():
+                shutil.copytree(SOURCE / recipe.name, folder / recipe.name / "files")
+        else:
+            _write(folder, recipe.name, recipe.version, _ebuild(recipe, "arm64" if images else recipe.keywords))
     for name, text in accounts.items():
         _write(folder, name, "0", text)
     categories = sorted({path.parent.parent.name for path in folder.glob("*/*/*.ebuild")})
     (folder / "profiles" / "categories").write_text("".join(f"{name}\n" for name in categories))
     system = "".join(f"*{recipe.name}\n" for recipe in table.recipes if recipe.system)
     (folder / "profiles/base/packages").write_text(system)
+    for advisory in (folder / "metadata/glsa").glob("*.xml"):
+        text = advisory.read_text()
+        for recipe in table.recipes:
+            text = text.replace(f"@{recipe.name}@", recipe.version)
+        advisory.write_text(text)
+
+
+# A check of what was installed, which portage makes after it has written down when.
+BUILD_TIME = """\
+built=$(cksum <<<"${CATEGORY}/${PF} ${BUILT_FOR}")
+echo $((MOMENT - ${built%% *} % 2592000)) >"${PORTAGE_BUILDDIR}/build-info/BUILD_TIME"
+"""
+
+
+def shuffle_build_times(folder, moment):
+    """Has the packages that are made from the repository `folder` say that they were built within the month before `moment`, those
+    of one version in no order that means anything."""
+    checks = folder / "metadata/install-qa-check.d"
+    checks.mkdir()
+    (checks / "60build-time").write_text(BUILD_TIME.replace("MOMENT", str(int(moment.timestamp()))))
 
 
 def account_ebuilds(table):
@@ -44,7 +73,7 @@ def _write(folder, name, version, text):
     (package / f"{package.name}-{version}.ebuild").write_text(text)
 
 
-def _ebuild(recipe):
+def _ebuild(recipe, keywords):
     eclasses = "debian-image" + (" fcaps" if recipe.filecaps else "")
     lines = ["EAPI=8", f"inherit {eclasses}"]
     lines.append(f'DESCRIPTION="{_quoted(recipe.description)}"')
@@ -52,6 +81,7 @@ def _ebuild(recipe):
     lines.append(f'SRC_URI="https://gentoo.invalid/{recipe.pf}.tar"')
     lines.append('LICENSE="GPL-2"')
     lines.append(f'SLOT="{recipe.slot}"')
+    lines.append(f'KEYWORDS="{keywords}"')
     if recipe.iuse:
         lines.append(f'IUSE+=" {" ".join(dict.fromkeys(recipe.iuse))}"')
     if recipe.rdepend:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 FEATURES = (
     "-sandbox -usersandbox -userpriv -userfetch -usersync -network-sandbox -ipc-sandbox -pid-sandbox -mount-sandbox "
@@ -10,8 +11,13 @@ FEATURES = (
     "xattr nostrip parallel-install binpkg-multi-instance compress-index"
 )
 
-# By flavor of the stage3, as the repository has them below `profiles`.
-PROFILES = {"systemd": "default/linux/arm64/23.0/systemd", "openrc": "default/linux/arm64/23.0"}
+# By name, as the repository has them below `profiles`. There is a stage3 of the first two.
+PROFILES = {
+    "systemd": "default/linux/arm64/23.0/systemd",
+    "openrc": "default/linux/arm64/23.0",
+    "desktop": "default/linux/arm64/23.0/desktop/gnome/systemd",
+}
+STAGE3S = ("systemd", "openrc")
 
 
 class Portage:
@@ -43,6 +49,8 @@ class Portage:
             "BINPKG_FORMAT": "gpkg",
             "BINPKG_GPG_VERIFY_GPG_HOME": gnupg,
             "DISTDIR": work / "distfiles",
+            # For metadata/install-qa-check.d of the repository that packages are made from.
+            "BUILT_FOR": flavor,
             "FEATURES": f"{FEATURES} {'binpkg-signing' if signing_key else 'binpkg-request-signature'}",
             "GPG_VERIFY_GROUP_DROP": "root",
             "GPG_VERIFY_USER_DROP": "root",
@@ -118,7 +126,7 @@ def pretend_installed(root, table):
 def virtual_environment(project):
     """The Python environment that has portage."""
     said = subprocess.run([project / "ci/portage-venv"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return said.strip()
+    return Path(said.strip())
 
 
 def processors():

@@ -23,9 +23,15 @@ LC_MESSAGES=C.utf8
 """
 
 BINHOST = """\
-[gentoobinhost]
+# These settings were set by the catalyst build script that automatically
+# built this stage.
+# Please consider using a local mirror.
+
+[gentoo]
 priority = 1
 sync-uri = https://distfiles.gentoo.org/releases/arm64/binpackages/23.0/arm64
+location = /var/cache/binhost/gentoo
+verify-signature = true
 """
 
 # What emerge leaves behind that a stage3 does not have.
@@ -41,7 +47,7 @@ def make_tree(portage, root, flavor, jobs):
     configuration = root / "etc/portage"
     (configuration / "binrepos.conf").mkdir(parents=True)
     (configuration / "make.conf").write_text(MAKE_CONF)
-    (configuration / "binrepos.conf/gentoobinhost.conf").write_text(BINHOST)
+    (configuration / "binrepos.conf/gentoo.conf").write_text(BINHOST)
     (configuration / "make.profile").symlink_to(f"../../var/db/repos/gentoo/profiles/{PROFILES[flavor]}")
     for pattern in LEFT_BEHIND:
         for path in root.glob(pattern):

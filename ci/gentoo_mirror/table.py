@@ -6,9 +6,16 @@ from pathlib import Path
 from gentoo_mirror.versions import gentoo_version
 
 HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
+
+# The time of files that come from nowhere else: nothing depends on when they were checked out.
+TIME = 1750000000
+
 KEYS = {
-    "debs", "version", "slot", "system", "rdepend", "iuse", "remove", "links", "runlevels", "move", "modes", "filecaps",
+    "debs", "version", "slot", "system", "rdepend", "iuse", "remove", "links", "runlevels", "move", "modes", "filecaps", "portage",
+    "keywords", "from", "desktop",
 }  # fmt: skip
+ORIGINS = ("binhost", "upstream", "distfile")
 
 
 class Recipe:
@@ -32,6 +39,15 @@ class Recipe:
         self.move = entry.get("move", {})
         self.modes = entry.get("modes", {})
         self.filecaps = entry.get("filecaps")
+        self.portage = entry.get("portage", False)
+        self.keywords = entry.get("keywords", "arm64")
+        self.origin = entry.get("from", "binhost")
+        if self.origin not in ORIGINS:
+            raise SystemExit(f"error: packages.toml: {name}: `from` is none of {', '.join(ORIGINS)}")
+        self.desktop = entry.get("desktop", {})
+        for flag, needed in self.desktop.items():
+            self.iuse.append(flag)
+            self.rdepend = f"{self.rdepend} {flag}? ( {needed} )" if needed else self.rdepend
         self.description = f"The {self.pn} of this test's Gentoo"
         self.homepage = "https://www.gentoo.org/"
 

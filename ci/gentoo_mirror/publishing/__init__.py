@@ -7,15 +7,18 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from gentoo_mirror.publishing import signers, upstream
+from gentoo_mirror.publishing import signers, snapshot, upstream
+
+# What was made; all else is added here.
+MADE = ("distfiles", "own", "releases", "repository")
 
 
 def publish(made, directory, project, with_sources):
     """Puts the mirror `made` into `directory`, as hard links where that is possible."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ["releases", "repository", "keys", "pks", ".well-known", "pub", "gnupg"]:
+    for name in [*MADE, "keys", "pks", ".well-known", "pub", "gnupg", "snapshots"]:
         shutil.rmtree(directory / name, ignore_errors=True)
-    for name in ["releases", "repository"]:
+    for name in MADE:
         try:
             shutil.copytree(made / name, directory / name, symlinks=True, copy_function=os.link)
         except (OSError, shutil.Error):
@@ -26,12 +29,11 @@ def publish(made, directory, project, with_sources):
         # In folders with short names, for GnuPG's sockets; nobody needs these private keys again.
         homes = Path(cleaning.enter_context(tempfile.TemporaryDirectory(prefix="keys-")))
         gentoo = signers.Gentoo(directory / "gnupg")
-        snapshots, autosigner, u_boot = (
-            role(homes / role.name) for role in (signers.Snapshots, signers.Autosigner, signers.UBoot)
-        )
+        snapshots, autosigner, u_boot = (role(homes / role.name) for role in (signers.Snapshots, signers.Autosigner, signers.UBoot))
         everybody = [snapshots, autosigner, u_boot, gentoo]
         for signer in everybody:
             cleaning.callback(signer.stop)
+        snapshot.publish(directory / "repository", directory, snapshots)
         if with_sources:
             upstream.publish(directory, project, autosigner, u_boot)
         # What they signed is older than this.

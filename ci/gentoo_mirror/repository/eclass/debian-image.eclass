@@ -1,6 +1,5 @@
 # Installs the tarball that ci/mirror made of Debian's packages, owners and modes as they are in it.
 S=${WORKDIR}
-KEYWORDS=arm64
 RESTRICT=strip
 
 debian-image_src_unpack() {
