@@ -16,7 +16,7 @@
 //! | `database` | `/var/db/pkg`, the counter, the world |
 //! | `accounts` | users and groups |
 //! | `environment` | `env-update` |
-//! | `phases`, `capabilities` | what packages would run, and what is done instead |
+//! | `phases`, `capabilities`, `mode` | what packages would run, and what is done instead |
 //! | `filters` | what a node need not carry |
 //! | `report` | what it came to |
 //! | `error` | what can stop it |
@@ -35,6 +35,7 @@ mod error;
 mod filters;
 mod member;
 mod merge;
+mod mode;
 mod phases;
 mod protect;
 mod remove;
@@ -204,6 +205,13 @@ impl<W: Write> Installer<W> {
         let replaced = self.replaced(cpv, &slot)?;
         let variables = phases::Environment::read(input.metadata)?;
         let capabilities = capabilities::file_capabilities(input.metadata, &variables)?;
+        // `bin/ping` and `usr/bin/ping` are one where /bin is a link.
+        let real = |path: Vec<u8>| match self.root.place(&path) {
+            Some(place) => self.root.path_of(&place),
+            None => path,
+        };
+        let capabilities = capabilities.into_iter();
+        let capabilities = capabilities.map(|(path, given)| (real(path), given)).collect();
         let first = self.root.inodes();
         let package = self.database.add(database::Installed {
             cpv: cpv.clone(),

@@ -285,3 +285,37 @@ fn the_same_packages_give_the_same_bytes() {
     };
     assert_eq!(index(), index());
 }
+
+#[test]
+fn a_program_is_found_by_either_name_of_its_folder() {
+    let ping = |filecaps: &str| {
+        Package::new(
+            "net-misc/iputils-2",
+            image()
+                .directory("image/usr/bin/")
+                .file("image/usr/bin/ping", "x"),
+        )
+        .with("INHERITED", "fcaps")
+        .with("environment.bz2", bzip2(filecaps.as_bytes()))
+    };
+    for path in ["bin/ping", "usr/bin/ping", "/bin/ping"] {
+        let given =
+            format!("declare -a FILECAPS=([0]=\"-M\" [1]=\"u-s\" [2]=\"cap_net_raw+p\" [3]=\"{path}\")\n");
+        let system = install(system(), &[ping(&given)], options()).unwrap();
+        let attributes = &system.inode("usr/bin/ping").unwrap().attributes;
+        assert!(
+            attributes.xattrs.contains_key(&b"security.capability"[..]),
+            "{path}"
+        );
+    }
+    let given =
+        "declare -a FILECAPS=([0]=\"-M\" [1]=\"u-s;reboot\" [2]=\"cap_net_raw+p\" [3]=\"bin/ping\")\n";
+    let error = install(system(), &[ping(given)], options())
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        chain(&error).contains("is no mode of a file"),
+        "{}",
+        chain(&error)
+    );
+}
