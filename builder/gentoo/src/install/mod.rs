@@ -16,7 +16,7 @@
 //! | `database` | `/var/db/pkg`, the counter, the world |
 //! | `accounts` | users and groups |
 //! | `environment` | `env-update` |
-//! | `phases`, `capabilities`, `mode` | what packages would run, and what is done instead |
+//! | `phases`, `prints`, `capabilities`, `mode` | what packages would run, and what is done instead |
 //! | `filters` | what a node need not carry |
 //! | `report` | what it came to |
 //! | `error` | what can stop it |
@@ -37,6 +37,7 @@ mod member;
 mod merge;
 mod mode;
 mod phases;
+mod prints;
 mod protect;
 mod remove;
 mod report;
