@@ -6,9 +6,12 @@
 //! | of the eclass `fcaps` | `setcap`, `chmod` | [`super::capabilities`] |
 //! | `net-firewall/iptables` | `eselect iptables set` | [`links`] |
 //! | `net-firewall/nftables` | an empty `rules-save` | [`links`] |
+//! | `app-misc/ca-certificates` | links to all certificates | [`super::pending`] |
+//! | `sys-libs/glibc` | the locales of `locale.gen` | [`super::pending`] |
 //!
-//! Phases whose body only prints messages ([`super::prints`]) are done by not being run. Every other `pkg_preinst` and
-//! `pkg_postinst` is reported.
+//! Phases whose body only prints messages ([`super::prints`]) are done by not being run, and what follows from the files of
+//! some packages is left for the node's first start ([`super::pending`]). Every other `pkg_preinst` and `pkg_postinst` is
+//! reported.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -139,7 +142,8 @@ pub(super) fn unhandled(
     metadata: &BTreeMap<String, Vec<u8>>,
     environment: &Environment,
 ) -> Vec<&'static str> {
-    if key.starts_with("acct-user/") || key.starts_with("acct-group/") || links(key).is_some() {
+    let is_left = matches!(key, "app-misc/ca-certificates" | "sys-libs/glibc");
+    if key.starts_with("acct-user/") || key.starts_with("acct-group/") || links(key).is_some() || is_left {
         return Vec::new();
     }
     let phases = text(metadata, "DEFINED_PHASES");

@@ -19,7 +19,7 @@ use crate::engine::{Engine, Entry, Key};
 use crate::fetch::{LockedStage3, Stage3Files};
 
 /// Goes up with every change of what the layer of the same packages holds.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// The stage's name in the cache.
 const STAGE: &str = "gentoo-packages";
@@ -28,6 +28,9 @@ const STAGE: &str = "gentoo-packages";
 /// NUL), and what installing came to.
 const REMOVED: &str = "removed";
 const REPORT: &str = "report.json";
+
+/// Where the overlay `first-start` finds what is left to do: an empty file for each thing.
+const FIRST_START: &str = "var/lib/portadc/first-start";
 
 /// A stage3 with packages over it.
 #[derive(Debug)]
@@ -155,6 +158,9 @@ impl GentooBase<'_> {
                 .parse()
                 .with_context(|| format!("`{atom}` is no atom of a package"))?;
             installer.want(&atom.name);
+        }
+        for pending in installer.pending()? {
+            installer.write(&format!("{FIRST_START}/{}", pending.name()), 0o644, Vec::new())?;
         }
         let mut installed = installer.finish()?;
         installed
