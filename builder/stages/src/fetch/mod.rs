@@ -43,6 +43,7 @@ pub use debian::check_base;
 pub use digest::{Sha1Sum, Sha256Sum};
 pub use http::Limits;
 pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
+pub(crate) use mirror::shown as shown_url;
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};

@@ -4,6 +4,7 @@
 //! pinned), and signature and key are neither expired nor revoked *now*: an index is always fresh, and a key that leaked
 //! after it expired must not vouch for one. This is the one place that looks at the clock; it decides only yes or no.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,6 +21,7 @@ use sequoia_openpgp::parse::stream::{
     VerificationError, VerificationHelper, VerificationResult, VerifierBuilder,
 };
 use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::serialize::SerializeInto;
 use sequoia_openpgp::types::RevocationStatus;
 use sequoia_openpgp::{Cert, Error, KeyHandle};
 
@@ -166,6 +168,18 @@ impl Keyring {
             path,
             fingerprints: signer.fingerprints.clone(),
         })
+    }
+
+    /// The public keys of those with these primary fingerprints, armored, one after the other.
+    pub fn public_keys(&self, fingerprints: &BTreeSet<String>) -> Result<String> {
+        let named = (self.certs.iter()).filter(|cert| fingerprints.contains(&cert.fingerprint().to_hex()));
+        let mut keys = String::new();
+        for cert in named {
+            let armored = cert.clone().strip_secret_key_material().armored().to_vec();
+            let text = armored.and_then(|bytes| Ok(String::from_utf8(bytes)?));
+            keys.push_str(&text.with_context(|| format!("cannot write the key {}", cert.fingerprint()))?);
+        }
+        Ok(keys)
     }
 
     /// The text of a clearsigned document, if a signature on it counts at `now`. Text outside of the signed part is

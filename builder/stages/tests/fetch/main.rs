@@ -9,6 +9,7 @@ mod keys;
 mod lock;
 mod miniature;
 mod newest;
+mod node_portage;
 mod packages;
 mod signatures;
 mod stage3;

@@ -45,7 +45,7 @@ pub(super) fn resolve(
     for line in choices.iter().filter_map(|choice| preference(choice, &offers)) {
         errand.engine.progress.detail(line);
     }
-    lock(errand, &offers, &choices)
+    lock(errand, source, &offers, &choices)
 }
 
 /// Texts as atoms.
@@ -136,6 +136,7 @@ fn chost(installed: &[Package]) -> Option<&str> {
 /// Fetches and verifies what was chosen.
 fn lock(
     errand: &Errand,
+    stage3: &Stage3,
     offers: &[Offer],
     choices: &[Chosen],
 ) -> Result<(BTreeMap<String, LockedPackageSource>, Vec<LockedPackage>)> {
@@ -184,6 +185,13 @@ fn lock(
         source.signers.extend(who);
         source.uri.clone_from(&offers[choice.source].uri);
         packages.push(locked);
+    }
+    for (number, signer) in &signers {
+        let written = offers[*number].source;
+        let is_own = (written.signer.as_ref()).is_some_and(|signer| *signer != stage3.signer);
+        if is_own && let Some(source) = sources.get_mut(&written.name) {
+            source.keys = signer.public_keys(&source.signers)?;
+        }
     }
     Ok((sources, packages))
 }
