@@ -1,5 +1,6 @@
 //! Files of certificates: read, completed, and written again as a whole.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use sequoia_openpgp::Cert;
 use sequoia_openpgp::armor::{Kind, Writer};
 use sequoia_openpgp::cert::CertParser;
 use sequoia_openpgp::parse::Parse;
-use sequoia_openpgp::serialize::Serialize;
+use sequoia_openpgp::serialize::{Serialize, SerializeInto};
 
 use crate::emit::{Readers, write_file};
 use crate::private;
@@ -51,6 +52,18 @@ impl Keyring {
             fingerprints: signer.fingerprints.clone(),
             remedy,
         })
+    }
+
+    /// The public keys of those with these primary fingerprints, armored, one after the other.
+    pub fn public_keys(&self, fingerprints: &BTreeSet<String>) -> Result<String> {
+        let named = (self.certs.iter()).filter(|cert| fingerprints.contains(&cert.fingerprint().to_hex()));
+        let mut keys = String::new();
+        for cert in named {
+            let armored = cert.clone().strip_secret_key_material().armored().to_vec();
+            let text = armored.and_then(|bytes| Ok(String::from_utf8(bytes)?));
+            keys.push_str(&text.with_context(|| format!("cannot write the key {}", cert.fingerprint()))?);
+        }
+        Ok(keys)
     }
 }
 

@@ -56,6 +56,7 @@ pub use http::Limits;
 pub use keyring::Keyring;
 pub use keys::{Key, KeySearch, Search};
 pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
+pub(crate) use mirror::shown as shown_url;
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{SignatureError, Signed};

@@ -12,6 +12,7 @@ mod keys;
 mod lock;
 mod miniature;
 mod newest;
+mod node_portage;
 mod packages;
 mod rollback;
 mod signatures;

@@ -1,5 +1,6 @@
 //! Who has to have signed the packages of a source.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -25,6 +26,15 @@ impl PackageSigner {
             keyring,
             now: errand.now,
         })
+    }
+
+    /// The public keys of those with these primary fingerprints, armored; `None` where nobody has to sign.
+    pub(super) fn public_keys(&self, fingerprints: &BTreeSet<String>) -> Result<Option<String>> {
+        let keys = self
+            .keyring
+            .as_ref()
+            .map(|keyring| keyring.public_keys(fingerprints));
+        keys.transpose()
     }
 
     /// The judge of one package.
