@@ -14,6 +14,7 @@ use crate::finding::{Finding, Findings, SourceFile};
 
 mod blobs;
 mod check;
+mod compile;
 mod stage3;
 mod written;
 
@@ -21,6 +22,7 @@ mod written;
 mod tests;
 
 use check::unknown;
+pub use compile::{Compile, Repository};
 pub use stage3::{LeaveOut, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
 
