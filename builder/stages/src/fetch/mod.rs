@@ -46,7 +46,10 @@ pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};
-pub use stage3::{BaseNeeds, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files, Stage3Tarball};
+pub use stage3::{
+    BaseNeeds, LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files,
+    Stage3Tarball,
+};
 pub use update::{Change, Extent, PackageChange, Update, kernel_of_series, locked_set, update};
 
 use model::sources::Blob;
