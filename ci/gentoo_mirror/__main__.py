@@ -5,25 +5,25 @@ import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gentoo_mirror import ebuilds, stage3, upstream
-from gentoo_mirror.debian import Archive
+from gentoo_mirror import ebuilds, stage3
+from gentoo_mirror.bytecode import PYTHON, Compiler
+from gentoo_mirror.debian import Archive, host_architecture
 from gentoo_mirror.image import write_image
 from gentoo_mirror.keys import Key
 from gentoo_mirror.portage import PROFILES, Portage, pretend_installed, processors, virtual_environment
-from gentoo_mirror.table import HERE, Table
+from gentoo_mirror.publishing import publish
+from gentoo_mirror.table import HERE, PROJECT, Table
 
-PROJECT = HERE.parent.parent
 PACKAGES = "releases/arm64/binpackages/23.0/arm64"
 AUTOBUILDS = "releases/arm64/autobuilds"
 
-# Where sources.toml has a keyring each; here all three are played by one key.
-KEYRINGS = ("gentoo", "kernel-org", "u-boot")
+# What plays no part in making it: how it is published, how it is served, and a judge.
+NO_INPUTS = (HERE / "publishing", HERE / "serve.py", HERE / "emerge.py")
 
 # Made mirrors that no input leads to any more go after a week.
 KEPT_SECONDS = 7 * 24 * 3600
@@ -40,7 +40,7 @@ def main():
     with open(cache / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = obtain(cache)
-        publish(made, options.directory, with_sources=not options.without_sources)
+        publish(made, options.directory, PROJECT, with_sources=not options.without_sources)
 
 
 def obtain(cache):
@@ -52,9 +52,11 @@ def obtain(cache):
     made = cache / inputs(packages)
     if not made.exists():
         table.complete(packages)
+        host = Archive(cache / "apt-host", PROJECT, host_architecture())
+        host.update()
         part = cache / "part"
         shutil.rmtree(part, ignore_errors=True)
-        make(part, table, packages)
+        make(part, table, packages, host.packages(PYTHON))
         part.rename(made)
     os.utime(made)
     for other in cache.iterdir():
@@ -66,8 +68,9 @@ def obtain(cache):
 def inputs(packages):
     """A name for all that the mirror is made of. Short: GnuPG's sockets lie in a folder of this name."""
     key = hashlib.sha256()
-    for file in [*sorted(path for path in HERE.rglob("*") if "__pycache__" not in path.parts), PROJECT / "ci/portage-venv"]:
-        if file.is_file():
+    for file in [*sorted(HERE.rglob("*")), PROJECT / "ci/portage-venv"]:
+        is_input = "__pycache__" not in file.parts and not any(file.is_relative_to(other) for other in NO_INPUTS)
+        if is_input and file.is_file():
             key.update(f"{file.relative_to(PROJECT)} {file.stat().st_mode & 0o111} ".encode())
             key.update(hashlib.sha256(file.read_bytes()).digest())
     for name in sorted(packages):
@@ -75,20 +78,21 @@ def inputs(packages):
     return key.hexdigest()[:16]
 
 
-def make(folder, table, packages):
-    """Makes the mirror (without sources) in `folder`."""
+def make(folder, table, packages, python):
+    """Makes the mirror (without sources) in `folder`; `python` are the packages of a Python for this machine."""
     work = folder / "work"
     (work / "distfiles").mkdir(parents=True)
     key = Key(folder / "gnupg")
+    compiler = Compiler(work / "python", python)
     for recipe in table.recipes:
-        write_image(recipe, packages, work / "distfiles" / f"{recipe.pf}.tar")
+        write_image(recipe, packages, compiler, work / "distfiles" / f"{recipe.pf}.tar")
     say("images of the packages")
 
     repository, binhost = folder / "repository", folder / PACKAGES
     binhost.mkdir(parents=True)
     accounts = ebuilds.account_ebuilds(table)
     ebuilds.write_repository(repository, table, accounts)
-    venv = Path(virtual_environment(PROJECT))
+    venv = virtual_environment(PROJECT)
     portage = {}
     for flavor in PROFILES:
         own = work / flavor
@@ -118,29 +122,6 @@ def make(folder, table, packages):
         list(pool.map(make_stage3, PROFILES))
     key.stop()
     shutil.rmtree(work)
-
-
-def publish(made, directory, with_sources):
-    """Puts the mirror `made` into `directory`, as hard links where that is possible."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in ["releases", "repository", "keys", "pub", "gnupg"]:
-        shutil.rmtree(directory / name, ignore_errors=True)
-    for name in ["releases", "repository"]:
-        try:
-            shutil.copytree(made / name, directory / name, symlinks=True, copy_function=os.link)
-        except (OSError, shutil.Error):
-            shutil.rmtree(directory / name)
-            shutil.copytree(made / name, directory / name, symlinks=True)
-    shutil.copytree(made / "gnupg", directory / "gnupg", ignore=shutil.ignore_patterns("S.*", "*.lock"))
-    key = Key(directory / "gnupg")
-    for name in KEYRINGS:
-        key.export(directory / "keys" / f"{name}.asc")
-    (directory / "keys/fingerprint").write_text(f"{key.fingerprint()}\n")
-    if with_sources:
-        upstream.publish(directory, PROJECT, key)
-    key.stop()
-    size = subprocess.run(["du", "-sh", directory], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[0]
-    print(f"{directory}: a stand-in for Gentoo's mirror, {size}; its key is {key.fingerprint()}")
 
 
 def say(text):

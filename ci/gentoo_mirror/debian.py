@@ -1,4 +1,4 @@
-"""Debian's arm64 packages: fetched from the mirror that the host's apt is configured for, in an apt of our own."""
+"""Debian's packages: fetched from the mirror that the host's apt is configured for, in an apt of our own."""
 
 import os
 import re
@@ -8,8 +8,8 @@ import tomllib
 from pathlib import Path
 
 CONFIGURATION = """\
-APT::Architecture "arm64";
-APT::Architectures { "arm64"; };
+APT::Architecture "ARCHITECTURE";
+APT::Architectures { "ARCHITECTURE"; };
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
@@ -25,9 +25,9 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 class Archive:
-    """An apt that knows one suite for arm64 and has nothing installed; the host's stays as it is."""
+    """An apt that knows one suite for one architecture and has nothing installed; the host's stays as it is."""
 
-    def __init__(self, folder, project):
+    def __init__(self, folder, project, architecture="arm64"):
         self.folder = folder
         lock = tomllib.loads((project / "sources.lock").read_text())
         suite = lock["debian"]["base"]["archive"]["suite"]
@@ -35,7 +35,8 @@ class Archive:
             (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {host_mirror()} {suite} main\n")
-        (folder / "apt.conf").write_text(CONFIGURATION.replace("FOLDER", str(folder)))
+        configuration = CONFIGURATION.replace("FOLDER", str(folder)).replace("ARCHITECTURE", architecture)
+        (folder / "apt.conf").write_text(configuration)
         self.environment = dict(os.environ, APT_CONFIG=str(folder / "apt.conf"))
 
     def update(self):
@@ -96,6 +97,11 @@ class Package:
         unpacked.stdout.close()
         if unpacked.wait() != 0:
             raise SystemExit(f"error: dpkg-deb cannot read {self.path}")
+
+
+def host_architecture():
+    said = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout
+    return said.strip()
 
 
 def host_mirror():

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from gentoo_mirror.portage import PROFILES, Portage, virtual_environment
-from gentoo_mirror.table import HERE
+from gentoo_mirror.table import PROJECT
 
 
 def main():
@@ -21,7 +21,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="emerge-") as work:
         work = Path(work)
         portage = Portage(
-            Path(virtual_environment(HERE.parent.parent)),
+            virtual_environment(PROJECT),
             options.mirror / "repository",
             work / "packages",
             work,

@@ -5,7 +5,8 @@ import stat
 import tarfile
 from fnmatch import fnmatchcase
 
-from gentoo_mirror.table import HERE
+from gentoo_mirror import package_manager
+from gentoo_mirror.table import HERE, TIME
 
 # What belongs to Debian's way of doing things. PAM's configuration and the alternatives are Gentoo's own.
 REMOVED = (
@@ -20,9 +21,8 @@ KEPT = (
     "etc/default/useradd", "etc/default/lxc*", "etc/init.d/cgroups", "etc/init.d/savecache", "usr/lib/sysusers.d/basic.conf",
 )  # fmt: skip
 
-# Files that Gentoo's package has of its own, and their time: nothing depends on when they were checked out.
+# Files that Gentoo's package has of its own.
 FILES = HERE / "files"
-TIME = 1750000000
 
 # Debian's group `shadow`, which Gentoo does not have: what it lets do, a program does as root there.
 SHADOW = 42
@@ -46,6 +46,15 @@ class Image:
                 member.mode = (member.mode & ~stat.S_ISGID) | stat.S_ISUID
                 member.gid = 0
             self._put(path, member, data)
+
+    def add_portage(self):
+        for member, data in package_manager.files(self.recipe.version):
+            self._put(member.name, member, data)
+
+    def add_compiled(self, compiler):
+        """The compiled form of its Python modules."""
+        if any(path.endswith(".py") for path in self.entries):
+            self.entries |= compiler.compile(self.entries)
 
     def add_own(self):
         """What stands in files/ and in the table."""
@@ -101,10 +110,13 @@ class Image:
         return path in self.recipe.links or (FILES / self.recipe.name / path).exists()
 
 
-def write_image(recipe, packages, destination):
+def write_image(recipe, packages, compiler, destination):
     """The tarball of `recipe` from Debian's packages."""
     image = Image(recipe)
     for deb in recipe.debs:
         image.add_debian(packages[deb])
+    if recipe.portage:
+        image.add_portage()
     image.add_own()
+    image.add_compiled(compiler)
     image.write(destination)

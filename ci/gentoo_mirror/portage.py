@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 FEATURES = (
     "-sandbox -usersandbox -userpriv -userfetch -usersync -network-sandbox -ipc-sandbox -pid-sandbox -mount-sandbox "
@@ -118,7 +119,7 @@ def pretend_installed(root, table):
 def virtual_environment(project):
     """The Python environment that has portage."""
     said = subprocess.run([project / "ci/portage-venv"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    return said.strip()
+    return Path(said.strip())
 
 
 def processors():

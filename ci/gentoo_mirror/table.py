@@ -6,8 +6,13 @@ from pathlib import Path
 from gentoo_mirror.versions import gentoo_version
 
 HERE = Path(__file__).parent
+PROJECT = HERE.parent.parent
+
+# The time of files that come from nowhere else: nothing depends on when they were checked out.
+TIME = 1750000000
+
 KEYS = {
-    "debs", "version", "slot", "system", "rdepend", "iuse", "remove", "links", "runlevels", "move", "modes", "filecaps",
+    "debs", "version", "slot", "system", "rdepend", "iuse", "remove", "links", "runlevels", "move", "modes", "filecaps", "portage",
 }  # fmt: skip
 
 
@@ -32,6 +37,7 @@ class Recipe:
         self.move = entry.get("move", {})
         self.modes = entry.get("modes", {})
         self.filecaps = entry.get("filecaps")
+        self.portage = entry.get("portage", False)
         self.description = f"The {self.pn} of this test's Gentoo"
         self.homepage = "https://www.gentoo.org/"
 
