@@ -18,7 +18,8 @@ pub struct Repository {
     pub signer: Arc<Signer>,
     /// The day of the snapshot that is meant, eight digits; `None`: the newest.
     pub snapshot: Option<String>,
-    /// Folders that hold `layout.conf` and the files that ebuilds name; each ends in `/`.
+    /// Folders that hold what ebuilds are compiled from, by the hash of their names as Gentoo's mirrors have them, or flat; each
+    /// ends in `/`.
     pub distfiles: Vec<String>,
 }
 

@@ -1,19 +1,16 @@
 //! A release of U-Boot: `u-boot-<version>.tar.bz2` with a detached signature beside it. Nothing lists its hash: it is
 //! fetched to be verified, and its hash goes into the lock.
 
-use std::path::Path;
-use std::time::SystemTime;
-
 use anyhow::Result;
 use formats::units::Bytes;
 use model::sources::Signer;
 
 use super::digest::Sha256Sum;
+use super::errand::Errand;
+use super::failure;
 use super::http::{Http, Trouble};
 use super::lock::LockedFile;
 use super::mirror::{Mirrors, shown};
-use super::openpgp::Keyring;
-use super::{Network, failure};
 
 /// Larger than any release (20 MB in 2025) by far.
 const TARBALL_LIMIT: u64 = 256 << 20;
@@ -22,14 +19,13 @@ const SIGNATURE_LIMIT: u64 = 64 << 10;
 
 /// The release `version`, verified.
 pub(super) fn resolve(
-    root: &Path,
+    errand: &Errand,
     version: &str,
     signer: &Signer,
     mirrors: &Mirrors,
-    network: &Network,
-    now: SystemTime,
 ) -> Result<LockedFile> {
-    let keyring = Keyring::load(root, signer)?;
+    let Errand { network, now, .. } = *errand;
+    let keyring = errand.keyring(signer)?;
     let file = format!("u-boot-{version}.tar.bz2");
     let index = format!("{file}.sig");
     let route = mirrors.route()?;

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod certificates;
 mod download;
 mod gentoo_mirror;
+mod gpg;
 mod kept_packages;
+mod key_search;
 mod keys;
 mod lock;
 mod miniature;
 mod newest;
 mod packages;
+mod rollback;
 mod signatures;
 mod stage3;
 mod update;

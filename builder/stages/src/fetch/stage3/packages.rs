@@ -19,6 +19,7 @@ use super::signer::PackageSigner;
 use super::{
     BaseNeeds, Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball,
 };
+use crate::fetch::past::Past;
 use crate::fetch::presence::Presence;
 use crate::fetch::{failure, is_verification_failure};
 
@@ -40,7 +41,7 @@ pub(super) struct Resolved {
 }
 
 /// Which packages go over `stage3`, fetched and verified, and what holds for the sources that they are from.
-pub(super) fn resolve(needs: &BaseNeeds, stage3: &Stage3Tarball) -> Result<Resolved> {
+pub(super) fn resolve(needs: &BaseNeeds, stage3: &Stage3Tarball, past: &Past) -> Result<Resolved> {
     if needs.packages.is_empty() {
         return Ok(Default::default());
     }
@@ -51,7 +52,7 @@ pub(super) fn resolve(needs: &BaseNeeds, stage3: &Stage3Tarball) -> Result<Resol
         .packages
         .iter()
         .filter(|source| !matches!(source.place, PackagePlace::Compile(_)))
-        .map(|source| index::read(errand, source))
+        .map(|source| index::read(errand, source, past))
         .collect::<Result<Vec<_>>>()?;
     let mut compiled = None;
     if let Some((own, _)) = source.compiled() {
@@ -61,7 +62,7 @@ pub(super) fn resolve(needs: &BaseNeeds, stage3: &Stage3Tarball) -> Result<Resol
                 locked,
                 sources,
                 folder,
-            } = compile::resolve(stage3, &offers, missing)?;
+            } = compile::resolve(stage3, &offers, missing, past)?;
             offers.push(index::of_compiled(own, folder)?);
             compiled = Some((locked, sources));
         }
@@ -187,7 +188,7 @@ fn lock(
     for choice in choices {
         if let Entry::Vacant(entry) = signers.entry(choice.source) {
             let signer = offers[choice.source].source.signer.as_deref();
-            entry.insert(PackageSigner::load(errand.root, signer, errand.now)?);
+            entry.insert(PackageSigner::load(errand, signer)?);
         }
     }
     let bytes = total(choices.iter().filter_map(|choice| choice.package.size));

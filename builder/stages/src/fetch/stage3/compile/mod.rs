@@ -27,6 +27,7 @@ use super::package::place_of;
 use super::{Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
 use crate::engine::Key;
 use crate::fetch::VerificationFailed;
+use crate::fetch::past::Past;
 use crate::fetch::presence::{self, Presence};
 use workshop::Workshop;
 
@@ -50,7 +51,12 @@ pub(super) struct Compiled {
 }
 
 /// Compiles `atoms` and what they need and `offers` do not have. What was compiled of the same before is found.
-pub(super) fn resolve(stage3: &Stage3Tarball, offers: &[Offer], atoms: BTreeSet<String>) -> Result<Compiled> {
+pub(super) fn resolve(
+    stage3: &Stage3Tarball,
+    offers: &[Offer],
+    atoms: BTreeSet<String>,
+    past: &Past,
+) -> Result<Compiled> {
     let Stage3Tarball { errand, source, .. } = *stage3;
     let (_, how) = source.compiled().context("no package source is compiled")?;
     let repository = source
@@ -61,7 +67,7 @@ pub(super) fn resolve(stage3: &Stage3Tarball, offers: &[Offer], atoms: BTreeSet<
         atoms,
         keywords: how.keywords.clone(),
         use_flags: how.use_flags.clone(),
-        snapshot: snapshot::resolve(errand, repository)?,
+        snapshot: snapshot::resolve(errand, repository, past)?,
         distfiles: Vec::new(),
         tools: Vec::new(),
     };

@@ -185,7 +185,7 @@ fn fetch(
     package: &Package,
 ) -> Result<(LockedPackage, Option<String>, std::path::PathBuf)> {
     let errand = stage3.errand;
-    let signer = PackageSigner::load(errand.root, offer.source.signer.as_deref(), errand.now)?;
+    let signer = PackageSigner::load(errand, offer.source.signer.as_deref())?;
     let listed = Listed::of(package)?;
     let task = errand.engine.progress.bytes("fetch", listed.size.0);
     task.message(package.cpv.to_string());

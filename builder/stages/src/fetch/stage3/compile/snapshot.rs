@@ -14,10 +14,12 @@ use crate::emit::{Readers, write_file};
 use crate::fetch::digest::Sha256Sum;
 use crate::fetch::download::keep_as;
 use crate::fetch::http::{Http, Trouble};
+use crate::fetch::keyring::Keyring;
 use crate::fetch::lock::LockedFile;
 use crate::fetch::mirror::shown;
 use crate::fetch::moment::Moment;
-use crate::fetch::openpgp::{Keyring, Signed};
+use crate::fetch::openpgp::Signed;
+use crate::fetch::past::{Origin, Past};
 use crate::fetch::{failure, obtain};
 use crate::private;
 
@@ -27,6 +29,9 @@ const DAYS: i64 = 60;
 /// Days after its own in which a snapshot is signed. A signature says nothing of a name, so that an old snapshot under a new
 /// name is told by this alone.
 const SIGNED_WITHIN: i64 = 3;
+
+/// What stands for all snapshots where it is kept when the last one was made.
+const INDEX: &str = "snapshots of the ebuild repository";
 
 /// Seconds of a day.
 const DAY: i64 = 86_400;
@@ -38,8 +43,8 @@ const LIMIT: u64 = 512 << 20;
 const SIGNATURE_LIMIT: u64 = 64 << 10;
 
 /// The newest snapshot, or the one that is meant, verified. It is fetched: nothing but the signature vouches for it.
-pub(super) fn resolve(errand: &Errand, repository: &Repository) -> Result<LockedFile> {
-    let keyring = Keyring::load(errand.root, &repository.signer)?;
+pub(super) fn resolve(errand: &Errand, repository: &Repository, past: &Past) -> Result<LockedFile> {
+    let keyring = errand.keyring(&repository.signer)?;
     let route = errand.upstream(&repository.mirrors)?.route()?;
     let http = Http::new(&route, &errand.network.limits)?;
     let today = Moment::of(errand.now).0.div_euclid(DAY);
@@ -62,6 +67,11 @@ pub(super) fn resolve(errand: &Errand, repository: &Repository) -> Result<Locked
             };
             match verified(errand, &keyring, &http, &url, *day, &signature) {
                 Ok((size, sha256, signed)) => {
+                    // One that is named is meant, however old it is.
+                    if repository.snapshot.is_none() {
+                        past.accept(INDEX, signed.date, Origin::Servers)
+                            .with_context(|| shown(&url))?;
+                    }
                     return Ok(LockedFile {
                         version: name[7..15].to_owned(),
                         path: name.clone(),
