@@ -98,6 +98,7 @@ impl SourceSet {
             BaseSource::Stage3(stage3) => {
                 signers.push(&stage3.signer);
                 signers.extend(stage3.packages.iter().filter_map(|source| source.signer.as_ref()));
+                signers.extend(stage3.repository.as_ref().map(|repository| &repository.signer));
             }
         }
         signers.sort_by(|a, b| a.name.cmp(&b.name));
