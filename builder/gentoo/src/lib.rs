@@ -10,6 +10,8 @@
 //! | [`index`] | `Packages`, the index of a source |
 //! | [`installed`] | `/var/db/pkg`, the packages that a tree has |
 //! | [`resolve`] | which packages of which source a node needs |
+//! | [`repository`] | what an ebuild repository says of the files that its ebuilds are compiled from |
+//! | [`emerge`] | what emerge prints |
 //! | [`binary`] | a package file, verified: metadata in memory, image as a stream |
 //! | `gpkg`, `xpak` | its two formats |
 //! | `metadata`, `image` | what is in it |
@@ -22,6 +24,7 @@ mod atom;
 pub mod binary;
 pub mod contents;
 pub mod depend;
+pub mod emerge;
 mod expected;
 mod gpkg;
 mod image;
@@ -31,6 +34,7 @@ pub mod installed;
 mod metadata;
 mod name;
 pub mod package;
+pub mod repository;
 pub mod resolve;
 mod section;
 mod syntax;

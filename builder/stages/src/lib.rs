@@ -17,5 +17,6 @@ pub mod kernel;
 pub mod pack;
 pub mod private;
 pub mod rootfs;
+mod sandbox;
 pub mod uboot;
 pub mod volume;

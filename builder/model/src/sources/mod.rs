@@ -14,6 +14,7 @@ use crate::finding::{Finding, Findings, SourceFile};
 
 mod blobs;
 mod check;
+mod compile;
 mod signer;
 mod stage3;
 mod written;
@@ -22,6 +23,7 @@ mod written;
 mod tests;
 
 use check::unknown;
+pub use compile::{Compile, Repository};
 pub use signer::{Signer, WkdAddress};
 pub use stage3::{LeaveOut, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
@@ -96,6 +98,7 @@ impl SourceSet {
             BaseSource::Stage3(stage3) => {
                 signers.push(&stage3.signer);
                 signers.extend(stage3.packages.iter().filter_map(|source| source.signer.as_ref()));
+                signers.extend(stage3.repository.as_ref().map(|repository| &repository.signer));
             }
         }
         signers.sort_by(|a, b| a.name.cmp(&b.name));

@@ -8,6 +8,7 @@ use gentoo::install::{Filters, PackageManager};
 use toml::Spanned;
 
 use super::check::Check;
+use super::compile::{Compile, Repository};
 use super::written::{LeaveOutToml, PackageManagerToml, PackageSourceToml, Stage3Toml};
 use super::{Init, Signer};
 use crate::names::is_gentoo_atom;
@@ -25,6 +26,8 @@ pub struct Stage3 {
     pub signer: Arc<Signer>,
     /// Where packages come from: of two that are equally new the earlier source's is taken.
     pub packages: Vec<PackageSource>,
+    /// Where ebuilds come from; there is one where a source is compiled.
+    pub repository: Option<Repository>,
     /// Atoms of packages that are never installed.
     pub mask: Vec<String>,
     /// What a node need not carry.
@@ -49,6 +52,8 @@ pub enum PackagePlace {
     Mirrors(Vec<String>),
     /// A folder of this machine; relative to the project's root, or absolute.
     Folder(PathBuf),
+    /// Nowhere yet: they are compiled. At most one source is of this kind.
+    Compile(Compile),
 }
 
 /// What of stage3 and packages is left out.
@@ -65,6 +70,14 @@ impl Stage3 {
     pub fn package_source(&self, name: &str) -> Option<&PackageSource> {
         self.packages.iter().find(|source| source.name == name)
     }
+
+    /// The source whose packages are compiled, and how; there is one at most.
+    pub fn compiled(&self) -> Option<(&PackageSource, &Compile)> {
+        self.packages.iter().find_map(|source| match &source.place {
+            PackagePlace::Compile(compile) => Some((source, compile)),
+            PackagePlace::Mirrors(_) | PackagePlace::Folder(_) => None,
+        })
+    }
 }
 
 impl Check<'_> {
@@ -75,10 +88,34 @@ impl Check<'_> {
             .and_then(|flavor| self.init(flavor, &written.flavor));
         let mirrors = self.mirrors(written.mirrors);
         let signer = self.signed_by(&written.signer);
+        let repository = match written.repository {
+            Some(repository) => self.repository(repository).map(Some),
+            None => Some(None),
+        };
         let mut names = BTreeSet::new();
         let mut packages = Vec::new();
-        let mut complete = true;
+        let (mut complete, mut compiled) = (true, 0);
         for source in written.packages {
+            if source.compile.is_some() {
+                compiled += 1;
+                if compiled > 1 {
+                    self.found(
+                        source.name.span(),
+                        "there are two package sources that are compiled".into(),
+                        "what is compiled is compiled together: name all of it in one of them",
+                    );
+                }
+                if repository == Some(None) {
+                    self.found(
+                        source.name.span(),
+                        format!(
+                            "there are no ebuilds that `{}` could be compiled from",
+                            source.name.get_ref()
+                        ),
+                        "add `[...stage3.repository]` with mirrors, signer and distfiles",
+                    );
+                }
+            }
             if !names.insert(source.name.get_ref().clone()) {
                 self.found(
                     source.name.span(),
@@ -110,6 +147,7 @@ impl Check<'_> {
             mirrors: mirrors?,
             signer: signer?,
             packages,
+            repository: repository?,
             mask,
             leave_out,
         })
@@ -136,9 +174,17 @@ impl Check<'_> {
 
     fn package_source(&mut self, written: PackageSourceToml) -> Option<PackageSource> {
         let name = self.word(&written.name, "package source");
-        let place = match (written.mirrors, written.folder) {
-            (Some(mirrors), None) => self.mirrors(mirrors).map(PackagePlace::Mirrors),
-            (None, Some(folder)) if folder.get_ref().is_empty() => {
+        if let (Some(_), Some(signer)) = (&written.compile, &written.signer) {
+            self.found(
+                signer.span(),
+                format!("`{}` has a signer, and is compiled here", written.name.get_ref()),
+                "leave `signer` out: who signs the ebuilds is said in `[...stage3.repository]`",
+            );
+        }
+        let place = match (written.mirrors, written.folder, written.compile) {
+            (Some(mirrors), None, None) => self.mirrors(mirrors).map(PackagePlace::Mirrors),
+            (None, None, Some(compile)) => Some(PackagePlace::Compile(self.compile(compile))),
+            (None, Some(folder), None) if folder.get_ref().is_empty() => {
                 self.found(
                     folder.span(),
                     "the folder has no path".into(),
@@ -146,14 +192,14 @@ impl Check<'_> {
                 );
                 None
             }
-            (None, Some(folder)) => Some(PackagePlace::Folder(folder.into_inner().into())),
-            (mirrors, _) => {
-                let both = mirrors.is_some();
-                let says = if both { "is in two places" } else { "is nowhere" };
+            (None, Some(folder), None) => Some(PackagePlace::Folder(folder.into_inner().into())),
+            (mirrors, folder, compile) => {
+                let any = mirrors.is_some() || folder.is_some() || compile.is_some();
+                let says = if any { "is in two places" } else { "is nowhere" };
                 self.found(
                     written.name.span(),
                     format!("the package source `{}` {says}", written.name.get_ref()),
-                    "give either `mirrors`, URLs of folders with an index, or `folder`, one of this machine",
+                    "give one of `mirrors`, URLs of folders with an index, `folder`, one of this machine, and `compile`",
                 );
                 None
             }

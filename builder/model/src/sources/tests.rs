@@ -41,6 +41,15 @@ signer = "kernel-org"
 name = "own"
 folder = "packages"
 
+[[sets.gentoo.base.stage3.packages]]
+name = "built"
+compile = { keywords = ["app-containers/lxc ~arm64", "net-analyzer/nrpe  **"], use = [">=app-containers/lxc-6 -man ssl"] }
+
+[sets.gentoo.base.stage3.repository]
+mirrors = ["https://a.example/s"]
+signer = "debian"
+distfiles = ["https://a.example/d"]
+
 [licenses.vendor]
 title = "the vendor's terms"
 text = "https://a.example/terms"
@@ -94,7 +103,7 @@ fn a_gentoo_base_knows_its_init_its_packages_and_what_to_leave_out() {
     };
     assert_eq!(base.init, Init::Systemd);
     let names: Vec<_> = base.packages.iter().map(|source| source.name.as_str()).collect();
-    assert_eq!(names, ["official", "own"]);
+    assert_eq!(names, ["official", "own", "built"]);
     let official = base.package_source("official").unwrap();
     assert_eq!(
         official.place,
@@ -125,6 +134,73 @@ fn a_gentoo_base_knows_its_init_its_packages_and_what_to_leave_out() {
         panic!("{bare:?}")
     };
     assert_eq!((base.packages.len(), &base.leave_out), (0, &LeaveOut::default()));
+}
+
+#[test]
+fn what_is_compiled_is_said_as_portage_says_it() {
+    let sources = check(GOOD).unwrap();
+    let BaseSource::Stage3(base) = &sources.sets["gentoo"].base else {
+        panic!("{sources:?}")
+    };
+    let (source, compile) = base.compiled().unwrap();
+    assert_eq!((source.name.as_str(), &source.signer), ("built", &None));
+    assert_eq!(
+        compile.keywords,
+        ["app-containers/lxc ~arm64", "net-analyzer/nrpe **"]
+    );
+    assert_eq!(compile.use_flags, [">=app-containers/lxc-6 -man ssl"]);
+    let repository = base.repository.as_ref().unwrap();
+    assert_eq!(repository.mirrors, ["https://a.example/s/"]);
+    assert_eq!(repository.distfiles, ["https://a.example/d/"]);
+    assert_eq!(
+        (repository.signer.name.as_str(), &repository.snapshot),
+        ("debian", &None)
+    );
+
+    for (old, new, expected) in [
+        (
+            "lxc ~arm64\"",
+            "lxc\"",
+            "`app-containers/lxc` is not an atom and a keyword",
+        ),
+        ("lxc ~arm64\"", "lxc $(id)\"", "`$(id)` is not a keyword"),
+        (
+            "\"app-containers/lxc ~",
+            "\"lxc ~",
+            "`lxc` is no atom of a package",
+        ),
+        ("-man ssl", "-man s;sl", "`s;sl` is not a USE flag"),
+        ("-man ssl", "--man", "`--man` is not a USE flag"),
+        (
+            "compile = {",
+            "folder = \"p\"\ncompile = {",
+            "the package source `built` is in two places",
+        ),
+        (
+            "compile = {",
+            "signer = \"debian\"\ncompile = {",
+            "`built` has a signer, and is compiled here",
+        ),
+        (
+            "folder = \"packages\"",
+            "compile = {}",
+            "there are two package sources that are compiled",
+        ),
+        (
+            "distfiles = ",
+            "snapshot = \"20261301\"\ndistfiles = ",
+            "`20261301` is no day of a snapshot",
+        ),
+    ] {
+        assert_eq!(messages(old, new), [expected], "{new}");
+    }
+    let start = GOOD.find("[sets.gentoo.base.stage3.repository]").unwrap();
+    let end = GOOD.find("[licenses.vendor]").unwrap();
+    let without = check(&format!("{}{}", &GOOD[..start], &GOOD[end..])).unwrap_err();
+    assert_eq!(
+        without.0[0].message,
+        "there are no ebuilds that `built` could be compiled from"
+    );
 }
 
 #[test]

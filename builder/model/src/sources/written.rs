@@ -228,12 +228,32 @@ pub(super) struct Stage3Toml {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(super) mask: Vec<Spanned<String>>,
+    /// Ebuilds and their sources: for packages that are compiled.
+    pub(super) repository: Option<RepositoryToml>,
     /// What a node need not carry.
     #[serde(default)]
     pub(super) leave_out: LeaveOutToml,
 }
 
-/// `[[...packages]]`: a folder of binary packages with an index `Packages`.
+/// `[...repository]`: the ebuild repository, as signed snapshots, and the sources that its ebuilds are of.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RepositoryToml {
+    /// Folders that hold `gentoo-YYYYMMDD.tar.xz`, first to last.
+    #[schemars(with = "Vec<String>")]
+    pub(super) mirrors: Spanned<Vec<Spanned<String>>>,
+    /// Who signs snapshots.
+    #[schemars(with = "String")]
+    pub(super) signer: Spanned<String>,
+    /// The day of the snapshot that is meant, `YYYYMMDD`; the newest where none is given.
+    #[schemars(with = "Option<String>")]
+    pub(super) snapshot: Option<Spanned<String>>,
+    /// Folders that hold what ebuilds are compiled from, as `distfiles/` of Gentoo's mirrors does, first to last.
+    #[schemars(with = "Vec<String>")]
+    pub(super) distfiles: Spanned<Vec<Spanned<String>>>,
+}
+
+/// `[[...packages]]`: a folder of binary packages with an index `Packages`, or what is compiled here.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PackageSourceToml {
@@ -246,10 +266,27 @@ pub(super) struct PackageSourceToml {
     /// A folder of this machine instead: relative to the project's root, or absolute.
     #[schemars(with = "Option<String>")]
     pub(super) folder: Option<Spanned<String>>,
+    /// Instead: what the overlays name and no other source has is compiled, in the stage3, from the ebuilds of `repository`.
+    pub(super) compile: Option<CompileToml>,
     /// Who has to have signed each package. Without it the sums that a package carries are enough: anybody could have made
     /// it who can write where it comes from.
     #[schemars(with = "Option<String>")]
     pub(super) signer: Option<Spanned<String>>,
+}
+
+/// `compile = { ... }`: how packages are compiled.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct CompileToml {
+    /// Lines of `package.accept_keywords`: an atom, and keywords that are accepted for it beside `arm64`
+    /// (`app-containers/lxc ~arm64`, `net-analyzer/nrpe **`).
+    #[schemars(with = "Vec<String>")]
+    pub(super) keywords: Vec<Spanned<String>>,
+    /// Lines of `package.use`: an atom, and flags that are set for it or, with `-` in front, are not
+    /// (`app-containers/lxc -man`).
+    #[serde(rename = "use")]
+    #[schemars(with = "Vec<String>")]
+    pub(super) use_flags: Vec<Spanned<String>>,
 }
 
 /// `[...leave-out]`: what a node need not carry.

@@ -4,15 +4,18 @@
 //! The locale is fixed, so that no output depends on the user's.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 
 use super::Log;
+
+/// A line that is longer is taken for several: programs that run what others wrote may print anything.
+const LONGEST_LINE: u64 = 64 << 10;
 
 /// `PATH`, and behind it the folders where Debian keeps mkfs and the like, which a user's `PATH` lacks.
 fn search_path() -> OsString {
@@ -99,43 +102,66 @@ impl Tool {
     }
 
     /// Runs it to its end. Each line goes to `log` and to `each_line` (progress).
-    pub fn run(&self, log: &mut Log, mut each_line: impl FnMut(&str)) -> Result<()> {
+    pub fn run(&self, log: &mut Log, each_line: impl FnMut(&str)) -> Result<()> {
         log.line(&format!("$ {self}"))?;
+        self.run_child(self.command()?, log, |_| Ok(()), |_| Ok(None), each_line)
+    }
+
+    /// The same for a program that waits for its input. `begin` is called with its process number as soon as it runs; then
+    /// `feed`, beside it, with the pipe that it reads. What `feed` gives back stays open until the program has ended.
+    pub fn run_fed(
+        &self,
+        log: &mut Log,
+        begin: impl FnOnce(u32) -> Result<()>,
+        feed: impl FnOnce(ChildStdin) -> Result<Option<ChildStdin>> + Send,
+        each_line: impl FnMut(&str),
+    ) -> Result<()> {
+        let mut command = self.command()?;
+        command.stdin(Stdio::piped());
+        let feed = |input: Option<ChildStdin>| feed(input.context("the program has no pipe to read")?);
+        self.run_child(command, log, begin, feed, each_line)
+    }
+
+    fn run_child(
+        &self,
+        mut command: Command,
+        log: &mut Log,
+        begin: impl FnOnce(u32) -> Result<()>,
+        feed: impl FnOnce(Option<ChildStdin>) -> Result<Option<ChildStdin>> + Send,
+        mut each_line: impl FnMut(&str),
+    ) -> Result<()> {
         // One pipe for both streams keeps the lines in the order in which they were printed.
         let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
-        let mut command = self.command()?;
         command
             .stdout(writer.try_clone().context("cannot make a pipe")?)
             .stderr(writer);
         let mut child = self.started(command.spawn())?;
         // The command holds the pipe's writing end: without it gone, reading would never end.
         drop(command);
-        let mut reader = BufReader::new(reader);
-        let mut bytes = Vec::new();
-        let copied = loop {
-            bytes.clear();
-            match reader.read_until(b'\n', &mut bytes) {
-                Ok(0) => break Ok(()),
-                Ok(_) => {
-                    let line = String::from_utf8_lossy(&bytes);
-                    let line = line.trim_end();
-                    each_line(line);
-                    if let Err(error) = log.line(line) {
-                        break Err(error);
-                    }
-                }
-                Err(error) => {
-                    break Err(error).with_context(|| format!("cannot read the output of {}", self.program));
-                }
+        let input = child.stdin.take();
+        let (copied, fed) = std::thread::scope(|scope| {
+            let feeding = begin(child.id()).map(|()| scope.spawn(|| feed(input)));
+            let copied = match &feeding {
+                Ok(_) => self.copy_lines(reader, log, &mut each_line),
+                Err(_) => Ok(()),
+            };
+            if copied.is_err() || feeding.is_err() {
+                ask_to_end(&child);
             }
-        };
-        if let Err(error) = copied {
-            end(&mut child);
-            return Err(error);
-        }
+            let panicked = || anyhow!("what feeds {} panicked", self.program);
+            let fed = feeding.and_then(|feeding| feeding.join().map_err(|_| panicked())?);
+            (copied, fed)
+        });
+        // One that reads what is held may wait for its end before it ends itself.
+        let held = fed.map(|held| copied.is_ok().then_some(held));
         let status = child
             .wait()
             .with_context(|| format!("cannot wait for {}", self.program))?;
+        copied?;
+        // What it says itself of why it took no more tells more than that it did.
+        if status.success() {
+            held?;
+        }
         if status.success() {
             return Ok(());
         }
@@ -144,6 +170,23 @@ impl Tool {
             self.program,
             log.tail()
         )
+    }
+
+    /// Copies what it prints, line by line.
+    fn copy_lines(&self, reader: impl Read, log: &mut Log, each_line: &mut impl FnMut(&str)) -> Result<()> {
+        let mut reader = BufReader::new(reader);
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            let read = (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut bytes);
+            if read.with_context(|| format!("cannot read the output of {}", self.program))? == 0 {
+                return Ok(());
+            }
+            let line = String::from_utf8_lossy(&bytes);
+            let line = line.trim_end();
+            each_line(line);
+            log.line(line)?;
+        }
     }
 
     /// Runs it and returns what it printed on standard output; a failure shows standard error.
@@ -210,11 +253,10 @@ pub fn end_with_us(command: &mut Command) {
     }
 }
 
-/// Asks a program to end and waits for it. `make` ends its jobs when it is asked; killed, it would leave them behind.
-fn end(child: &mut Child) {
+/// Asks a program to end. `make` ends its jobs when it is asked; killed, it would leave them behind.
+fn ask_to_end(child: &Child) {
     // It may have ended already; either way nothing is left to do about an error.
     kill_process(Pid::from_child(child), Signal::TERM).ok();
-    child.wait().ok();
 }
 
 impl std::fmt::Display for Tool {

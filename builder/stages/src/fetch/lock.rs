@@ -10,7 +10,7 @@ use model::finding::{Finding, Findings, SourceFile};
 use model::sources::{BaseSource, Signer, Source, SourceSet};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use toml_edit::{Array, DocumentMut, Item, Value};
+use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
 use super::digest::Sha256Sum;
 use super::moment::Moment;
@@ -149,22 +149,10 @@ impl Lock {
             let Some(base) = base.and_then(Item::as_table_like_mut) else {
                 continue;
             };
-            if let Some(mut key) = base.key_mut("packages") {
-                key.leaf_decor_mut().set_suffix(" ");
-            }
-            if let Some(packages) = base.get_mut("packages") {
-                let tables = std::mem::take(packages).into_array_of_tables();
-                let lines = tables.unwrap_or_default().into_iter().map(|table| {
-                    let mut line = Value::InlineTable(table.into_inline_table());
-                    line.decor_mut().set_prefix("\n    ");
-                    line
-                });
-                let mut lines: Array = lines.collect();
-                if !lines.is_empty() {
-                    lines.set_trailing_comma(true);
-                    lines.set_trailing("\n");
-                }
-                *packages = Item::Value(Value::Array(lines));
+            line_each(base, "packages");
+            if let Some(compiled) = base.get_mut("compiled").and_then(Item::as_table_like_mut) {
+                line_each(compiled, "distfiles");
+                line_each(compiled, "tools");
             }
         }
         Ok(document.to_string())
@@ -194,6 +182,27 @@ impl Lock {
             );
         }
         Ok(locked)
+    }
+}
+
+/// Writes the tables of the array `key` as lines.
+fn line_each(table: &mut dyn TableLike, key: &str) {
+    if let Some(mut key) = table.key_mut(key) {
+        key.leaf_decor_mut().set_suffix(" ");
+    }
+    if let Some(item) = table.get_mut(key) {
+        let tables = std::mem::take(item).into_array_of_tables();
+        let lines = tables.unwrap_or_default().into_iter().map(|table| {
+            let mut line = Value::InlineTable(table.into_inline_table());
+            line.decor_mut().set_prefix("\n    ");
+            line
+        });
+        let mut lines: Array = lines.collect();
+        if !lines.is_empty() {
+            lines.set_trailing_comma(true);
+            lines.set_trailing("\n");
+        }
+        *item = Item::Value(Value::Array(lines));
     }
 }
 
@@ -264,7 +273,7 @@ pub(super) fn other_signer(what: &str, signer: &Signer, locked: &str) -> Option<
 
 impl LockedFile {
     /// What no honest lock has: names that lead elsewhere.
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         if !is_plain_name(&self.file) {
             bail!("`{}` is no name of a file", self.file);
         }

@@ -61,7 +61,10 @@ pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{SignatureError, Signed};
 pub use past::Downgrade;
-pub use stage3::{BaseNeeds, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files, Stage3Tarball};
+pub use stage3::{
+    BaseNeeds, LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files,
+    Stage3Tarball,
+};
 pub use update::{
     Change, Extent, PackageChange, Update, UpdateOptions, kernel_of_series, locked_set, update,
 };

@@ -91,9 +91,16 @@ pub fn debian_requirements(preflight: &mut Preflight) {
             "arch-test",
             "tells mmdebstrap that arm64 programs run",
         )]);
-        if let Some(problem) = binfmt_problem(Path::new(BINFMT)) {
-            preflight.problem(problem);
-        }
+    }
+    check_arm64(preflight);
+}
+
+/// Asks for a machine that runs arm64 programs, natively or by an emulator.
+pub fn check_arm64(preflight: &mut Preflight) {
+    if std::env::consts::ARCH != "aarch64"
+        && let Some(problem) = binfmt_problem(Path::new(BINFMT))
+    {
+        preflight.problem(problem);
     }
 }
 

@@ -117,6 +117,7 @@ impl GentooBase<'_> {
             let place = match &source.place {
                 PackagePlace::Mirrors(mirrors) => mirrors.join(" "),
                 PackagePlace::Folder(_) => "a folder".to_owned(),
+                PackagePlace::Compile(_) => "compiled".to_owned(),
             };
             let locked = locked.sources.get(&source.name);
             key = key
@@ -143,7 +144,13 @@ impl GentooBase<'_> {
 
     /// What was asked for beyond what is stable and default.
     fn wishes(&self) -> Wishes<'_> {
-        Wishes::default()
+        match self.source.compiled() {
+            Some((_, compile)) => Wishes {
+                keywords: &compile.keywords,
+                use_flags: &compile.use_flags,
+            },
+            None => Wishes::default(),
+        }
     }
 
     /// Installs the packages over `stage3`; what comes of it goes into the folder `part`.

@@ -45,7 +45,7 @@ pub mod units;
 pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
-pub use debian::{AptSource, DebianBase, debian_requirements};
+pub use debian::{AptSource, DebianBase, check_arm64, debian_requirements};
 pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};

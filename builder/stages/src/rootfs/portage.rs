@@ -211,6 +211,13 @@ fn binrepos(sources: &[PackageSource], known: &[Binhost]) -> Option<String> {
                 ));
                 continue;
             }
+            PackagePlace::Compile(_) => {
+                text.push_str(&format!(
+                    "\n# Packages of `{}` were compiled where this image was made.\n",
+                    source.name
+                ));
+                continue;
+            }
         };
         let (Some(mirror), false) = (
             mirrors.first(),
@@ -241,7 +248,7 @@ fn is_at(source: &PackageSource, binhost: &Binhost) -> bool {
         PackagePlace::Mirrors(mirrors) => mirrors
             .iter()
             .any(|mirror| mirror.trim_end_matches('/') == binhost.uri),
-        PackagePlace::Folder(_) => false,
+        PackagePlace::Folder(_) | PackagePlace::Compile(_) => false,
     }
 }
 

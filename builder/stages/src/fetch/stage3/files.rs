@@ -77,7 +77,7 @@ impl<'a> Stage3Files<'a> {
 
     /// Opens a package that is there, which is what is locked: its SHA-256 says so. A damaged one is fetched again.
     pub fn open(&self, locked: &LockedPackage) -> Result<BinaryPackage> {
-        let place = package::place_of(&self.errand, self.source, &self.locked, locked)?;
+        let place = package::place_in(&self.errand, self.source, &self.locked, locked)?;
         package::open(&self.errand, &place, locked)
     }
 }

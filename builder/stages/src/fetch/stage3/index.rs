@@ -52,6 +52,7 @@ impl Place {
     /// The place of a source's packages; `uri` is the folder that its index names, if it names one.
     pub(super) fn of(errand: &Errand, source: &PackageSource, uri: Option<&str>) -> Result<Self> {
         Ok(match (&source.place, uri) {
+            (PackagePlace::Compile(_), _) => bail!("the packages of `{}` are compiled here", source.name),
             (PackagePlace::Folder(folder), _) => Self::Folder(errand.root.join(folder)),
             (PackagePlace::Mirrors(_), Some(uri)) => Self::Servers(errand.upstream(&[uri.to_owned()])?),
             (PackagePlace::Mirrors(folders), None) => Self::Servers(errand.upstream(folders)?),
@@ -109,6 +110,17 @@ pub(super) fn read<'a>(errand: &Errand, source: &'a PackageSource, past: &Past) 
         place,
         uri,
         packages: index.packages,
+    })
+}
+
+/// The index of what was compiled for `source` into `folder`.
+pub(super) fn of_compiled(source: &PackageSource, folder: PathBuf) -> Result<Offer<'_>> {
+    Ok(Offer {
+        source,
+        found: folder.display().to_string(),
+        packages: from_folder(&folder, &source.name)?.packages,
+        place: Place::Folder(folder),
+        uri: None,
     })
 }
 

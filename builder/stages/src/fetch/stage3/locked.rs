@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 use formats::units::Bytes;
 use gentoo::{Atom, Package};
+use model::names::is_gentoo_atom;
 use model::sources::{Stage3, normal_mirror};
 use serde::{Deserialize, Serialize};
 
-use crate::fetch::digest::{Sha1Sum, Sha256Sum};
+use crate::fetch::digest::{Sha1Sum, Sha256Sum, Sum};
 use crate::fetch::lock::{LockedFile, is_plain_name, other_signer};
 
 /// A stage3 and the packages over it.
@@ -25,6 +26,44 @@ pub struct LockedStage3 {
     /// What holds for all packages of a source, by its name.
     #[serde(default)]
     pub sources: BTreeMap<String, LockedPackageSource>,
+    /// Of what and with what packages were compiled, where some were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compiled: Option<LockedCompile>,
+}
+
+/// Of what and with what packages were compiled, to the byte.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedCompile {
+    /// The atoms that no other source had.
+    pub atoms: BTreeSet<String>,
+    /// Lines of `package.accept_keywords`.
+    pub keywords: Vec<String>,
+    /// Lines of `package.use`.
+    #[serde(rename = "use")]
+    pub use_flags: Vec<String>,
+    /// The files that were compiled.
+    #[serde(default)]
+    pub distfiles: Vec<LockedDistfile>,
+    /// Packages of the other sources that were needed to compile.
+    #[serde(default)]
+    pub tools: Vec<LockedPackage>,
+    /// The snapshot of the ebuild repository.
+    pub snapshot: LockedFile,
+}
+
+/// A file that is compiled, as the Manifest of its package lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedDistfile {
+    /// Its name, a plain one.
+    pub file: String,
+    /// Its size.
+    pub size: Bytes,
+    /// Its BLAKE2b of 512 bits in hexadecimal.
+    pub blake2b: String,
+    /// Its SHA-512 in hexadecimal.
+    pub sha512: String,
 }
 
 /// A package whose every byte is decided.
@@ -108,21 +147,10 @@ impl LockedStage3 {
     pub(in crate::fetch) fn check(&self) -> Result<()> {
         let mut seen = BTreeSet::new();
         for package in &self.packages {
-            let LockedPackage {
-                cpv, source, path, ..
-            } = package;
-            if cpv.parse::<gentoo::Cpv>().is_err() {
-                bail!("`{cpv}` is no name of a package with its version");
+            if !seen.insert(&package.cpv) {
+                bail!("there are two packages `{}`", package.cpv);
             }
-            if !seen.insert(cpv) {
-                bail!("there are two packages `{cpv}`");
-            }
-            if !path.split('/').all(is_plain_name) {
-                bail!("`{path}` is no path below a source of packages");
-            }
-            if !self.sources.contains_key(source) {
-                bail!("`{cpv}` is from the source `{source}`, of which nothing is said");
-            }
+            self.check_package(package)?;
         }
         for keys in self.sources.values().filter_map(|source| source.keys.as_ref()) {
             if !keys.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----\n") {
@@ -133,6 +161,42 @@ impl LockedStage3 {
             if normal_mirror(uri).as_ref() != Some(uri) {
                 bail!("`{uri}` is no folder on a server");
             }
+        }
+        let Some(compiled) = &self.compiled else {
+            return Ok(());
+        };
+        compiled.snapshot.check()?;
+        for atom in &compiled.atoms {
+            if !is_gentoo_atom(atom) {
+                bail!("`{atom}` is no atom of a package");
+            }
+        }
+        for tool in &compiled.tools {
+            self.check_package(tool)?;
+        }
+        for file in &compiled.distfiles {
+            if !gentoo::repository::is_distfile_name(&file.file) {
+                bail!("`{}` is no name of a file", file.file);
+            }
+            if Sum::parse_sha512(&file.sha512).is_none() || Sum::parse_blake2b(&file.blake2b).is_none() {
+                bail!("`{}` has a sum that is not 128 hexadecimal digits", file.file);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_package(&self, package: &LockedPackage) -> Result<()> {
+        let LockedPackage {
+            cpv, source, path, ..
+        } = package;
+        if cpv.parse::<gentoo::Cpv>().is_err() {
+            bail!("`{cpv}` is no name of a package with its version");
+        }
+        if !path.split('/').all(is_plain_name) {
+            bail!("`{path}` is no path below a source of packages");
+        }
+        if !self.sources.contains_key(source) {
+            bail!("`{cpv}` is from the source `{source}`, of which nothing is said");
         }
         Ok(())
     }
@@ -148,6 +212,7 @@ impl LockedStage3 {
         }
         other_signer("base", &source.signer, &self.tarball.signer)
             .or_else(|| self.sources_difference(source))
+            .or_else(|| self.compiled_difference(source))
             .or_else(|| self.masked(source))
     }
 
@@ -173,6 +238,35 @@ impl LockedStage3 {
                 (!pinned).then(text)
             })
         })
+    }
+
+    fn compiled_difference(&self, source: &Stage3) -> Option<String> {
+        let compiled = self.compiled.as_ref()?;
+        let (Some((own, how)), Some(repository)) = (source.compiled(), &source.repository) else {
+            return Some("it compiles no packages, some were".into());
+        };
+        let all: BTreeSet<&String> = self.packages.iter().map(|package| &package.source).collect();
+        if !all.contains(&own.name) {
+            return None;
+        }
+        if how.keywords != compiled.keywords {
+            return Some(format!("`{}` was compiled with other keywords", own.name));
+        }
+        if how.use_flags != compiled.use_flags {
+            return Some(format!("`{}` was compiled with other USE flags", own.name));
+        }
+        let day = repository.snapshot.as_ref();
+        if let Some(day) = day.filter(|day| **day != compiled.snapshot.version) {
+            return Some(format!(
+                "it names the snapshot {day}, `{}` was compiled of {}",
+                own.name, compiled.snapshot.version
+            ));
+        }
+        other_signer(
+            "snapshot of ebuilds",
+            &repository.signer,
+            &compiled.snapshot.signer,
+        )
     }
 
     fn masked(&self, source: &Stage3) -> Option<String> {

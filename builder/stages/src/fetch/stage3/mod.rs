@@ -7,10 +7,12 @@
 //! | `index` | what each source of packages offers |
 //! | `packages` | which packages over the stage3, fetched and verified |
 //! | `package` | one package: its file, where it is kept, whether it is what its index says |
+//! | `compile` | what no source has, compiled |
 //! | `signer` | who has to have signed the packages of a source |
 //! | `locked` | what of these stands in `sources.lock` |
 //! | `installed` | what the stage3 has installed |
 
+mod compile;
 mod files;
 mod index;
 mod installed;
@@ -27,7 +29,8 @@ use model::project::Project;
 use model::sources::{SourceSet, Stage3};
 
 pub use files::{Stage3Files, Stage3Tarball};
-pub use locked::{LockedPackage, LockedPackageSource, LockedStage3};
+pub use locked::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3};
+use packages::Resolved;
 pub(super) use packages::presence_of_packages;
 
 use super::errand::Errand;
@@ -70,12 +73,16 @@ pub(super) fn resolve(
         source,
         locked: &tarball,
     };
-    let (sources, packages) =
-        packages::resolve(needs, &stage3, past).context("cannot resolve the packages")?;
+    let Resolved {
+        sources,
+        packages,
+        compiled,
+    } = packages::resolve(needs, &stage3, past).context("cannot resolve the packages")?;
     Ok(LockedStage3 {
         world: needs.packages.clone(),
         tarball,
         sources,
         packages,
+        compiled,
     })
 }

@@ -1,6 +1,6 @@
 //! One package: its file, fetched as an index or the lock lists it, and whether it is what the index said of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use model::sources::Stage3;
 
 use super::index::Place;
 use super::signer::{Locked, PackageSigner};
-use super::{Errand, LockedPackage, LockedStage3};
+use super::{Errand, LockedPackage, LockedPackageSource, LockedStage3, compile};
 use crate::engine::Task;
 use crate::fetch::VerificationFailed;
 use crate::fetch::digest::{Sha1Sum, Sha256Sum, Sum};
@@ -146,7 +146,7 @@ fn file(errand: &Errand, place: &Place, wanted: &Wanted, whole: Option<&Task>) -
 /// Whether a locked package is where builds look for it, byte for byte.
 pub(super) fn is_kept(errand: &Errand, source: &Stage3, base: &LockedStage3, locked: &LockedPackage) -> bool {
     let wanted = wanted_as_locked(locked);
-    match place_of(errand, source, base, locked) {
+    match place_in(errand, source, base, locked) {
         Ok(Place::Servers(_)) => is_cached(errand.engine, &wanted),
         Ok(Place::Folder(folder)) => wanted.check_here(&folder.join(&locked.path)).is_ok(),
         Err(_) => false,
@@ -161,7 +161,7 @@ pub(super) fn is_there(
     locked: &LockedPackage,
 ) -> bool {
     let wanted = wanted_as_locked(locked);
-    match place_of(errand, source, base, locked) {
+    match place_in(errand, source, base, locked) {
         Ok(place) => wanted.is_at(&path_at(errand, &place, &wanted)),
         Err(_) => false,
     }
@@ -182,7 +182,7 @@ pub(super) fn presence_of(
     base: &LockedStage3,
     locked: &LockedPackage,
 ) -> Result<Presence> {
-    match place_of(errand, source, base, locked)? {
+    match place_in(errand, source, base, locked)? {
         Place::Servers(mirrors) => presence::of_file(&locked.path, locked.size, &mirrors, errand.network),
         // What is in a folder is kept there; what is not kept is gone.
         Place::Folder(folder) => Ok(Presence::Gone(format!(
@@ -192,11 +192,24 @@ pub(super) fn presence_of(
     }
 }
 
-/// Where a locked package comes from.
-pub(super) fn place_of(
+/// Where a package of a locked base comes from.
+pub(super) fn place_in(
     errand: &Errand,
     source: &Stage3,
     base: &LockedStage3,
+    locked: &LockedPackage,
+) -> Result<Place> {
+    match compile::is_compiled(source, locked) {
+        true => Ok(Place::Folder(compile::folder_of(errand, source, base)?)),
+        false => place_of(errand, source, &base.sources, locked),
+    }
+}
+
+/// Where a locked package comes from that was not compiled here; `sources` is what holds for all packages of a source.
+pub(super) fn place_of(
+    errand: &Errand,
+    source: &Stage3,
+    sources: &BTreeMap<String, LockedPackageSource>,
     locked: &LockedPackage,
 ) -> Result<Place> {
     let name = &locked.source;
@@ -206,7 +219,7 @@ pub(super) fn place_of(
             locked.cpv
         )
     })?;
-    let uri = base.sources.get(name).and_then(|source| source.uri.as_deref());
+    let uri = sources.get(name).and_then(|source| source.uri.as_deref());
     Place::of(errand, written, uri)
 }
 

@@ -1,21 +1,24 @@
 //! The packages over a stage3: chosen from what all sources offer, fetched side by side, and verified.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
-use gentoo::resolve::{self, Chosen, Mask, Request, Source};
+use gentoo::resolve::{self, Chosen, Mask, PackageUse, Request, Source};
 use gentoo::{Atom, Package};
-use model::sources::Stage3;
+use model::sources::{PackagePlace, Stage3};
 
+use super::compile::{self, Compiled};
 use super::index::{self, Offer};
 use super::installed::installed;
-use super::package::{self, Listed, place_of, verify};
+use super::package::{self, Listed, place_in, verify};
 use super::signer::PackageSigner;
-use super::{BaseNeeds, Errand, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
+use super::{
+    BaseNeeds, Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball,
+};
 use crate::fetch::past::Past;
 use crate::fetch::presence::Presence;
 use crate::fetch::{failure, is_verification_failure};
@@ -26,28 +29,79 @@ const AT_ONCE: usize = 4;
 /// Packages of which an error tells one by one.
 const TOLD: usize = 8;
 
+/// What goes over a stage3.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    /// What holds for the sources that packages are from, by name.
+    pub(super) sources: BTreeMap<String, LockedPackageSource>,
+    /// The packages, in the order in which they are installed.
+    pub(super) packages: Vec<LockedPackage>,
+    /// Of what some were compiled.
+    pub(super) compiled: Option<LockedCompile>,
+}
+
 /// Which packages go over `stage3`, fetched and verified, and what holds for the sources that they are from.
-pub(super) fn resolve(
-    needs: &BaseNeeds,
-    stage3: &Stage3Tarball,
-    past: &Past,
-) -> Result<(BTreeMap<String, LockedPackageSource>, Vec<LockedPackage>)> {
+pub(super) fn resolve(needs: &BaseNeeds, stage3: &Stage3Tarball, past: &Past) -> Result<Resolved> {
     if needs.packages.is_empty() {
         return Ok(Default::default());
     }
     let world = atoms(&needs.packages).context("cannot read the packages of the overlays")?;
     let Stage3Tarball { errand, source, .. } = *stage3;
     let installed = installed(stage3, needs.zstd)?;
-    let offers = source
+    let mut offers = source
         .packages
         .iter()
+        .filter(|source| !matches!(source.place, PackagePlace::Compile(_)))
         .map(|source| index::read(errand, source, past))
         .collect::<Result<Vec<_>>>()?;
+    let mut compiled = None;
+    if let Some((own, _)) = source.compiled() {
+        let missing = missing(source, &needs.packages, &installed, &offers)?;
+        if !missing.is_empty() {
+            let Compiled {
+                locked,
+                sources,
+                folder,
+            } = compile::resolve(stage3, &offers, missing, past)?;
+            offers.push(index::of_compiled(own, folder)?);
+            compiled = Some((locked, sources));
+        }
+    }
     let choices = choose(source, &world, &installed, &offers)?;
     for line in choices.iter().filter_map(|choice| preference(choice, &offers)) {
         errand.engine.progress.detail(line);
     }
-    lock(errand, source, &offers, &choices)
+    let (mut sources, packages) = lock(errand, source, &offers, &choices)?;
+    let compiled = compiled.map(|(locked, of_tools)| {
+        for (name, of_tools) in of_tools {
+            let source = sources.entry(name).or_default();
+            source.signers.extend(of_tools.signers);
+            source.uri = of_tools.uri;
+        }
+        locked
+    });
+    Ok(Resolved {
+        sources,
+        packages,
+        compiled,
+    })
+}
+
+/// The atoms that stage3 and sources cannot meet, each for itself.
+fn missing(
+    source: &Stage3,
+    world: &BTreeSet<String>,
+    installed: &[Package],
+    offers: &[Offer],
+) -> Result<BTreeSet<String>> {
+    let mut missing = BTreeSet::new();
+    for text in world {
+        let atom = atoms([text])?;
+        if solve(source, &atom, installed, offers)?.is_err() {
+            missing.insert(text.clone());
+        }
+    }
+    Ok(missing)
 }
 
 /// Texts as atoms.
@@ -55,14 +109,13 @@ fn atoms<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<Vec<Atom>> {
     texts.into_iter().map(|text| Ok(text.parse()?)).collect()
 }
 
-/// The packages that meet the request over what is installed. Where there is no solution the error says why, and where it
-/// was looked for one.
-fn choose<'a>(
+/// What meets the request over what is installed, or why nothing does.
+fn solve<'a>(
     source: &Stage3,
     world: &[Atom],
     installed: &'a [Package],
     offers: &'a [Offer<'a>],
-) -> Result<Vec<Chosen<'a>>> {
+) -> Result<std::result::Result<Vec<Chosen<'a>>, anyhow::Error>> {
     let init = match source.init {
         model::sources::Init::Systemd => resolve::Init::Systemd,
         model::sources::Init::OpenRc => resolve::Init::OpenRc,
@@ -81,17 +134,36 @@ fn choose<'a>(
             packages: &offer.packages,
         })
         .collect();
+    let lines = source.compiled().map_or(&[][..], |(_, compile)| &compile.use_flags);
+    let package_use: Vec<PackageUse> = lines
+        .iter()
+        .map(|line| Ok(line.parse()?))
+        .collect::<Result<_>>()
+        .context("cannot read `use` of sources.toml")?;
     let request = Request {
         atoms: world,
         masks: &masks,
         chost: chost(installed),
         init: Some(init),
-        package_use: &[],
+        package_use: &package_use,
     };
-    match resolve::resolve(installed, &sources, &request) {
-        Ok(resolution) => Ok(resolution.chosen),
+    Ok(resolve::resolve(installed, &sources, &request)
+        .map(|resolution| resolution.chosen)
+        .map_err(anyhow::Error::new))
+}
+
+/// The packages that meet the request over what is installed. Where there is no solution the error says why, and where it
+/// was looked for one.
+fn choose<'a>(
+    source: &Stage3,
+    world: &[Atom],
+    installed: &'a [Package],
+    offers: &'a [Offer<'a>],
+) -> Result<Vec<Chosen<'a>>> {
+    match solve(source, world, installed, offers)? {
+        Ok(chosen) => Ok(chosen),
         Err(error) => {
-            let mut text = format!("{:#}\nlooked in", anyhow::Error::new(error));
+            let mut text = format!("{error:#}\nlooked in");
             let count = |packages: &[Package]| match packages.len() {
                 1 => "1 package".to_owned(),
                 count => format!("{count} packages"),
@@ -206,6 +278,9 @@ fn total(sizes: impl Iterator<Item = u64>) -> u64 {
 /// Fetches those of the locked packages that are not there. Whether one that is there is the right one is for whoever
 /// opens it.
 pub(super) fn bring(errand: &Errand, source: &Stage3, locked: &LockedStage3) -> Result<()> {
+    compile::bring(errand, source, locked, |package| {
+        package::is_there(errand, source, locked, package)
+    })?;
     let is_absent = |package: &&LockedPackage| !package::is_there(errand, source, locked, package);
     let packages: Vec<&LockedPackage> = locked.packages.iter().filter(is_absent).collect();
     if packages.is_empty() {
@@ -215,7 +290,7 @@ pub(super) fn bring(errand: &Errand, source: &Stage3, locked: &LockedStage3) -> 
     let task = errand.engine.progress.bytes("fetch", bytes);
     task.message(format!("{} packages", packages.len()));
     let results = side_by_side(&packages, |package| {
-        let place = place_of(errand, source, locked, package)?;
+        let place = place_in(errand, source, locked, package)?;
         package::obtain(errand, &place, package, Some(&task))
     });
     let named = |number: usize| {
@@ -236,6 +311,9 @@ pub(in crate::fetch) fn presence_of_packages(
     let answers = side_by_side(&locked.packages, |package| {
         if package::is_kept(errand, source, locked, package) {
             return Ok(None);
+        }
+        if compile::is_compiled(source, package) {
+            return compile::presence_of(errand, source, locked).map(Some);
         }
         package::presence_of(errand, source, locked, package).map(Some)
     });
