@@ -52,11 +52,11 @@ pub struct SourceOptions {
     /// Source set of sources.toml [default: the one that sources.toml names]
     #[arg(long, value_name = "SET")]
     pub sources: Option<String>,
-    /// Your own mirror: instead of the Debian mirror that this machine's apt uses; before the servers of sources.toml, by the
-    /// same paths below its URL
-    #[arg(long, value_name = "URL")]
+    /// Your own mirror, a server or a folder: instead of the Debian mirror that this machine's apt uses; before the servers of
+    /// sources.toml, by the same paths below it
+    #[arg(long, value_name = "URL|DIR", value_parser = mirror)]
     pub mirror: Option<String>,
-    /// Use what the cache has; never the network
+    /// Use what the cache has, and a folder that --mirror names; never the network
     #[arg(long)]
     pub offline: bool,
 }
@@ -424,6 +424,19 @@ pub struct VolumeArguments {
     /// One copy of the metadata, or two
     #[arg(long, value_enum, default_value_t = Metadata::Dup)]
     pub metadata: Metadata,
+}
+
+/// A mirror as the stages know it: an URL. A folder of this machine becomes one.
+fn mirror(text: &str) -> Result<String, String> {
+    if text.contains("://") {
+        return Ok(text.to_owned());
+    }
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    if !path.is_dir() {
+        return Err("neither a folder of this machine nor an URL".into());
+    }
+    let path = path.to_str().ok_or("its path is no text")?;
+    Ok(format!("file://{path}"))
 }
 
 fn series(text: &str) -> Result<Series, String> {

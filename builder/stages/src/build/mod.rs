@@ -358,6 +358,7 @@ fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Resu
         project,
         blob_dir: request.blob_dir.as_deref(),
         u_boot: &u_boot,
+        mirror: request.mirror,
         network: &request.network,
     };
     BoardsFirmware::find(engine, &firmware, boards)

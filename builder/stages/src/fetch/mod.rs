@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lock` | `sources.lock` |
 //! | `mirror` | which servers are asked, apt's configuration |
+//! | `folder` | a folder of this machine as a mirror |
 //! | `http` | requests with limits, troubles in words |
 //! | `download` | files of known hash, into the cache, resumed after a cut |
 //! | `part` | the beginning of a file, held by one process |
@@ -20,6 +21,7 @@
 mod debian;
 mod digest;
 mod download;
+mod folder;
 mod gone;
 mod http;
 mod index;
@@ -42,7 +44,7 @@ use anyhow::{Result, anyhow};
 pub use debian::check_base;
 pub use digest::{Sha1Sum, Sha256Sum};
 pub use http::Limits;
-pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
+pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet, LockedSuite};
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};

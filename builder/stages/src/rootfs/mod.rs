@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
+//! | `apt_folder` | a folder of this machine as apt reads it |
 //! | `gentoo` | a base made of a stage3 and packages |
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
@@ -20,6 +21,7 @@
 //! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
+mod apt_folder;
 mod base;
 mod check;
 mod context;
@@ -43,7 +45,7 @@ pub mod units;
 pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
-pub use debian::{AptSource, DebianBase, debian_requirements};
+pub use debian::{AptSource, AptSuite, DebianBase, debian_requirements};
 pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};
