@@ -115,6 +115,13 @@ pub enum Command {
         #[arg(long)]
         if_gone: bool,
     },
+    /// Put everything that sources.lock pins into a folder, which then is a mirror: `--mirror DIR`, or served over http
+    Vendor {
+        /// The folder
+        folder: PathBuf,
+        #[command(flatten)]
+        sources: SourceOptions,
+    },
     /// Build images into out/images, which only you can read: the nodes' keys are in them
     Build {
         /// The nodes

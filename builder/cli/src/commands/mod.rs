@@ -13,6 +13,7 @@ mod render;
 mod revoke;
 mod uboot;
 mod update;
+mod vendor;
 mod volume;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
+        Command::Vendor { folder, sources } => vendor::run(common, folder, sources)?,
         Command::Build {
             nodes,
             form,

@@ -12,14 +12,14 @@ use formats::units::Time;
 use model::project::Project;
 use model::sources::{BaseSource, SourceSet};
 
-use super::BuildRequest;
-use crate::engine::{Engine, Key};
+use super::{BuildRequest, epoch};
+use crate::engine::{Engine, Key, Preflight};
 use crate::fetch::{
     LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network, Sha256Sum,
     Stage3Files, check_base, failure, is_verification_failure, obtain,
 };
 use crate::kernel::{DeviceTreeSource, KernelSource, MODULES, Output, build};
-use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball};
+use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball, debian_requirements};
 
 /// The kernel and the base.
 #[derive(Debug)]
@@ -186,6 +186,33 @@ fn base_mirrors(
         );
     }
     check_base(archive, &mirrors, network)
+}
+
+/// The base of a locked Debian set that a build of it uses: found, or made now.
+pub fn debian_base(
+    engine: &Engine,
+    project: &Project,
+    set: &SourceSet,
+    locked: &LockedSet,
+    archive: &LockedArchive,
+    mirror: Option<&str>,
+    network: &Network,
+) -> Result<Tarball> {
+    let source = AptSource::of(archive);
+    let packages = project.packages(set.base.platform());
+    let base = DebianBase {
+        source: &source,
+        packages: &packages,
+        time: Time::from_seconds(epoch(locked.epoch())?),
+    };
+    if let Some(tarball) = base.find(engine)? {
+        return Ok(tarball);
+    }
+    let mirrors = base_mirrors(set, archive, mirror, network)?;
+    let mut preflight = Preflight::default();
+    debian_requirements(&mut preflight);
+    preflight.finish()?;
+    base.make(engine, &mirrors)
 }
 
 /// `Image` and the device trees, by the names that U-Boot asks for.

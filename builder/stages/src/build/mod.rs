@@ -46,6 +46,7 @@ use crate::uboot::{self, UBootBuild, UBootSource};
 
 pub use card::partition_ids;
 pub use images::Sums;
+pub(crate) use inputs::debian_base;
 pub use inputs::{KERNEL, kernel_source};
 pub use state::{ImageFigures, ImageFiles};
 

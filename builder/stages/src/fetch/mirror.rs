@@ -88,6 +88,13 @@ impl Mirrors {
         Ok(Self::listed(mirrors))
     }
 
+    /// The first of these alone.
+    pub(super) fn first(self) -> Result<Self> {
+        let mut route = self.route()?;
+        route.mirrors.truncate(1);
+        Ok(Self::Known(route))
+    }
+
     /// The Debian mirror that the user named, else the host's.
     pub fn debian(named: Option<&str>) -> Result<Self> {
         match named {

@@ -14,6 +14,7 @@
 //! | `newest` | the newest version that is listed and can be had |
 //! | `stage3` | a stage3 and the binary packages over it |
 //! | `presence` | whether mirrors have something |
+//! | `pinned`, `pool` | all files of a locked set, with their places on a mirror |
 //! | `gone` | what of a locked set is gone |
 //! | `update` | all of a set, old against new |
 //! | `digest`, `moment` | digests and dates as values |
@@ -32,6 +33,8 @@ mod moment;
 mod newest;
 mod openpgp;
 mod part;
+mod pinned;
+mod pool;
 mod presence;
 mod release;
 mod stage3;
@@ -48,6 +51,7 @@ pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet, Loc
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{Keyring, SignatureError, Signed};
+pub use pinned::{Gathering, Pinned};
 pub use stage3::{BaseNeeds, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files, Stage3Tarball};
 pub use update::{Change, Extent, PackageChange, Update, kernel_of_series, locked_set, update};
 

@@ -13,4 +13,5 @@ mod packages;
 mod signatures;
 mod stage3;
 mod update;
+mod vendor;
 mod workbench;

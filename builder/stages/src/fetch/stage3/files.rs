@@ -12,6 +12,7 @@ use super::{Errand, LockedPackage, LockedStage3, package, packages, tarball};
 use crate::engine::{Engine, Key};
 use crate::fetch::digest::Sum;
 use crate::fetch::download::{self, Store, Wanted};
+use crate::fetch::pinned::Pinned;
 use crate::fetch::{LockedFile, Network};
 use crate::rootfs::{CachedLayer, lazy_layer};
 
@@ -73,6 +74,11 @@ impl<'a> Stage3Files<'a> {
     /// Fetches those packages that are not there, a few side by side. All that cannot be had are told at once.
     pub fn bring_packages(&self) -> Result<()> {
         packages::bring(&self.errand, self.source, &self.locked)
+    }
+
+    /// All packages, fetched where they are missing, with their places on a mirror.
+    pub(in crate::fetch) fn pinned(&self) -> Result<Vec<Pinned>> {
+        packages::pinned(&self.errand, self.source, &self.locked)
     }
 
     /// Opens a package that is there, which is what is locked: its SHA-256 says so. A damaged one is fetched again.

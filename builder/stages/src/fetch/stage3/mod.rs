@@ -30,7 +30,7 @@ use model::sources::{SourceSet, Stage3};
 
 pub use files::{Stage3Files, Stage3Tarball};
 pub use locked::{LockedPackage, LockedPackageSource, LockedStage3};
-pub(super) use packages::presence_of_packages;
+pub(super) use packages::{all, presence_of_packages, side_by_side};
 
 use super::Network;
 use super::mirror::Mirrors;
