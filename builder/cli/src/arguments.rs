@@ -18,7 +18,7 @@ pub struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused; of diff: 0 the same, 1 \
-     different, 2 trouble";
+     different, 2 trouble; of audit: 0 nothing is open, 1 something is, 2 trouble";
 
 /// Options of every command
 #[derive(Debug, Args)]
@@ -119,6 +119,19 @@ pub enum Command {
     Vendor {
         /// The folder
         folder: PathBuf,
+        #[command(flatten)]
+        sources: SourceOptions,
+    },
+    /// Hold the packages that sources.lock pins against security advisories; the exit code is 0 where nothing is open, 1 where
+    /// something is, 2 where it cannot be told
+    Audit {
+        /// The advisories: what Debian's security tracker tells as JSON [default: asked for]; for Gentoo a snapshot of the ebuild
+        /// repository, or its folder metadata/glsa
+        #[arg(long, value_name = "FILE|DIR")]
+        advisories: Option<PathBuf>,
+        /// Only what a newer version mends
+        #[arg(long)]
+        fixable: bool,
         #[command(flatten)]
         sources: SourceOptions,
     },

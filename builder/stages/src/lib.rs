@@ -1,6 +1,7 @@
 //! The work, from sources to cards. Each stage turns checked values and the outputs of earlier stages into files of
 //! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
+pub mod audit;
 pub mod basis;
 pub mod block_map;
 pub mod boot;

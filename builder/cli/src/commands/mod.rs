@@ -1,5 +1,6 @@
 //! The commands: each turns arguments into one call and prints what came of it.
 
+mod audit;
 mod boot;
 mod build;
 mod card;
@@ -47,6 +48,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
+        Command::Audit {
+            advisories,
+            fixable,
+            sources,
+        } => return audit::run(common, advisories.as_deref(), *fixable, sources),
         Command::Vendor { folder, sources } => vendor::run(common, folder, sources)?,
         Command::Build {
             nodes,
@@ -101,7 +107,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The exit code where `command` fails and the error has none of its own.
 pub fn failed(command: &Command) -> u8 {
     match command {
-        Command::Diff { .. } => TROUBLE,
+        Command::Diff { .. } | Command::Audit { .. } => TROUBLE,
         _ => FAILED,
     }
 }

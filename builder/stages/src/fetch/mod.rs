@@ -42,7 +42,7 @@ mod update;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 pub use debian::check_base;
 pub use digest::{Sha1Sum, Sha256Sum};
@@ -126,6 +126,16 @@ fn wanted(file: &LockedFile) -> download::Wanted {
         store: download::Store::Sources,
         if_gone: download::OLD_VERSION,
     }
+}
+
+/// A document that nobody signs: who serves it is known by its certificate alone. At most `limit` bytes.
+pub fn document(url: &str, limit: u64, network: &Network) -> Result<Vec<u8>> {
+    if network.mode == Mode::Offline {
+        bail!("{url} may not be fetched with `--offline`");
+    }
+    let http = http::Http::new(&Route::default(), &network.limits)?;
+    http.document(url, limit)
+        .map_err(|trouble| anyhow!("{url}: {}", trouble.into_text()))
 }
 
 /// A file that is not ours to pass on: fetched and checked like [`obtain`], but kept apart, so that no cache which is
