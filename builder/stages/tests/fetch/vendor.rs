@@ -95,12 +95,12 @@ fn a_debian_set_is_had_from_its_folder() {
     assert_eq!(
         names,
         [
-            "dists/trixie-security/InRelease",
-            "dists/trixie-security/main/binary-arm64/Packages.xz",
-            "dists/trixie-security/main/source/Sources.xz",
             "dists/trixie/InRelease",
             "dists/trixie/main/binary-arm64/Packages.xz",
             "dists/trixie/main/source/Sources.xz",
+            "dists/trixie-security/InRelease",
+            "dists/trixie-security/main/binary-arm64/Packages.xz",
+            "dists/trixie-security/main/source/Sources.xz",
             "pool/main/d/dash/dash_0.5-1_arm64.deb",
             "pool/main/u/u-boot/u-boot_2025.01.orig.tar.xz",
             "pool/updates/main/b/bash/bash_5.2-1+deb13u1_arm64.deb",
