@@ -18,7 +18,7 @@ pub struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 device refused; of diff: 0 the same, 1 \
-     different, 2 trouble";
+     different, 2 trouble; of audit: 0 nothing is open, 1 something is, 2 trouble";
 
 /// Options of every command
 #[derive(Debug, Args)]
@@ -52,11 +52,11 @@ pub struct SourceOptions {
     /// Source set of sources.toml [default: the one that sources.toml names]
     #[arg(long, value_name = "SET")]
     pub sources: Option<String>,
-    /// Your own mirror: instead of the Debian mirror that this machine's apt uses; before the servers of sources.toml, by the
-    /// same paths below its URL
-    #[arg(long, value_name = "URL")]
+    /// Your own mirror, a server or a folder: instead of the Debian mirror that this machine's apt uses; before the servers of
+    /// sources.toml, by the same paths below it
+    #[arg(long, value_name = "URL|DIR", value_parser = mirror)]
     pub mirror: Option<String>,
-    /// Use what the cache has; never the network
+    /// Use what the cache has, and a folder that --mirror names; never the network
     #[arg(long)]
     pub offline: bool,
 }
@@ -132,6 +132,26 @@ pub enum Command {
         /// The signers [default: all that have a fingerprint in sources.toml]
         #[arg(value_name = "SIGNER")]
         signers: Vec<String>,
+    },
+    /// Put everything that sources.lock pins into a folder, which then is a mirror: `--mirror DIR`, or served over http
+    Vendor {
+        /// The folder
+        folder: PathBuf,
+        #[command(flatten)]
+        sources: SourceOptions,
+    },
+    /// Hold the packages that sources.lock pins against security advisories; the exit code is 0 where nothing is open, 1 where
+    /// something is, 2 where it cannot be told
+    Audit {
+        /// The advisories: what Debian's security tracker tells as JSON [default: asked for]; for Gentoo a snapshot of the ebuild
+        /// repository, or its folder metadata/glsa
+        #[arg(long, value_name = "FILE|DIR")]
+        advisories: Option<PathBuf>,
+        /// Only what a newer version mends
+        #[arg(long)]
+        fixable: bool,
+        #[command(flatten)]
+        sources: SourceOptions,
     },
     /// Build images into out/images, which only you can read: the nodes' keys are in them
     Build {
@@ -442,6 +462,19 @@ pub struct VolumeArguments {
     /// One copy of the metadata, or two
     #[arg(long, value_enum, default_value_t = Metadata::Dup)]
     pub metadata: Metadata,
+}
+
+/// A mirror as the stages know it: an URL. A folder of this machine becomes one.
+fn mirror(text: &str) -> Result<String, String> {
+    if text.contains("://") {
+        return Ok(text.to_owned());
+    }
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    if !path.is_dir() {
+        return Err("neither a folder of this machine nor an URL".into());
+    }
+    let path = path.to_str().ok_or("its path is no text")?;
+    Ok(format!("file://{path}"))
 }
 
 fn series(text: &str) -> Result<Series, String> {

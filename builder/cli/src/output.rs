@@ -11,7 +11,9 @@ use stages::fetch::is_verification_failure;
 pub const FAILED: u8 = 1;
 /// The exit code of `diff` where the images are not the same.
 pub const DIFFERENT: u8 = 1;
-/// The exit code of `diff` where it cannot tell, as of cmp(1) and diff(1).
+/// The exit code of `audit` where something is open.
+pub const OPEN: u8 = 1;
+/// The exit code of `diff` and `audit` where they cannot tell, as of cmp(1) and diff(1).
 pub const TROUBLE: u8 = 2;
 /// The exit code of wrong usage.
 pub const USAGE: u8 = 2;

@@ -1,12 +1,15 @@
 //! The work, from sources to cards. Each stage turns checked values and the outputs of earlier stages into files of
 //! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
+pub mod audit;
 pub mod basis;
 pub mod block_map;
 pub mod boot;
 pub mod build;
 pub mod card;
+pub mod deb822;
 pub mod diff;
+pub mod dpkg;
 pub mod emit;
 pub mod engine;
 pub mod fetch;
@@ -19,4 +22,5 @@ pub mod private;
 pub mod rootfs;
 mod sandbox;
 pub mod uboot;
+pub mod vendor;
 pub mod volume;

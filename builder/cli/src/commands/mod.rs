@@ -1,5 +1,6 @@
 //! The commands: each turns arguments into one call and prints what came of it.
 
+mod audit;
 mod boot;
 mod build;
 mod card;
@@ -14,6 +15,7 @@ mod render;
 mod revoke;
 mod uboot;
 mod update;
+mod vendor;
 mod volume;
 
 use std::process::ExitCode;
@@ -64,6 +66,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             };
             keys::run(common, signers, search, mirror.as_deref(), &network_of(*offline))?;
         }
+        Command::Audit {
+            advisories,
+            fixable,
+            sources,
+        } => return audit::run(common, advisories.as_deref(), *fixable, sources),
+        Command::Vendor { folder, sources } => vendor::run(common, folder, sources)?,
         Command::Build {
             nodes,
             form,
@@ -117,7 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// The exit code where `command` fails and the error has none of its own.
 pub fn failed(command: &Command) -> u8 {
     match command {
-        Command::Diff { .. } => TROUBLE,
+        Command::Diff { .. } | Command::Audit { .. } => TROUBLE,
         _ => FAILED,
     }
 }

@@ -147,6 +147,19 @@ impl Check<'_> {
 
     fn archive(&mut self, written: ArchiveToml) -> Option<Archive> {
         let suite = self.word(&written.suite, "suite");
+        let security = written
+            .security
+            .as_ref()
+            .map(|security| self.word(security, "suite"));
+        if let Some(security) = &written.security
+            && security.get_ref() == written.suite.get_ref()
+        {
+            self.found(
+                security.span(),
+                "the suite of security updates is the suite itself".into(),
+                "Debian's is named after the code name: `trixie-security`",
+            );
+        }
         let components: Vec<_> = written
             .components
             .iter()
@@ -162,6 +175,11 @@ impl Check<'_> {
         let signer = self.signed_by(&written.signer);
         Some(Archive {
             suite: suite?,
+            // Named but wrong is another thing than not named.
+            security: match security {
+                Some(security) => Some(security?),
+                None => None,
+            },
             components,
             signer: signer?,
         })

@@ -234,10 +234,22 @@ impl BaseSource {
 pub struct Archive {
     /// Suite or code name.
     pub suite: String,
+    /// The suite of security updates beside it, where they are wanted.
+    pub security: Option<String>,
     /// Components, at least one.
     pub components: Vec<String>,
     /// Who signs `InRelease`.
     pub signer: Arc<Signer>,
+}
+
+impl Archive {
+    /// Its suites: the main one, then that of security updates. Both have the same components and signer.
+    pub fn suites(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.suite), self.security.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
 }
 
 /// A series of versions: `6.12` holds 6.12 and 6.12.107, not 6.1 and not 6.120.

@@ -242,6 +242,16 @@ fn each_rule_has_its_finding() {
         ),
         ("\"trixie\"", "\"../trixie\"", "`../trixie` is no name of a suite"),
         (
+            "\"trixie\"",
+            "\"trixie\", security = \"../trixie\"",
+            "`../trixie` is no name of a suite",
+        ),
+        (
+            "\"trixie\"",
+            "\"trixie\", security = \"trixie\"",
+            "the suite of security updates is the suite itself",
+        ),
+        (
             "components = [\"main\"]",
             "components = []",
             "the archive has no components",

@@ -119,6 +119,10 @@ pub(super) struct ArchiveToml {
     /// Suite or code name, as `dists/<suite>/InRelease` names it.
     #[schemars(with = "String")]
     pub(super) suite: Spanned<String>,
+    /// The suite of security updates, `trixie-security`: what the two have of one package, the newer is taken. Mirrors have it
+    /// beside the other suite, or in a folder `debian-security` beside theirs.
+    #[schemars(with = "Option<String>")]
+    pub(super) security: Option<Spanned<String>>,
     /// Components of the base; sources are looked for in the same.
     #[schemars(with = "Vec<String>")]
     pub(super) components: Vec<Spanned<String>>,

@@ -10,16 +10,16 @@ use formats::fat::FatFile;
 use formats::manifest::Input;
 use formats::units::Time;
 use model::project::Project;
-use model::sources::BaseSource;
+use model::sources::{BaseSource, SourceSet};
 
-use super::BuildRequest;
-use crate::engine::{Engine, Key};
+use super::{BuildRequest, epoch};
+use crate::engine::{Engine, Key, Preflight};
 use crate::fetch::{
-    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Mode, Network,
+    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network, Sha256Sum,
     Stage3Files, check_base, failure, is_verification_failure, obtain,
 };
 use crate::kernel::{DeviceTreeSource, KernelSource, MODULES, Output, build};
-use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball};
+use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball, debian_requirements};
 
 /// The kernel and the base.
 #[derive(Debug)]
@@ -107,11 +107,7 @@ fn kernel_and_debian(
     archive: &LockedArchive,
     time: Time,
 ) -> Result<(Result<Output>, Result<Tarball>)> {
-    let source = AptSource {
-        suite: archive.suite.clone(),
-        components: archive.components.clone(),
-        in_release_sha256: archive.sha256.to_string(),
-    };
+    let source = AptSource::of(archive);
     let packages = request.project.packages(request.set.base.platform());
     let base = DebianBase {
         source: &source,
@@ -122,10 +118,10 @@ fn kernel_and_debian(
         return Ok((make_kernel(engine, request, locked), Ok(tarball)));
     }
     // Said before, not after, a kernel is compiled.
-    let mirror = base_mirror(request, archive)?;
+    let mirrors = base_mirrors(request.set, archive, request.mirror, &request.network)?;
     Ok(std::thread::scope(|scope| {
         let kernel = scope.spawn(|| make_kernel(engine, request, locked));
-        let base = base.make(engine, &mirror);
+        let base = base.make(engine, &mirrors);
         let kernel = kernel
             .join()
             .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
@@ -175,13 +171,48 @@ fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
         .collect()
 }
 
-/// A mirror that has the locked state of the archive: the one that the base is made from.
-fn base_mirror(request: &BuildRequest, archive: &LockedArchive) -> Result<String> {
-    if request.network.mode == Mode::Offline {
-        bail!("the base is not in the cache, and making it needs a mirror: build once without --offline");
+/// For each suite a mirror that has its locked state: what the base is made from. Without the network only a folder is one.
+fn base_mirrors(
+    set: &SourceSet,
+    archive: &LockedArchive,
+    mirror: Option<&str>,
+    network: &Network,
+) -> Result<Vec<String>> {
+    let mirrors = Mirrors::of_base(&set.base, mirror)?;
+    if mirrors.route_in(network.mode)?.mirrors.is_empty() {
+        bail!(
+            "the base is not in the cache, and making it needs a mirror: build once without --offline, or name a folder with \
+             --mirror (`portadc vendor` makes one)"
+        );
     }
-    let mirrors = Mirrors::of_base(&request.set.base, request.mirror)?;
-    check_base(archive, &mirrors, &request.network)
+    check_base(archive, &mirrors, network)
+}
+
+/// The base of a locked Debian set that a build of it uses: found, or made now.
+pub fn debian_base(
+    engine: &Engine,
+    project: &Project,
+    set: &SourceSet,
+    locked: &LockedSet,
+    archive: &LockedArchive,
+    mirror: Option<&str>,
+    network: &Network,
+) -> Result<Tarball> {
+    let source = AptSource::of(archive);
+    let packages = project.packages(set.base.platform());
+    let base = DebianBase {
+        source: &source,
+        packages: &packages,
+        time: Time::from_seconds(epoch(locked.epoch())?),
+    };
+    if let Some(tarball) = base.find(engine)? {
+        return Ok(tarball);
+    }
+    let mirrors = base_mirrors(set, archive, mirror, network)?;
+    let mut preflight = Preflight::default();
+    debian_requirements(&mut preflight);
+    preflight.finish()?;
+    base.make(engine, &mirrors)
 }
 
 /// `Image` and the device trees, by the names that U-Boot asks for.
@@ -214,7 +245,7 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
         version: Some(file.version.clone()),
         sha256: file.sha256.to_string(),
     };
-    let mut base = match &locked.base {
+    let mut base: Vec<_> = match &locked.base {
         LockedBase::Stage3(base) => {
             let package = |package: &LockedPackage| Input {
                 name: format!("package {}", package.name()),
@@ -224,11 +255,15 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
             let packages = base.packages.iter().map(package);
             packages.chain([source("base", &base.tarball)]).collect()
         }
-        LockedBase::Archive(archive) => vec![Input {
-            name: format!("debian {}", archive.suite),
-            version: archive.version.clone(),
-            sha256: archive.sha256.to_string(),
-        }],
+        LockedBase::Archive(archive) => {
+            let input = |(suite, sha256): (&str, Sha256Sum)| Input {
+                name: format!("debian {suite}"),
+                // A point release is one of the main suite.
+                version: archive.version.clone().filter(|_| suite == archive.suite),
+                sha256: sha256.to_string(),
+            };
+            archive.suites().map(input).collect()
+        }
     };
     let built = Input {
         name: KERNEL.to_owned(),

@@ -46,6 +46,7 @@ use crate::uboot::{self, UBootBuild, UBootSource};
 
 pub use card::partition_ids;
 pub use images::Sums;
+pub(crate) use inputs::debian_base;
 pub use inputs::{KERNEL, kernel_source};
 pub use state::{ImageFigures, ImageFiles};
 
@@ -358,6 +359,7 @@ fn firmware(engine: &Engine, request: &BuildRequest, locked: &LockedSet) -> Resu
         project,
         blob_dir: request.blob_dir.as_deref(),
         u_boot: &u_boot,
+        mirror: request.mirror,
         network: &request.network,
     };
     BoardsFirmware::find(engine, &firmware, boards)

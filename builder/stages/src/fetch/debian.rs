@@ -1,5 +1,6 @@
 //! A Debian archive: `InRelease` (signed) vouches for `Sources.xz`, which vouches for source tarballs.
 
+use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::time::SystemTime;
@@ -13,7 +14,7 @@ use super::digest::{Sha256Sum, Sum};
 use super::download::{OLD_VERSION, Store, Wanted, fetch};
 use super::errand::Errand;
 use super::index::Index;
-use super::lock::{LockedArchive, is_plain_name};
+use super::lock::{LockedArchive, LockedSuite, is_plain_name};
 use super::mirror::Mirrors;
 use super::moment::Moment;
 use super::newest::{Listed, Listing, Newest};
@@ -26,10 +27,16 @@ use crate::engine::Engine;
 /// Larger than any InRelease (140 KB in 2026) by far.
 pub(super) const INRELEASE_LIMIT: u64 = 8 << 20;
 
-/// A verified `InRelease` and the mirror it came from.
+/// The state of an archive: of each of its suites a verified `InRelease`, the main one's first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Release {
-    pub(super) mirror: String,
+    suites: Vec<Suite>,
+}
+
+/// A verified `InRelease` and the mirror it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Suite {
+    mirror: String,
     suite: String,
     version: Option<String>,
     signer: String,
@@ -42,7 +49,7 @@ pub(super) struct Release {
 }
 
 impl Release {
-    /// The state of `archive` on the first mirror that has it, correctly signed.
+    /// The state of `archive`: of each suite the one on the first mirror that has it, correctly signed.
     pub(super) fn resolve(
         errand: &Errand,
         archive: &Archive,
@@ -51,24 +58,124 @@ impl Release {
     ) -> Result<Self> {
         let Errand { network, now, .. } = *errand;
         let keyring = errand.keyring(&archive.signer)?;
-        let path = inrelease(&archive.suite);
-        let asked = Index {
-            path: &path,
-            limit: INRELEASE_LIMIT,
-            keyring: &keyring,
+        let resolve = |suite: &str| {
+            let path = inrelease(suite);
+            let asked = Index {
+                path: &path,
+                limit: INRELEASE_LIMIT,
+                keyring: &keyring,
+            };
+            asked.first_valid(mirrors, network, now, |document, signed, mirror| {
+                let state = Suite::parse(document, signed, suite, &archive.components, mirror, now)?;
+                past.accept(&path, state.date, Origin::Servers)?;
+                Ok(state)
+            })
         };
-        asked.first_valid(mirrors, network, now, |document, signed, mirror| {
-            let release = Self::parse(document, signed, archive, mirror, now)?;
-            past.accept(&path, release.date, Origin::Servers)?;
-            Ok(release)
+        Ok(Self {
+            suites: archive.suites().map(resolve).collect::<Result<_>>()?,
         })
     }
 
+    /// The archive as the lock keeps it.
+    pub(super) fn lock(&self, archive: &Archive, architecture: &str) -> Result<LockedArchive> {
+        let mut suites = self.suites.iter();
+        let main = suites.next().context("the archive has no suite")?;
+        Ok(LockedArchive {
+            version: main.version.clone(),
+            suite: main.suite.clone(),
+            architecture: architecture.to_owned(),
+            components: archive.components.clone(),
+            sha256: main.sha256,
+            signer: main.signer.clone(),
+            date: main.date,
+            valid_until: main.valid_until,
+            security: suites.next().map(|security| LockedSuite {
+                suite: security.suite.clone(),
+                sha256: security.sha256,
+                signer: security.signer.clone(),
+                date: security.date,
+                valid_until: security.valid_until,
+            }),
+        })
+    }
+
+    /// The newest upstream tarball of `series` of the source package `package` that mirrors have, of whichever suite; of two
+    /// that are equally new the main suite's.
+    pub(super) fn tarball(
+        &self,
+        engine: &Engine,
+        package: &str,
+        series: &Series,
+        mirrors: &Mirrors,
+        network: &Network,
+    ) -> Result<Newest> {
+        let (mut newest, mut others, mut failures) = (None::<Newest>, Vec::new(), Vec::new());
+        let (mut is_known, mut unserved) = (false, Vec::new());
+        for suite in &self.suites {
+            // First from where InRelease came: another mirror may be older.
+            let same_first = Mirrors::Known(mirrors.route()?.starting_with(&suite.mirror));
+            let found = suite.tarballs(engine, package, &same_first, network)?;
+            is_known |= !found.is_empty();
+            let (versions, other): (Vec<_>, Vec<_>) = found
+                .into_iter()
+                .partition(|tarball| series.holds(&tarball.version));
+            others.extend(other.into_iter().map(|tarball| tarball.version));
+            if versions.is_empty() {
+                continue;
+            }
+            let listing = Listing {
+                versions,
+                signer: suite.signer.clone(),
+                index: inrelease(&suite.suite),
+                date: suite.date,
+            };
+            match listing.newest(engine, series, &same_first, network) {
+                Err(error) => failures.push(error),
+                Ok(mut found) => {
+                    unserved.append(&mut found.unserved);
+                    let version = |newest: &Newest| version_numbers(&newest.file.version);
+                    if newest
+                        .as_ref()
+                        .is_none_or(|newest| version(newest) < version(&found))
+                    {
+                        newest = Some(found);
+                    }
+                }
+            }
+        }
+        let names: Vec<_> = self.suites.iter().map(|suite| suite.suite.as_str()).collect();
+        let names = names.join("`, `");
+        match (newest, failures.into_iter().next()) {
+            (Some(mut newest), failure) => {
+                newest.doubt = newest.doubt.or(failure.map(|error| format!("{error:#}")));
+                let chosen = version_numbers(&newest.file.version);
+                unserved.retain(|version| version_numbers(version) > chosen);
+                unserved.sort_by_key(|version| Reverse(version_numbers(version)));
+                unserved.dedup();
+                newest.unserved = unserved;
+                Ok(newest)
+            }
+            (None, Some(error)) => Err(error),
+            (None, None) if is_known => {
+                others.sort_by_key(|version| version_numbers(version));
+                others.dedup();
+                bail!(
+                    "`{names}` has no {package} of the series {series}, only {}",
+                    others.join(", ")
+                )
+            }
+            (None, None) => bail!("`{names}` has no source package `{package}` with an upstream tarball"),
+        }
+    }
+}
+
+impl Suite {
     /// Reads the signed text and holds it against what is asked for.
     fn parse(
         document: &[u8],
         signed: Signed,
-        archive: &Archive,
+        suite: &str,
+        components: &[String],
         mirror: &str,
         now: SystemTime,
     ) -> Result<Self> {
@@ -88,12 +195,11 @@ impl Release {
             },
         };
         let suites = [field("Suite"), field("Codename")];
-        if !suites.contains(&Some(archive.suite.as_str())) {
+        if !suites.contains(&Some(suite)) {
             let names: Vec<_> = suites.into_iter().flatten().collect();
             let text = format!(
-                "it is signed, but for `{}`, not for `{}`",
-                names.join("`, `"),
-                archive.suite
+                "it is signed, but for `{}`, not for `{suite}`",
+                names.join("`, `")
             );
             return Err(VerificationFailed(text).into());
         }
@@ -105,7 +211,7 @@ impl Release {
             return Err(VerificationFailed(text).into());
         }
         let mut sources = Vec::new();
-        for component in &archive.components {
+        for component in components {
             let path = format!("{component}/source/Sources.xz");
             let (size, sha256) = sums
                 .iter()
@@ -116,7 +222,7 @@ impl Release {
         }
         Ok(Self {
             mirror: mirror.to_owned(),
-            suite: archive.suite.clone(),
+            suite: suite.to_owned(),
             version: field("Version").map(str::to_owned),
             signer: signed.signer,
             sha256: Sha256Sum::of(document),
@@ -127,31 +233,14 @@ impl Release {
         })
     }
 
-    /// The archive as the lock keeps it.
-    pub(super) fn lock(&self, archive: &Archive, architecture: &str) -> LockedArchive {
-        LockedArchive {
-            version: self.version.clone(),
-            suite: self.suite.clone(),
-            architecture: architecture.to_owned(),
-            components: archive.components.clone(),
-            sha256: self.sha256,
-            signer: self.signer.clone(),
-            date: self.date,
-            valid_until: self.valid_until,
-        }
-    }
-
-    /// The newest upstream tarball of `series` of the source package `package` that mirrors have.
-    pub(super) fn tarball(
+    /// The upstream tarballs of the source package `package` that its indexes list.
+    fn tarballs(
         &self,
         engine: &Engine,
         package: &str,
-        series: &Series,
         mirrors: &Mirrors,
         network: &Network,
-    ) -> Result<Newest> {
-        // First from where InRelease came: another mirror may be older.
-        let same_first = Mirrors::Known(mirrors.route()?.starting_with(&self.mirror));
+    ) -> Result<Vec<Listed>> {
         let mut found = Vec::new();
         for (path, size, sha256) in &self.sources {
             let folder = path.trim_end_matches("Sources.xz");
@@ -169,37 +258,12 @@ impl Release {
                 store: Store::Sources,
                 if_gone: OLD_VERSION,
             };
-            let index = fetch(engine, &wanted, &same_first, network)?;
+            let index = fetch(engine, &wanted, mirrors, network)?;
             let file = File::open(&index).with_context(|| format!("cannot read {}", index.display()))?;
             read_sources(BufReader::new(XzDecoder::new(file)), package, &mut found)
                 .with_context(|| format!("cannot read {path} of `{}`", self.suite))?;
         }
-        if found.is_empty() {
-            bail!(
-                "`{}` has no source package `{package}` with an upstream tarball",
-                self.suite
-            );
-        }
-        let (versions, others): (Vec<_>, Vec<_>) = found
-            .into_iter()
-            .partition(|tarball| series.holds(&tarball.version));
-        if versions.is_empty() {
-            let mut versions: Vec<_> = others.iter().map(|tarball| tarball.version.as_str()).collect();
-            versions.sort_by_key(|version| version_numbers(version));
-            versions.dedup();
-            bail!(
-                "`{}` has no {package} of the series {series}, only {}",
-                self.suite,
-                versions.join(", ")
-            );
-        }
-        let listing = Listing {
-            versions,
-            signer: self.signer.clone(),
-            index: inrelease(&self.suite),
-            date: self.date,
-        };
-        listing.newest(engine, series, &same_first, network)
+        Ok(found)
     }
 }
 
@@ -208,25 +272,33 @@ pub(super) fn inrelease(suite: &str) -> String {
     format!("dists/{suite}/InRelease")
 }
 
-/// The mirror of `mirrors` whose `InRelease` still is the locked one: what a userland may be made from. A mirror that has
-/// moved on would give other packages than the lock decided.
-pub fn check_base(locked: &LockedArchive, mirrors: &Mirrors, network: &Network) -> Result<String> {
-    let LockedArchive { suite, date, .. } = locked;
-    match presence::of_archive(locked, mirrors, network)? {
+/// For each suite of `locked` the mirror of `mirrors` whose `InRelease` still is the locked one: what a userland may be made
+/// from. A mirror that has moved on would give other packages than the lock decided.
+pub fn check_base(locked: &LockedArchive, mirrors: &Mirrors, network: &Network) -> Result<Vec<String>> {
+    let date = |suite: &str| match &locked.security {
+        Some(security) if security.suite == suite => security.date,
+        _ => locked.date,
+    };
+    let at = |(suite, sha256): (&str, Sha256Sum)| match presence::of_suite(suite, sha256, mirrors, network)? {
         Presence::At(mirror) => Ok(mirror),
         Presence::Gone(answers) => bail!(
-            "the mirror has moved on: none has the locked state of `{suite}` of {date} any more; run `portadc update`\n  \
-             {answers}"
+            "the mirror has moved on: none has the locked state of `{suite}` of {} any more; run `portadc update`\n  \
+             {answers}",
+            date(suite)
         ),
         Presence::Unclear(answers) => {
-            bail!("no mirror gives the locked state of `{suite}` of {date}:\n  {answers}")
+            bail!(
+                "no mirror gives the locked state of `{suite}` of {}:\n  {answers}",
+                date(suite)
+            )
         }
-    }
+    };
+    locked.suites().map(at).collect()
 }
 
 /// The single-line fields of a Release file, and the lines of its SHA256 list: sum, size, path.
 #[allow(clippy::type_complexity)]
-fn read_fields(text: &str) -> (Vec<(&str, &str)>, Vec<(&str, &str, &str)>) {
+pub(super) fn read_fields(text: &str) -> (Vec<(&str, &str)>, Vec<(&str, &str, &str)>) {
     let (mut fields, mut sums, mut in_sums) = (Vec::new(), Vec::new(), false);
     for line in text.lines() {
         if let Some(entry) = line.strip_prefix(' ') {

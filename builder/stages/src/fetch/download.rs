@@ -10,7 +10,7 @@
 //! whichever mirror and run it came from; and if it is not, the hash of the whole tells.
 
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -20,6 +20,7 @@ use reqwest::blocking::Response;
 use reqwest::header::CONTENT_RANGE;
 
 use super::digest::{Sha256Sum, Sum};
+use super::folder;
 use super::http::{Http, Trouble, content_length, cut};
 use super::mirror::{Mirrors, shown};
 use super::part::Part;
@@ -77,6 +78,12 @@ pub(super) fn fetch_within(
     let name = &wanted.name;
     let folder = wanted.folder(engine);
     let done = wanted.path(engine);
+    let route = match network.mode {
+        // Where the cache has it, mirrors are not looked up.
+        Mode::Online => None,
+        Mode::Offline => Some(mirrors.route_in(Mode::Offline)?).filter(|route| !route.mirrors.is_empty()),
+    };
+    let may_fetch = network.mode == Mode::Online || route.is_some();
     match wanted.check(&done) {
         Ok(()) => {
             if let Some(whole) = whole {
@@ -84,16 +91,16 @@ pub(super) fn fetch_within(
             }
             return Ok(done);
         }
-        Err(Flaw::Missing) if network.mode == Mode::Online => {}
+        Err(Flaw::Missing) if may_fetch => {}
         Err(Flaw::Missing) => bail!(
-            "{name} ({}) is not in the cache {}, and nothing may be fetched: run the same command once without `--offline`",
+            "{name} ({}) is not in the cache {}, and nothing may be fetched: run the same command once without `--offline`, or name a folder that has it with `--mirror`",
             wanted.size,
             engine.cache.root().display()
         ),
         Err(Flaw::Unreadable(error)) => {
             return Err(error).with_context(|| format!("cannot read {}", done.display()));
         }
-        Err(Flaw::Other(flaw)) if network.mode == Mode::Online => {
+        Err(Flaw::Other(flaw)) if may_fetch => {
             engine
                 .progress
                 .say(format!("{}: {flaw}, fetching it again", done.display()));
@@ -106,7 +113,10 @@ pub(super) fn fetch_within(
             return Err(VerificationFailed(text).into());
         }
     }
-    let route = mirrors.route()?;
+    let route = match route {
+        Some(folders) => folders,
+        None => mirrors.route()?,
+    };
     let http = Http::new(&route, &network.limits)?;
     let part = Part::open(engine, &folder, name)?;
     // Another process may have finished it while this one waited for it.
@@ -368,6 +378,9 @@ impl Download<'_> {
     /// Asks for what is missing and writes what comes.
     fn transfer(&mut self, url: &str) -> Result<(), Stop> {
         let size = self.wanted.size.0;
+        if let Some(path) = folder::path_of(url) {
+            return self.copy(path);
+        }
         let mut response = self.http.get(url, self.part.length)?;
         let total = if response.status() == StatusCode::PARTIAL_CONTENT {
             match content_range(&response) {
@@ -396,6 +409,30 @@ impl Download<'_> {
             shown.position(part.length);
             Ok(())
         })
+    }
+
+    /// Writes what is missing of what a folder has.
+    fn copy(&mut self, path: &Path) -> Result<(), Stop> {
+        let size = self.wanted.size.0;
+        let (mut file, total) = folder::open(path)?;
+        if total != size {
+            return Err(Trouble::Lasting(format!("it has {total} bytes instead of {size}")).into());
+        }
+        let cannot = |error: io::Error| Trouble::Lasting(error.to_string());
+        file.seek(SeekFrom::Start(self.part.length)).map_err(cannot)?;
+        let mut buffer = vec![0; 256 << 10];
+        // No more than its size: it may grow while it is read.
+        let mut rest = file.take(size - self.part.length);
+        loop {
+            let count = match rest.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(cannot(error).into()),
+            };
+            self.part.append(&buffer[..count])?;
+            self.shown.position(self.part.length);
+        }
     }
 
     /// No mirror has it. A beginning is kept for the next run, an empty file is not.

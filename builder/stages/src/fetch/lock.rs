@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
+use super::debian::inrelease;
 use super::digest::Sha256Sum;
 use super::moment::Moment;
 use super::stage3::{BaseNeeds, LockedStage3};
@@ -78,7 +79,7 @@ pub enum LockedBase {
     Stage3(LockedStage3),
 }
 
-/// The state of a Debian archive: one `InRelease`, which decides over every package by its hashes.
+/// The state of a Debian archive: an `InRelease` for each suite, which decides over every package by its hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LockedArchive {
@@ -98,6 +99,35 @@ pub struct LockedArchive {
     pub date: Moment,
     /// Until when it may be used, where it says so.
     pub valid_until: Option<Moment>,
+    /// The suite of security updates beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<LockedSuite>,
+}
+
+/// The state of another suite of an archive, of the same components and architecture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LockedSuite {
+    /// The suite as `dists/<suite>/` names it.
+    pub suite: String,
+    /// SHA-256 of `InRelease`.
+    pub sha256: Sha256Sum,
+    /// Primary fingerprint of who signed it.
+    pub signer: String,
+    /// When it was made, as it says itself.
+    pub date: Moment,
+    /// Until when it may be used, where it says so.
+    pub valid_until: Option<Moment>,
+}
+
+impl LockedArchive {
+    /// Its suites, as `dists/` names them, with the SHA-256 of each one's `InRelease`: first the main one.
+    pub fn suites(&self) -> impl Iterator<Item = (&str, Sha256Sum)> {
+        let security = self.security.as_ref();
+        [(self.suite.as_str(), self.sha256)]
+            .into_iter()
+            .chain(security.map(|security| (security.suite.as_str(), security.sha256)))
+    }
 }
 
 impl Lock {
@@ -211,7 +241,10 @@ impl LockedSet {
     /// (`SOURCE_DATE_EPOCH`), seconds since 1970.
     pub fn epoch(&self) -> i64 {
         let base = match &self.base {
-            LockedBase::Archive(archive) => archive.date,
+            LockedBase::Archive(archive) => {
+                let security = archive.security.as_ref().map(|security| security.date);
+                security.unwrap_or(archive.date).max(archive.date)
+            }
             LockedBase::Stage3(base) => base.tarball.date,
         };
         self.kernel.date.max(self.u_boot.date).max(base).0
@@ -244,20 +277,23 @@ impl LockedSet {
                         architecture,
                     },
                 ) => {
-                    let same = locked.suite == archive.suite
-                        && locked.components == archive.components
-                        && locked.architecture == *architecture;
-                    let text = |suite: &str, architecture: &str, components: &[String]| {
-                        format!("{suite} {architecture} ({})", components.join(" "))
-                    };
-                    let difference = (!same).then(|| {
+                    let text = |suites: Vec<&str>, architecture: &str, components: &[String]| {
                         format!(
-                            "it asks for the base {}, locked is {}",
-                            text(&archive.suite, architecture, &archive.components),
-                            text(&locked.suite, &locked.architecture, &locked.components)
+                            "{} {architecture} ({})",
+                            suites.join(" and "),
+                            components.join(" ")
                         )
-                    });
-                    difference.or_else(|| other_signer("base", &archive.signer, &locked.signer))
+                    };
+                    let asked = text(archive.suites().collect(), architecture, &archive.components);
+                    let suites = locked.suites().map(|(suite, _)| suite).collect();
+                    let found = text(suites, &locked.architecture, &locked.components);
+                    let difference =
+                        (asked != found).then(|| format!("it asks for the base {asked}, locked is {found}"));
+                    let security = locked.security.as_ref().map(|security| &security.signer);
+                    difference.or_else(|| {
+                        let mut signers = [&locked.signer].into_iter().chain(security);
+                        signers.find_map(|signer| other_signer("base", &archive.signer, signer))
+                    })
                 }
                 (LockedBase::Stage3(locked), BaseSource::Stage3(source)) => locked.difference(source),
                 _ => Some("the base comes from elsewhere now".into()),
@@ -293,9 +329,10 @@ impl LockedFile {
                 package,
                 series,
             } => {
-                let index = format!("dists/{}/InRelease", archive.suite);
-                let held = series.holds(&self.version) && self.index == index;
-                let asked = format!("series {series} from {}", archive.suite);
+                let is_from = |suite: &str| self.index == inrelease(suite);
+                let held = series.holds(&self.version) && archive.suites().any(is_from);
+                let suites: Vec<_> = archive.suites().collect();
+                let asked = format!("series {series} from {}", suites.join(" or "));
                 (held, asked, &archive.signer, format!("{package}_"))
             }
             Source::KernelOrg { series, signer, .. } => {

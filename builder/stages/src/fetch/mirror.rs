@@ -9,8 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use model::sources::{BaseSource, Source, normal_mirror};
+use model::sources::{Archive, BaseSource, Source, normal_mirror};
 
+use super::{Mode, folder};
 use crate::engine::Tool;
 
 /// Mirrors of a source. What the host's apt is configured for is only looked up when something is really fetched.
@@ -18,10 +19,13 @@ use crate::engine::Tool;
 pub enum Mirrors {
     /// These.
     Known(Route),
-    /// This Debian mirror, reached as the host's apt would; it ends in `/`.
-    Named(String),
+    /// These Debian mirrors, reached as the host's apt would; each ends in `/`.
+    Named(Vec<String>),
     /// The Debian mirrors of the host's apt.
-    Host,
+    Host {
+        /// Also those of security updates.
+        security: bool,
+    },
 }
 
 /// Mirrors, looked up.
@@ -47,7 +51,7 @@ impl Mirrors {
     /// The mirrors of a source tarball; `own` is the mirror that the user named, if any.
     pub fn of(source: &Source, own: Option<&str>) -> Result<Self> {
         match source {
-            Source::Archive { .. } => Self::debian(own),
+            Source::Archive { archive, .. } => Self::of_archive(archive, own),
             Source::KernelOrg { mirrors, .. } | Source::Release { mirrors, .. } => {
                 Self::upstream(own, mirrors)
             }
@@ -57,7 +61,7 @@ impl Mirrors {
     /// The mirrors of a userland.
     pub fn of_base(source: &BaseSource, own: Option<&str>) -> Result<Self> {
         match source {
-            BaseSource::Archive { .. } => Self::debian(own),
+            BaseSource::Archive { archive, .. } => Self::of_archive(archive, own),
             BaseSource::Stage3(stage3) => Self::upstream(own, &stage3.mirrors),
         }
     }
@@ -67,10 +71,10 @@ impl Mirrors {
     pub fn upstream(own: Option<&str>, folders: &[String]) -> Result<Self> {
         let mut mirrors: Vec<String> = Vec::new();
         if let Some(url) = own {
-            let Some(own) = normal_mirror(url) else {
+            let Some(own) = own_mirror(url) else {
                 bail!(
-                    "`{url}` is no mirror: give the http:// or https:// URL of the folder that holds releases/ as \
-                     Gentoo's mirrors have it, and pub/ as those of kernel.org and U-Boot"
+                    "`{url}` is no mirror: give the http://, https:// or file:// URL of the folder that holds releases/ \
+                     as Gentoo's mirrors have it, and pub/ as those of kernel.org and U-Boot"
                 );
             };
             mirrors = folders
@@ -84,25 +88,46 @@ impl Mirrors {
         Ok(Self::listed(mirrors))
     }
 
+    /// The first of these alone.
+    pub(super) fn first(self) -> Result<Self> {
+        let mut route = self.route()?;
+        route.mirrors.truncate(1);
+        Ok(Self::Known(route))
+    }
+
     /// The Debian mirror that the user named, else the host's.
     pub fn debian(named: Option<&str>) -> Result<Self> {
         match named {
-            None => Ok(Self::Host),
-            Some(url) => match normal_mirror(url) {
-                Some(url) => Ok(Self::Named(url)),
+            None => Ok(Self::Host { security: false }),
+            Some(url) => match own_mirror(url) {
+                Some(url) => Ok(Self::Named(vec![url])),
                 None => bail!(
-                    "`{url}` is no mirror: give the http:// or https:// URL of the folder that holds dists/ and pool/"
+                    "`{url}` is no mirror: give the http://, https:// or file:// URL of the folder that holds dists/ and pool/"
                 ),
             },
         }
+    }
+
+    /// The same for all suites of `archive`. Paths below the main archive and below that of security updates differ, so one
+    /// list of folders serves both.
+    fn of_archive(archive: &Archive, named: Option<&str>) -> Result<Self> {
+        let mut mirrors = Self::debian(named)?;
+        if archive.security.is_some() {
+            match &mut mirrors {
+                Self::Named(urls) => add_security(urls),
+                Self::Host { security } => *security = true,
+                Self::Known(_) => {}
+            }
+        }
+        Ok(mirrors)
     }
 
     /// Looks them up.
     pub fn route(&self) -> Result<Route> {
         let mirrors = match self {
             Self::Known(route) => return Ok(route.clone()),
-            Self::Named(url) => vec![url.clone()],
-            Self::Host => host_mirrors(Path::new("/etc/apt"))?,
+            Self::Named(urls) => urls.clone(),
+            Self::Host { security } => host_mirrors(Path::new("/etc/apt"), *security)?,
         };
         let (http_proxy, https_proxy) = apt_proxies()?;
         Ok(Route {
@@ -111,10 +136,52 @@ impl Mirrors {
             https_proxy,
         })
     }
+
+    /// The same as far as `mode` allows: without the network only folders of this machine, and nothing is looked up.
+    pub fn route_in(&self, mode: Mode) -> Result<Route> {
+        let listed = match (mode, self) {
+            (Mode::Online, _) => return self.route(),
+            (Mode::Offline, Self::Known(route)) => route.mirrors.as_slice(),
+            (Mode::Offline, Self::Named(urls)) => urls.as_slice(),
+            (Mode::Offline, Self::Host { .. }) => &[],
+        };
+        let folders = listed.iter().filter(|url| folder::path_of(url).is_some());
+        Ok(Route {
+            mirrors: folders.cloned().collect(),
+            ..Route::default()
+        })
+    }
+}
+
+/// The mirror that the user named, as mirrors are kept: a server, or a folder of this machine (`file:///srv/mirror/`).
+fn own_mirror(url: &str) -> Option<String> {
+    match url.strip_prefix("file://") {
+        Some(path) if path.starts_with('/') && !path.contains(char::is_control) => {
+            Some(format!("file://{}/", path.trim_end_matches('/')))
+        }
+        Some(_) => None,
+        None => normal_mirror(url),
+    }
+}
+
+/// Adds to Debian mirrors where each has security updates, as far as it is not there yet: servers have them in a folder
+/// `debian-security` beside `debian`.
+fn add_security(mirrors: &mut Vec<String>) {
+    let beside = |mirror: &String| {
+        let parent = mirror
+            .strip_suffix("debian/")
+            .filter(|parent| parent.ends_with('/'))?;
+        Some(format!("{parent}debian-security/"))
+    };
+    for mirror in mirrors.iter().filter_map(beside).collect::<Vec<_>>() {
+        if !mirrors.contains(&mirror) {
+            mirrors.push(mirror);
+        }
+    }
 }
 
 /// What follows scheme and host in the URL of a folder, without the first `/`.
-fn below_host(folder: &str) -> &str {
+pub(super) fn below_host(folder: &str) -> &str {
     let rest = folder.split_once("://").map_or(folder, |(_, rest)| rest);
     rest.split_once('/').map_or("", |(_, path)| path)
 }
@@ -137,9 +204,9 @@ struct Entry {
     signed_by: String,
 }
 
-/// The Debian mirrors in apt's configuration folder `etc`. Nothing there says which of several archives is Debian's main
-/// one, so likely ones come first and the signature decides.
-fn host_mirrors(etc: &Path) -> Result<Vec<String>> {
+/// The Debian mirrors in apt's configuration folder `etc`, with `security` also those of security updates. Nothing there says
+/// which of several archives is Debian's main one, so likely ones come first and the signature decides.
+fn host_mirrors(etc: &Path, security: bool) -> Result<Vec<String>> {
     let mut entries = Vec::new();
     for path in source_files(etc)? {
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -149,19 +216,23 @@ fn host_mirrors(etc: &Path) -> Result<Vec<String>> {
             entries.extend(text.lines().filter_map(parse_one_line));
         }
     }
-    // The archive of security updates is another one: it has neither the suite itself nor its sources.
-    let security = |suite: &String| suite.ends_with("-security") || suite.ends_with("/updates");
-    entries.retain(|entry| {
-        entry.components.iter().any(|name| name == "main") && !entry.suites.iter().all(security)
-    });
+    entries.retain(|entry| entry.components.iter().any(|name| name == "main"));
     entries.sort_by_key(|entry| !entry.signed_by.contains("debian-archive"));
-    let (mut mirrors, mut refused) = (Vec::new(), Vec::new());
-    for uri in entries.into_iter().flat_map(|entry| entry.uris) {
-        for uri in expand(&uri)? {
-            match normal_mirror(&uri) {
-                Some(mirror) if !mirrors.contains(&mirror) => mirrors.push(mirror),
-                Some(_) => {}
-                None => refused.push(uri),
+    // The archive of security updates is another one: it has neither the suite itself nor its sources.
+    let is_security = |suite: &String| suite.ends_with("-security") || suite.ends_with("/updates");
+    let (mut mirrors, mut updates, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in entries {
+        let found = match entry.suites.iter().all(is_security) {
+            true => &mut updates,
+            false => &mut mirrors,
+        };
+        for uri in &entry.uris {
+            for uri in expand(uri)? {
+                match normal_mirror(&uri) {
+                    Some(mirror) if !found.contains(&mirror) => found.push(mirror),
+                    Some(_) => {}
+                    None => refused.push(uri),
+                }
             }
         }
     }
@@ -174,6 +245,11 @@ fn host_mirrors(etc: &Path) -> Result<Vec<String>> {
             ));
         }
         bail!("{text}: name one with `--mirror URL`");
+    }
+    if security {
+        updates.retain(|mirror| !mirrors.contains(mirror));
+        mirrors.append(&mut updates);
+        add_security(&mut mirrors);
     }
     Ok(mirrors)
 }
@@ -324,13 +400,17 @@ mod tests {
     use super::*;
 
     fn host(files: &[(&str, &str)]) -> Result<Vec<String>> {
+        host_with(files, false)
+    }
+
+    fn host_with(files: &[(&str, &str)], security: bool) -> Result<Vec<String>> {
         let etc = tempfile::tempdir()?;
         for (name, text) in files {
             let path = etc.path().join(name);
             fs::create_dir_all(path.parent().unwrap())?;
             fs::write(path, text.replace("@ETC@", &etc.path().to_string_lossy()))?;
         }
-        host_mirrors(etc.path())
+        host_mirrors(etc.path(), security)
     }
 
     #[test]
@@ -419,6 +499,41 @@ mod tests {
             error.to_string().starts_with("`/srv/gentoo` is no mirror"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn security_updates_come_from_where_apt_has_them_and_from_beside_the_mirrors() {
+        let files = [(
+            "sources.list",
+            "deb http://one.example/debian bookworm main\ndeb http://two.example/all bookworm main\n\
+             deb http://far.example/security bookworm-security main\n",
+        )];
+        let main = ["http://one.example/debian/", "http://two.example/all/"];
+        assert_eq!(host_with(&files, false).unwrap(), main);
+        assert_eq!(
+            host_with(&files, true).unwrap(),
+            [
+                main[0],
+                main[1],
+                "http://far.example/security/",
+                "http://one.example/debian-security/"
+            ]
+        );
+    }
+
+    #[test]
+    fn without_the_network_only_folders_are_asked() {
+        let own = |url| Mirrors::debian(Some(url)).unwrap();
+        let offline = |mirrors: Mirrors| mirrors.route_in(Mode::Offline).unwrap().mirrors;
+        assert_eq!(offline(own("file:///srv/mirror//")), ["file:///srv/mirror/"]);
+        assert!(offline(own("http://h.example/debian")).is_empty());
+        assert!(offline(Mirrors::Host { security: true }).is_empty());
+        let folders = ["https://cdn.example/pub/linux/kernel/".to_owned()];
+        let upstream = Mirrors::upstream(Some("file:///srv/a b"), &folders).unwrap();
+        assert_eq!(offline(upstream), ["file:///srv/a b/pub/linux/kernel/"]);
+        for bad in ["file://srv/mirror", "file:///srv/a\nb", "/srv/mirror"] {
+            assert!(Mirrors::debian(Some(bad)).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `lock` | `sources.lock` |
 //! | `mirror` | which servers are asked, apt's configuration |
+//! | `folder` | a folder of this machine as a mirror |
 //! | `http` | requests with limits, troubles in words |
 //! | `download` | files of known hash, into the cache, resumed after a cut |
 //! | `part` | the beginning of a file, held by one process |
@@ -17,6 +18,7 @@
 //! | `newest` | the newest version that is listed and can be had |
 //! | `stage3` | a stage3 and the binary packages over it |
 //! | `presence` | whether mirrors have something |
+//! | `pinned`, `pool` | all files of a locked set, with their places on a mirror |
 //! | `gone` | what of a locked set is gone |
 //! | `update` | all of a set, old against new |
 //! | `errand` | on whose behalf something is resolved |
@@ -27,6 +29,7 @@ mod debian;
 mod digest;
 mod download;
 mod errand;
+mod folder;
 mod gone;
 mod http;
 mod index;
@@ -41,6 +44,8 @@ mod newest;
 mod openpgp;
 mod part;
 mod past;
+mod pinned;
+mod pool;
 mod presence;
 mod release;
 mod stage3;
@@ -48,19 +53,20 @@ mod update;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 pub use debian::check_base;
 pub use digest::{Sha1Sum, Sha256Sum};
 pub use http::Limits;
 pub use keyring::Keyring;
 pub use keys::{Key, KeySearch, Search};
-pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
+pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet, LockedSuite};
 pub(crate) use mirror::shown as shown_url;
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
 pub use openpgp::{SignatureError, Signed};
 pub use past::Downgrade;
+pub use pinned::{Gathering, Pinned};
 pub use stage3::{
     BaseNeeds, LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files,
     Stage3Tarball,
@@ -140,6 +146,16 @@ fn wanted(file: &LockedFile) -> download::Wanted {
         store: download::Store::Sources,
         if_gone: download::OLD_VERSION,
     }
+}
+
+/// A document that nobody signs: who serves it is known by its certificate alone. At most `limit` bytes.
+pub fn document(url: &str, limit: u64, network: &Network) -> Result<Vec<u8>> {
+    if network.mode == Mode::Offline {
+        bail!("{url} may not be fetched with `--offline`");
+    }
+    let http = http::Http::new(&Route::default(), &network.limits)?;
+    http.document(url, limit)
+        .map_err(|trouble| anyhow!("{url}: {}", trouble.into_text()))
 }
 
 /// A file that is not ours to pass on: fetched and checked like [`obtain`], but kept apart, so that no cache which is

@@ -55,20 +55,32 @@ pub(super) fn size_of(path: &str, mirrors: &Mirrors, network: &Network) -> Resul
     })
 }
 
-/// Asks for the locked state of an archive.
+/// Asks for the locked states of all suites of an archive.
 pub(super) fn of_archive(locked: &LockedArchive, mirrors: &Mirrors, network: &Network) -> Result<Presence> {
-    ask(
-        mirrors,
-        network,
-        &inrelease(&locked.suite),
-        |http, mirror, url| {
-            let document = http.document(url, INRELEASE_LIMIT)?;
-            if Sha256Sum::of(&document) == locked.sha256 {
-                return Ok(mirror.to_owned());
-            }
-            Err(Trouble::Absent("another state of the archive".into()))
-        },
-    )
+    let mut last = Presence::At(String::new());
+    for (suite, sha256) in locked.suites() {
+        last = of_suite(suite, sha256, mirrors, network)?;
+        if !matches!(last, Presence::At(_)) {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// Asks for the `InRelease` of a suite that has this SHA-256.
+pub(super) fn of_suite(
+    suite: &str,
+    sha256: Sha256Sum,
+    mirrors: &Mirrors,
+    network: &Network,
+) -> Result<Presence> {
+    ask(mirrors, network, &inrelease(suite), |http, mirror, url| {
+        let document = http.document(url, INRELEASE_LIMIT)?;
+        if Sha256Sum::of(&document) == sha256 {
+            return Ok(mirror.to_owned());
+        }
+        Err(Trouble::Absent("another state of the archive".into()))
+    })
 }
 
 /// Asks one mirror after the other for `path`, until one has it. `has` is given the mirror and the URL on it.
@@ -78,7 +90,7 @@ fn ask<T>(
     path: &str,
     has: impl Fn(&Http, &str, &str) -> Result<T, Trouble>,
 ) -> Result<Presence<T>> {
-    let route = mirrors.route()?;
+    let route = mirrors.route_in(network.mode)?;
     let http = Http::new(&route, &network.limits)?;
     let (mut answers, mut all_absent) = (Vec::new(), true);
     for mirror in &route.mirrors {

@@ -321,7 +321,7 @@ impl<'a> Resolver<'a> {
             } => {
                 let mirrors = Mirrors::of_base(source, self.errand.own)?;
                 let release = self.release(archive, &mirrors)?;
-                Ok(LockedBase::Archive(release.lock(archive, architecture)))
+                Ok(LockedBase::Archive(release.lock(archive, architecture)?))
             }
             BaseSource::Stage3(source) => {
                 stage3::resolve(&self.errand, source, needs, &self.past).map(LockedBase::Stage3)
@@ -361,7 +361,11 @@ impl Update {
         let base = |set: &LockedSet| match &set.base {
             LockedBase::Archive(archive) => {
                 let version = archive.version.as_deref().unwrap_or_default();
-                format!("{} {version} of {}", archive.suite, archive.date)
+                let main = format!("{} {version} of {}", archive.suite, archive.date);
+                match &archive.security {
+                    Some(security) => format!("{main}, {} of {}", security.suite, security.date),
+                    None => main,
+                }
             }
             LockedBase::Stage3(base) => base.tarball.file.clone(),
         };

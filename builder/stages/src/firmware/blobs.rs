@@ -69,7 +69,7 @@ pub fn find(engine: &Engine, request: &FirmwareRequest<'_>, board: &Board) -> Re
         } else if let Some(path) = compiled()? {
             read(&path)?
         } else if let Some((pin, set)) = pin.zip(accepted) {
-            let mirrors = Mirrors::listed(set.mirrors.clone());
+            let mirrors = Mirrors::upstream(request.mirror, &set.mirrors)?;
             read(&obtain_blob(engine, name, pin, &mirrors, request.network)?)?
         } else {
             missing.push((name, pin.is_some()));

@@ -49,6 +49,8 @@ pub struct FirmwareRequest<'a> {
     pub blob_dir: Option<&'a Path>,
     /// Compiles the `u-boot.bin` of a board that has one, to stand for the file of BL33. Asked only where it is needed.
     pub u_boot: &'a dyn Fn(&Board) -> Result<Option<PathBuf>>,
+    /// The mirror that the user named.
+    pub mirror: Option<&'a str>,
     /// How the network is used.
     pub network: &'a Network,
 }

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, ensure};
 use formats::units::Time;
 use rustix::process::geteuid;
 
+use super::apt_folder::Stage;
 use super::tarball::Tarball;
 use crate::engine::{Engine, Key, Preflight, Requirement, Tool, find_program};
+use crate::fetch::LockedArchive;
 
 /// Goes up with every change of what the tarball holds.
 const REVISION: u32 = 1;
@@ -44,15 +46,36 @@ const CLEAN: &str = "cd \"$1\" && \
     find var/log -type f -exec truncate --size=0 {} + && \
     find usr -name __pycache__ -prune -exec rm -rf {} +";
 
-/// A suite, with the release that is meant. Any mirror that has it will do.
+/// Suites, with the releases that are meant. Any mirrors that have them will do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AptSource {
-    /// `trixie`.
-    pub suite: String,
+    /// The suite that the base is one of, then those that update it.
+    pub suites: Vec<AptSuite>,
     /// `main` and the like, at least one.
     pub components: Vec<String>,
-    /// SHA-256 of the suite's `InRelease` in hexadecimal, from the lock: another one is an error.
+}
+
+/// One suite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AptSuite {
+    /// `trixie`.
+    pub name: String,
+    /// SHA-256 of its `InRelease` in hexadecimal, from the lock: another one is an error.
     pub in_release_sha256: String,
+}
+
+impl AptSource {
+    /// What is locked.
+    pub fn of(locked: &LockedArchive) -> Self {
+        let suites = locked.suites().map(|(name, sha256)| AptSuite {
+            name: name.to_owned(),
+            in_release_sha256: sha256.to_string(),
+        });
+        Self {
+            suites: suites.collect(),
+            components: locked.components.clone(),
+        }
+    }
 }
 
 /// What a base is made from.
@@ -144,23 +167,45 @@ impl DebianBase<'_> {
         Ok(entry.map(|entry| Tarball::cached(entry, TARBALL, key)))
     }
 
-    /// The base as a tarball, made now from `mirror` (as in sources.list(5)) if the cache does not have it: some minutes.
-    pub fn make(&self, engine: &Engine, mirror: &str) -> Result<Tarball> {
-        check_word(mirror)?;
+    /// The base as a tarball, made now if the cache does not have it: some minutes. `mirrors` has for each suite the mirror
+    /// that it comes from: an URL, of a folder of this machine where it is `file:///...`.
+    pub fn make(&self, engine: &Engine, mirrors: &[String]) -> Result<Tarball> {
+        let AptSource { suites, components } = self.source;
+        ensure!(
+            !suites.is_empty() && suites.len() == mirrors.len(),
+            "a base of {} suites cannot be made from {} mirrors",
+            suites.len(),
+            mirrors.len()
+        );
+        let suite = &suites[0].name;
         let key = self.key()?;
-        let AptSource {
-            suite, components, ..
-        } = self.source;
         let entry = engine.cache.obtain(STAGE, &key, |part| {
             let task = engine.progress.steps("rootfs", 0);
             let mut log = engine.log("rootfs")?;
             let tarball = part.join(TARBALL);
+            let mut staged = Vec::new();
+            let mut lines = Vec::new();
+            for (suite, mirror) in suites.iter().zip(mirrors) {
+                let from = match mirror.strip_prefix("file://") {
+                    Some(folder) => {
+                        let stage = Stage::new(Path::new(folder), suite, components)?;
+                        let line = stage.source()?;
+                        staged.push(stage);
+                        line
+                    }
+                    None => {
+                        check_word(mirror)?;
+                        mirror.clone()
+                    }
+                };
+                lines.push(format!("deb {from} {} {}", suite.name, components.join(" ")));
+            }
             Tool::new("mmdebstrap", "mmdebstrap")
                 .env("SOURCE_DATE_EPOCH", self.time.seconds.max(0).to_string())
                 .args(self.arguments()?)
                 .arg(suite)
                 .arg(&tarball)
-                .arg(format!("deb {mirror} {suite} {}", components.join(" ")))
+                .args(&lines)
                 .run(&mut log, |line| {
                     if let Some(step) = line.strip_prefix("I: ") {
                         task.message(step.to_owned());
@@ -184,10 +229,12 @@ impl DebianBase<'_> {
         // Reading the script takes a hundredth of the time of asking it for its version.
         let script = find_program("mmdebstrap").context("`mmdebstrap` is missing (package mmdebstrap)")?;
         // The mirror is not part of it: any mirror of one release has the same packages.
-        let mut key = Key::builder(STAGE, REVISION)
-            .file("mmdebstrap", &script)?
-            .text("suite", &self.source.suite)
-            .text("release", &self.source.in_release_sha256);
+        let mut key = Key::builder(STAGE, REVISION).file("mmdebstrap", &script)?;
+        for suite in &self.source.suites {
+            key = key
+                .text("suite", &suite.name)
+                .text("release", &suite.in_release_sha256);
+        }
         // What every archive has says nothing.
         if self.source.components != ["main"] {
             key = key.text("components", &self.source.components.join(" "));
@@ -200,15 +247,21 @@ impl DebianBase<'_> {
 
     /// Everything on mmdebstrap's command line that can change the tarball, but for what stands in the source.
     fn arguments(&self) -> Result<Vec<String>> {
-        let sha256 = self.source.in_release_sha256.as_str();
-        ensure!(
-            sha256.len() == 64
-                && sha256
-                    .bytes()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
-            "`{sha256}` is not the SHA-256 of a release"
-        );
-        check_word(&self.source.suite)?;
+        let mut releases = BTreeSet::new();
+        for suite in &self.source.suites {
+            let sha256 = suite.in_release_sha256.as_str();
+            ensure!(
+                sha256.len() == 64
+                    && sha256
+                        .bytes()
+                        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+                "`{sha256}` is not the SHA-256 of a release"
+            );
+            check_word(&suite.name)?;
+            releases.insert(sha256);
+        }
+        // As `sort -u | xargs` writes them.
+        let releases = releases.into_iter().collect::<Vec<_>>().join(" ");
         for component in &self.source.components {
             check_word(component)?;
         }
@@ -228,7 +281,7 @@ impl DebianBase<'_> {
         }
         arguments.push(format!(
             "--extract-hook=found=$(cd \"$1/var/lib/apt/lists\" && sha256sum -- *_InRelease | cut -c-64 | sort -u | xargs); \
-             [ \"$found\" = \"{sha256}\" ] || {{ echo \"the mirror has another release ($found) than sources.lock: run portadc \
+             [ \"$found\" = \"{releases}\" ] || {{ echo \"the mirror has another release ($found) than sources.lock: run portadc \
              update\" >&2; exit 1; }}",
         ));
         arguments.push(format!("--customize-hook={CLEAN}"));
@@ -237,7 +290,7 @@ impl DebianBase<'_> {
 }
 
 /// Refuses what would be something else than a word of sources.list.
-fn check_word(word: &str) -> Result<()> {
+pub(super) fn check_word(word: &str) -> Result<()> {
     let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !"[]#".contains(c));
     ensure!(
         is_word,
@@ -255,9 +308,11 @@ mod tests {
 
     fn source(suite: &str, sha256: &str) -> AptSource {
         AptSource {
-            suite: suite.to_owned(),
+            suites: vec![AptSuite {
+                name: suite.to_owned(),
+                in_release_sha256: sha256.to_owned(),
+            }],
             components: vec!["main".to_owned()],
-            in_release_sha256: sha256.to_owned(),
         }
     }
 
@@ -283,6 +338,16 @@ mod tests {
         assert!(arguments.iter().any(|argument| argument.contains(RELEASE)));
         let without = arguments_of(&trixie, &[]).unwrap();
         assert!(!without.iter().any(|argument| argument.starts_with("--include")));
+    }
+
+    #[test]
+    fn the_releases_of_all_suites_have_to_be_the_locked_ones() {
+        let (first, second) = ("b".repeat(64), "a".repeat(64));
+        let mut both = source("trixie", &first);
+        both.suites.extend(source("trixie-security", &second).suites);
+        let arguments = arguments_of(&both, &[]).unwrap();
+        let expected = format!("[ \"$found\" = \"{second} {first}\" ]");
+        assert!(arguments.iter().any(|argument| argument.contains(&expected)));
     }
 
     #[test]
@@ -318,6 +383,11 @@ mod tests {
                 "{error}"
             );
         }
+        let mut updated = source("trixie", RELEASE);
+        updated
+            .suites
+            .extend(source("trixie-security [trusted=yes]", RELEASE).suites);
+        assert!(arguments_of(&updated, &[]).is_err());
         let mut components = source("trixie", RELEASE);
         components.components.push("contrib non-free".to_owned());
         assert!(arguments_of(&components, &[]).is_err());

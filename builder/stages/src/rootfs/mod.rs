@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
+//! | `apt_folder` | a folder of this machine as apt reads it |
 //! | `gentoo` | a base made of a stage3 and packages |
 //! | `portage` | what the portage of a node is told |
 //! | `tarball` | tarballs as layers, kept in the cache |
@@ -21,6 +22,7 @@
 //! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
+mod apt_folder;
 mod base;
 mod check;
 mod context;
@@ -45,7 +47,7 @@ pub mod units;
 pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
-pub use debian::{AptSource, DebianBase, check_arm64, debian_requirements};
+pub use debian::{AptSource, AptSuite, DebianBase, check_arm64, debian_requirements};
 pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};

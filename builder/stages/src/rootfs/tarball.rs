@@ -54,7 +54,7 @@ impl Tarball {
     }
 
     /// Where it is, as it was made.
-    fn verified(&self) -> Result<PathBuf> {
+    pub(crate) fn verified(&self) -> Result<PathBuf> {
         match &self.cached {
             Some((entry, name)) => entry.verified(name),
             None => Ok(self.path.clone()),

@@ -291,7 +291,7 @@ fn offline_says_what_is_missing_and_what_to_do() {
         "{error}"
     );
     assert!(
-        error.ends_with("run the same command once without `--offline`"),
+        error.ends_with("once without `--offline`, or name a folder that has it with `--mirror`"),
         "{error}"
     );
 }

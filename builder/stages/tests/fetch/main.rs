@@ -18,4 +18,5 @@ mod rollback;
 mod signatures;
 mod stage3;
 mod update;
+mod vendor;
 mod workbench;

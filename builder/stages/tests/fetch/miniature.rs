@@ -22,6 +22,8 @@ pub type Files = HashMap<String, Vec<u8>>;
 /// A Debian archive as a mirror carries it.
 pub struct Archive {
     pub signer: Cert,
+    /// As `dists/` names it.
+    pub name: &'static str,
     pub suite: String,
     pub codename: String,
     /// Seconds since 1970.
@@ -29,12 +31,15 @@ pub struct Archive {
     pub valid_until: Option<u64>,
     /// Version and content of `linux`'s tarballs.
     pub kernels: Vec<(&'static str, Vec<u8>)>,
+    /// Name, version and content of binary packages.
+    pub packages: Vec<(&'static str, &'static str, Vec<u8>)>,
 }
 
 impl Archive {
     pub fn new() -> Self {
         Self {
             signer: key("archive", 100),
+            name: "trixie",
             suite: "stable".into(),
             codename: "trixie".into(),
             date: now() - 5 * DAY.as_secs(),
@@ -44,17 +49,47 @@ impl Archive {
                 ("6.12.107", content(9_000)),
                 ("6.1.3", content(100)),
             ],
+            packages: vec![("bash", "5.2-1", content(400)), ("dash", "1:0.5-1", content(500))],
+        }
+    }
+
+    /// The archive of its security updates.
+    pub fn security(&self) -> Self {
+        Self {
+            signer: self.signer.clone(),
+            name: "trixie-security",
+            suite: "stable-security".into(),
+            codename: "trixie-security".into(),
+            date: self.date + DAY.as_secs(),
+            valid_until: Some(now() + 60),
+            kernels: vec![("6.12.111", content(1_110))],
+            packages: vec![("bash", "5.2-1+deb13u1", content(450))],
         }
     }
 
     /// The files of a mirror.
     pub fn files(&self) -> Files {
         let mut files = Files::new();
-        let mut sources = String::new();
+        let name = self.name;
+        let (mut sources, mut lists) = (String::new(), String::new());
+        let pool = match name.ends_with("-security") {
+            true => "pool/updates/main",
+            false => "pool/main",
+        };
+        for (package, version, bytes) in &self.packages {
+            let plain = version.rsplit(':').next().unwrap();
+            let path = format!("{pool}/{}/{package}/{package}_{plain}_arm64.deb", &package[..1]);
+            lists.push_str(&format!(
+                "Package: {package}\nArchitecture: arm64\nVersion: {version}\nFilename: {path}\nSize: {}\nSHA256: {}\n\n",
+                bytes.len(),
+                Sha256Sum::of(bytes)
+            ));
+            files.insert(path, bytes.clone());
+        }
         let u_boot = ("2025.01", content(3_000));
         let packages = self.kernels.iter().map(|kernel| ("linux", kernel));
         for (package, (version, bytes)) in packages.chain([("u-boot", &u_boot)]) {
-            let folder = format!("pool/main/{}/{package}", &package[..1]);
+            let folder = format!("{pool}/{}/{package}", &package[..1]);
             let file = format!("{package}_{version}.orig.tar.xz");
             sources.push_str(&format!(
                 "Package: {package}\nBinary: a,\n b\nVersion: {version}-1\nFiles:\n 00 {} {file}\nDirectory: {folder}\n\
@@ -68,6 +103,8 @@ impl Archive {
         }
         let compressed = xz(sources.as_bytes());
         let sum = Sha256Sum::of(&compressed);
+        let packages = xz(lists.as_bytes());
+        let listed = Sha256Sum::of(&packages);
         let mut release = format!(
             "Origin: Debian\nSuite: {}\nVersion: 13.7\nCodename: {}\nDate: {}\nAcquire-By-Hash: yes\n",
             self.suite,
@@ -78,9 +115,11 @@ impl Archive {
             release.push_str(&format!("Valid-Until: {}\n", release_date(end)));
         }
         release.push_str(&format!(
-            "Components: main\nMD5Sum:\n 00 1 main/source/Sources.xz\nSHA256:\n {} 9 main/source/Sources\n {sum} {} main/source/Sources.xz\n",
+            "Components: main\nMD5Sum:\n 00 1 main/source/Sources.xz\nSHA256:\n {} 9 main/source/Sources\n {sum} {} main/source/Sources.xz\n \
+             {listed} {} main/binary-arm64/Packages.xz\n",
             Sha256Sum::of(b"y"),
             compressed.len(),
+            packages.len(),
         ));
         let made = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(self.date.min(now()));
         let made = Made {
@@ -88,14 +127,15 @@ impl Archive {
             valid: None,
         };
         files.insert(
-            "dists/trixie/InRelease".into(),
+            format!("dists/{name}/InRelease"),
             clearsign(&release, &self.signer, made),
         );
         files.insert(
-            format!("dists/trixie/main/source/by-hash/SHA256/{sum}"),
+            format!("dists/{name}/main/source/by-hash/SHA256/{sum}"),
             compressed.clone(),
         );
-        files.insert("dists/trixie/main/source/Sources.xz".into(), compressed);
+        files.insert(format!("dists/{name}/main/source/Sources.xz"), compressed);
+        files.insert(format!("dists/{name}/main/binary-arm64/Packages.xz"), packages);
         files
     }
 }
@@ -157,7 +197,7 @@ impl Project {
         let bench = Workbench::new();
         write_keyring(&bench.folder.path().join("keys/all.pgp"), &[signer]);
         // Debian's mirror is always named; upstream's stand in sources.toml.
-        let mirror = (set == "debian").then(|| server.url());
+        let mirror = set.starts_with("debian").then(|| server.url());
         let sources = SOURCES.replace("@URL@", &server.url());
         let sources = Sources::check(&Arc::new(SourceFile {
             path: "sources.toml".into(),
@@ -254,6 +294,13 @@ signers.all = { keyring = "keys/all.pgp", obtain = "ask the tester" }
 [sets.debian]
 description = "a mirror"
 archive = { suite = "trixie", components = ["main"], signer = "all" }
+kernel.archive = { package = "linux", series = "6.12" }
+u-boot.archive = { package = "u-boot", series = "2025.01" }
+base.archive = { architecture = "arm64" }
+
+[sets.debian-updated]
+description = "a mirror with security updates"
+archive = { suite = "trixie", security = "trixie-security", components = ["main"], signer = "all" }
 kernel.archive = { package = "linux", series = "6.12" }
 u-boot.archive = { package = "u-boot", series = "2025.01" }
 base.archive = { architecture = "arm64" }

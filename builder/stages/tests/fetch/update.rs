@@ -74,6 +74,72 @@ fn a_mirror_is_resolved_into_a_lock_that_can_be_fetched() {
 }
 
 #[test]
+fn security_updates_are_locked_beside_the_suite() {
+    let archive = Archive::new();
+    let mut security = archive.security();
+    let mut files = archive.files();
+    files.extend(security.files());
+    let project = Project::new("debian-updated", &archive.signer, files.clone());
+    let shown = project.update().unwrap().to_string();
+    assert!(shown.contains(", trixie-security of "), "{shown}");
+    let locked = project.lock().find(&project.set).unwrap().clone();
+    assert_eq!(locked.kernel.version, "6.12.111", "the newer of both");
+    assert_eq!(locked.kernel.index, "dists/trixie-security/InRelease");
+    assert_eq!(locked.u_boot.index, "dists/trixie/InRelease");
+    assert_eq!(locked.epoch(), security.date as i64);
+    let LockedBase::Archive(base) = &locked.base else {
+        panic!()
+    };
+    let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
+    let url = project.server.url();
+    let found = check_base(base, &mirrors, &project.bench.network).unwrap();
+    assert_eq!(found, [url.clone(), url]);
+
+    // A set that asks for it is not served by a lock without, nor the other way round.
+    let other = Project::debian(&archive);
+    other.update().unwrap();
+    let mut lock = other.lock();
+    lock.sets
+        .insert("debian-updated".into(), lock.sets["debian"].clone());
+    let error = text(lock.find(&project.set));
+    assert!(
+        error.contains("trixie and trixie-security arm64 (main), locked is trixie arm64"),
+        "{error}"
+    );
+
+    // The updates moved on: only the base is gone.
+    security.date += 60;
+    security.packages[0].1 = "5.2-1+deb13u2";
+    files.extend(security.files());
+    *project.files.lock().unwrap() = files;
+    let error = text(check_base(base, &mirrors, &project.bench.network));
+    assert!(
+        error.starts_with("the mirror has moved on: none has the locked state of `trixie-security`"),
+        "{error}"
+    );
+    assert_eq!(
+        changes(&project.update_if(Extent::IfGone).unwrap()),
+        [false, false, true]
+    );
+    assert!(changes(&project.update().unwrap()).iter().all(|change| !change));
+
+    // Without the suite nothing is taken for it.
+    project
+        .files
+        .lock()
+        .unwrap()
+        .remove("dists/trixie-security/InRelease");
+    project.refuses("no mirror has a valid dists/trixie-security/InRelease", false);
+    let forged = project.files.lock().unwrap()["dists/trixie/InRelease"].clone();
+    project
+        .files
+        .lock()
+        .unwrap()
+        .insert("dists/trixie-security/InRelease".into(), forged);
+    project.refuses("not for `trixie-security`", true);
+}
+
+#[test]
 fn a_newer_version_is_shown_beside_the_old_one() {
     let mut archive = Archive::new();
     let project = Project::debian(&archive);
@@ -338,13 +404,13 @@ fn a_base_is_only_made_from_the_locked_state() {
         panic!()
     };
     let mirrors = Mirrors::debian(Some(&project.server.url())).unwrap();
-    let mirror = check_base(base, &mirrors, &project.bench.network).unwrap();
-    assert_eq!(mirror, project.server.url());
+    let found = check_base(base, &mirrors, &project.bench.network).unwrap();
+    assert_eq!(found, [project.server.url()]);
     // The one that has it, not the first.
     let stale = Server::start(|_| Answer::whole(b"older"));
     let both = Mirrors::listed(vec![stale.url(), project.server.url()]);
-    let mirror = check_base(base, &both, &project.bench.network).unwrap();
-    assert_eq!(mirror, project.server.url());
+    let found = check_base(base, &both, &project.bench.network).unwrap();
+    assert_eq!(found, [project.server.url()]);
     archive.date += 60;
     *project.files.lock().unwrap() = archive.files();
     let error = text(check_base(base, &mirrors, &project.bench.network));

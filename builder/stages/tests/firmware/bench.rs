@@ -48,6 +48,7 @@ impl Bench {
             },
             folder,
             u_boot: BTreeMap::new(),
+            mirror: None,
             network: Network {
                 mode: Mode::Online,
                 limits: Limits {

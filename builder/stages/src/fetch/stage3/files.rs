@@ -1,17 +1,21 @@
 //! The files of a locked base, each asked for where something has to be made of it: a build that finds its layers made
 //! needs none of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
+use gentoo::Package;
 use gentoo::binary::BinaryPackage;
 use model::sources::Stage3;
 
+use super::installed::installed;
 use super::{Errand, LockedPackage, LockedStage3, package, packages, tarball};
 use crate::engine::{Engine, Key};
 use crate::fetch::digest::Sum;
 use crate::fetch::download::{self, Store, Wanted};
+use crate::fetch::pinned::Pinned;
 use crate::fetch::{LockedFile, Network};
 use crate::rootfs::{CachedLayer, lazy_layer};
 
@@ -73,6 +77,31 @@ impl<'a> Stage3Files<'a> {
     /// Fetches those packages that are not there, a few side by side. All that cannot be had are told at once.
     pub fn bring_packages(&self) -> Result<()> {
         packages::bring(&self.errand, self.source, &self.locked)
+    }
+
+    /// The packages that a node has: those of the stage3 but for what the packages over it replace, and these. The stage3's
+    /// layer is made, or found, at zstd level `zstd`.
+    pub fn installed(&self, zstd: u8) -> Result<Vec<Package>> {
+        let mut found = BTreeMap::new();
+        for package in installed(&self.tarball(), zstd)? {
+            found.insert((package.cpv.name.to_string(), package.slot.clone()), package);
+        }
+        self.bring_packages()?;
+        for locked in &self.locked.packages {
+            let opened = self.open(locked)?;
+            let value = |key: &str| {
+                let value = opened.metadata().get(key)?;
+                std::str::from_utf8(value).ok()
+            };
+            let package = Package::from_values(&locked.cpv, value)?;
+            found.insert((package.cpv.name.to_string(), package.slot.clone()), package);
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// All packages, fetched where they are missing, with their places on a mirror.
+    pub(in crate::fetch) fn pinned(&self) -> Result<Vec<Pinned>> {
+        packages::pinned(&self.errand, self.source, &self.locked)
     }
 
     /// Opens a package that is there, which is what is locked: its SHA-256 says so. A damaged one is fetched again.

@@ -31,7 +31,7 @@ use model::sources::{SourceSet, Stage3};
 pub use files::{Stage3Files, Stage3Tarball};
 pub use locked::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3};
 use packages::Resolved;
-pub(super) use packages::presence_of_packages;
+pub(super) use packages::{all, presence_of_packages, side_by_side};
 
 use super::errand::Errand;
 use super::past::Past;

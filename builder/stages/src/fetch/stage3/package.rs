@@ -9,7 +9,7 @@ use formats::units::Bytes;
 use gentoo::Package;
 use gentoo::binary::{BinaryError, BinaryPackage, Contradiction, Expected};
 use gentoo::depend::Need;
-use model::sources::Stage3;
+use model::sources::{PackagePlace, Stage3};
 
 use super::index::Place;
 use super::signer::{Locked, PackageSigner};
@@ -19,6 +19,8 @@ use crate::fetch::VerificationFailed;
 use crate::fetch::digest::{Sha1Sum, Sha256Sum, Sum};
 use crate::fetch::download::{Store, Wanted, fetch_within, is_cached, keep_as};
 use crate::fetch::lock::is_plain_name;
+use crate::fetch::mirror::Mirrors;
+use crate::fetch::pinned::below_first;
 use crate::fetch::presence::{self, Presence};
 
 /// What to do where a source has a package no more.
@@ -200,7 +202,7 @@ pub(super) fn place_in(
     locked: &LockedPackage,
 ) -> Result<Place> {
     match compile::is_compiled(source, locked) {
-        true => Ok(Place::Folder(compile::folder_of(errand, source, base)?)),
+        true => in_folder(errand, compile::folder_of(errand, source, base)?, locked),
         false => place_of(errand, source, &base.sources, locked),
     }
 }
@@ -220,7 +222,39 @@ pub(super) fn place_of(
         )
     })?;
     let uri = sources.get(name).and_then(|source| source.uri.as_deref());
-    Place::of(errand, written, uri)
+    match &written.place {
+        PackagePlace::Folder(folder) => in_folder(errand, errand.root.join(folder), locked),
+        PackagePlace::Mirrors(_) | PackagePlace::Compile(_) => Place::of(errand, written, uri),
+    }
+}
+
+/// A folder of this machine; where that is gone, or has something else by now, what was vendored of it.
+fn in_folder(errand: &Errand, folder: PathBuf, locked: &LockedPackage) -> Result<Place> {
+    if errand.own.is_none() || wanted_as_locked(locked).is_at(&folder.join(&locked.path)) {
+        return Ok(Place::Folder(folder));
+    }
+    let mirrors = Mirrors::upstream(errand.own, &[vendored(&locked.source)])?;
+    Ok(Place::Servers(mirrors.first()?))
+}
+
+/// Where the packages of a source that is a folder are on a mirror, as the URL of a folder.
+fn vendored(source: &str) -> String {
+    format!("file:///packages/{source}/")
+}
+
+/// Where a mirror of the user's own has a locked package, relative to its folder.
+pub(super) fn path_on_mirror(source: &Stage3, base: &LockedStage3, locked: &LockedPackage) -> Result<String> {
+    let name = &locked.source;
+    let written = source
+        .package_source(name)
+        .with_context(|| format!("sources.toml does not have the package source `{name}`"))?;
+    let uri = base.sources.get(name).and_then(|source| source.uri.clone());
+    let folder = match (&written.place, uri) {
+        (PackagePlace::Folder(_) | PackagePlace::Compile(_), _) => below_first(&[vendored(name)])?,
+        (PackagePlace::Mirrors(_), Some(uri)) => below_first(&[uri])?,
+        (PackagePlace::Mirrors(folders), None) => below_first(folders)?,
+    };
+    Ok(format!("{folder}{}", locked.path))
 }
 
 /// Opens the file of a listed package and holds it against the index. Returns who signed it, where `signer` says who has to.

@@ -20,6 +20,7 @@ use super::{
     BaseNeeds, Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball,
 };
 use crate::fetch::past::Past;
+use crate::fetch::pinned::Pinned;
 use crate::fetch::presence::Presence;
 use crate::fetch::{failure, is_verification_failure};
 
@@ -134,7 +135,9 @@ fn solve<'a>(
             packages: &offer.packages,
         })
         .collect();
-    let lines = source.compiled().map_or(&[][..], |(_, compile)| &compile.use_flags);
+    let lines = source
+        .compiled()
+        .map_or(&[][..], |(_, compile)| &compile.use_flags);
     let package_use: Vec<PackageUse> = lines
         .iter()
         .map(|line| Ok(line.parse()?))
@@ -302,6 +305,36 @@ pub(super) fn bring(errand: &Errand, source: &Stage3, locked: &LockedStage3) -> 
     Ok(())
 }
 
+/// The locked packages, each of the right size and SHA-256, and where a mirror of the user's own has them.
+pub(super) fn pinned(errand: &Errand, source: &Stage3, locked: &LockedStage3) -> Result<Vec<Pinned>> {
+    bring(errand, source, locked)?;
+    let mut pinned = compile::pinned(errand, source, locked)?;
+    let of = |package: &LockedPackage| {
+        let LockedPackage {
+            cpv: _,
+            build: _,
+            requested: _,
+            source: _,
+            path: _,
+            size,
+            sha1: _,
+            sha256,
+        } = package;
+        let place = place_in(errand, source, locked, package)?;
+        Ok(Pinned {
+            path: package::path_on_mirror(source, locked, package)?,
+            file: package::obtain(errand, &place, package, None)?,
+            size: *size,
+            sha256: *sha256,
+        })
+    };
+    let tools = locked.compiled.iter().flat_map(|compiled| &compiled.tools);
+    let packages: Vec<&LockedPackage> = locked.packages.iter().chain(tools).collect();
+    let results = side_by_side(&packages, |package| of(package));
+    pinned.extend(all(results, |number| packages[number].cpv.clone())?);
+    Ok(pinned)
+}
+
 /// Whether the sources of a base still have its packages, as far as they are not kept here.
 pub(in crate::fetch) fn presence_of_packages(
     errand: &Errand,
@@ -333,7 +366,10 @@ pub(in crate::fetch) fn presence_of_packages(
 }
 
 /// Does `work` for each item, for a few of them at the same time. The results are in the order of the items.
-fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + Sync) -> Vec<Result<R>> {
+pub(in crate::fetch) fn side_by_side<T: Sync, R: Send>(
+    items: &[T],
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Vec<Result<R>> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {
@@ -358,7 +394,7 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> Result<R> + 
 }
 
 /// All results, or what went wrong with how many of them.
-fn all<R>(results: Vec<Result<R>>, named: impl Fn(usize) -> String) -> Result<Vec<R>> {
+pub(in crate::fetch) fn all<R>(results: Vec<Result<R>>, named: impl Fn(usize) -> String) -> Result<Vec<R>> {
     let (count, mut done, mut failures, mut unverified) = (results.len(), Vec::new(), Vec::new(), false);
     for (number, result) in results.into_iter().enumerate() {
         match result {

@@ -120,8 +120,14 @@ pub(super) fn make(
     Ok(())
 }
 
+/// Where Gentoo's mirrors have a distfile, below the folder of distfiles.
+pub(super) fn place_of_distfile(name: &str) -> String {
+    let [by_hash, _flat] = mirror_paths(name);
+    by_hash
+}
+
 /// A distfile, from the cache or fetched, of the right size and sums.
-fn distfile(stage3: &Stage3Tarball, file: &LockedDistfile) -> Result<PathBuf> {
+pub(super) fn distfile(stage3: &Stage3Tarball, file: &LockedDistfile) -> Result<PathBuf> {
     let errand = stage3.errand;
     let repository = stage3
         .source

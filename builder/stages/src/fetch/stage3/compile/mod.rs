@@ -17,17 +17,20 @@ mod snapshot;
 mod workshop;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use model::sources::{PackageSource, Stage3};
 
 use super::index::Offer;
-use super::package::place_of;
+use super::package::{place_in, place_of};
 use super::{Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
 use crate::engine::Key;
 use crate::fetch::VerificationFailed;
+use crate::fetch::digest::Sha256Sum;
 use crate::fetch::past::Past;
+use crate::fetch::pinned::{Pinned, below_first};
 use crate::fetch::presence::{self, Presence};
 use workshop::Workshop;
 
@@ -164,6 +167,14 @@ pub(super) fn bring(
     if packages().all(&is_there) {
         return Ok(());
     }
+    // What was vendored is what is locked, and made already.
+    let vendored = |package: &LockedPackage| {
+        let place = place_in(errand, source, base, package)?;
+        super::package::obtain(errand, &place, package, None)
+    };
+    if errand.own.is_some() && packages().all(|package| vendored(package).is_ok()) {
+        return Ok(());
+    }
     let locked = base
         .compiled
         .as_ref()
@@ -205,6 +216,54 @@ pub(super) fn presence_of(errand: &Errand, source: &Stage3, base: &LockedStage3)
         &mirrors,
         errand.network,
     )
+}
+
+fn sum_of(path: &Path) -> Result<Sha256Sum> {
+    File::open(path)
+        .and_then(Sha256Sum::of_reader)
+        .with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// What packages of a locked base were compiled of, but for those of other sources, with the places on a mirror.
+pub(super) fn pinned(errand: &Errand, source: &Stage3, base: &LockedStage3) -> Result<Vec<Pinned>> {
+    let Some(LockedCompile {
+        atoms: _,
+        keywords: _,
+        use_flags: _,
+        distfiles,
+        // Packages like any other, for whoever calls this.
+        tools: _,
+        snapshot,
+    }) = &base.compiled
+    else {
+        return Ok(Vec::new());
+    };
+    let repository = source
+        .repository
+        .as_ref()
+        .context("sources.toml says no more where ebuilds come from")?;
+    let mut pinned = vec![Pinned {
+        path: format!("{}{}", below_first(&repository.mirrors)?, snapshot.path),
+        file: snapshot::bring(errand, repository, snapshot)?,
+        size: snapshot.size,
+        sha256: snapshot.sha256,
+    }];
+    let stage3 = Stage3Tarball {
+        errand,
+        source,
+        locked: &base.tarball,
+    };
+    let folder = below_first(&repository.distfiles)?;
+    for distfile in distfiles {
+        let file = make::distfile(&stage3, distfile)?;
+        pinned.push(Pinned {
+            path: format!("{folder}{}", make::place_of_distfile(&distfile.file)),
+            sha256: sum_of(&file)?,
+            file,
+            size: distfile.size,
+        });
+    }
+    Ok(pinned)
 }
 
 /// The source whose packages are compiled, if a package is from it.
