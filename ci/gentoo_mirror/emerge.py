@@ -27,7 +27,7 @@ def main():
             work,
             options.mirror / "gnupg",
             flavor_of(options.root),
-            binhost=f"{url}releases/arm64/binpackages/23.0/arm64",
+            binhost=f"{url}releases/arm64/binpackages/23.0/arm64 {url}own",
         )
         command = portage.command(["--usepkgonly", "--getbinpkg", "--binpkg-respect-use=y", *options.arguments])
         sys.exit(subprocess.run(command, env=portage.environment_of(options.root)).returncode)
