@@ -114,6 +114,24 @@ pub enum Command {
         /// Only what is gone of what is locked: mirrors no longer have it, and the cache does not
         #[arg(long)]
         if_gone: bool,
+        /// Take indexes that are older than those that sources.lock knows, and versions that go down
+        #[arg(long)]
+        allow_downgrade: bool,
+    },
+    /// Get the keys that sources.toml pins and that are missing, expired or soon will be, into the keyrings that it names
+    Keys {
+        /// Your own mirror, asked first: below its URL it has .well-known/openpgpkey/DOMAIN/hu/ and pks/lookup
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+        /// Look only at what packages of this machine installed; never use the network
+        #[arg(long)]
+        offline: bool,
+        /// Ask for all of them: for new subkeys, renewals and revocations
+        #[arg(long)]
+        refresh: bool,
+        /// The signers [default: all that have a fingerprint in sources.toml]
+        #[arg(value_name = "SIGNER")]
+        signers: Vec<String>,
     },
     /// Build images into out/images, which only you can read: the nodes' keys are in them
     Build {

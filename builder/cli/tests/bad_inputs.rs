@@ -292,12 +292,36 @@ fn sources_and_lock() {
         1,
         &["gentu", "gentoo"],
     );
-    // The keys of that set are the user's to bring.
+    // The keys of that set are nowhere: no server is named, and no package of this machine has them.
+    let sources = fs::read_to_string(project.path("sources.toml")).unwrap();
+    let nowhere = |line: &&str| !line.starts_with("wkd = ") && !line.starts_with("keyserver = ");
+    let lines: Vec<&str> = sources.lines().filter(nowhere).collect();
+    project.write("sources.toml", lines.join("\n"));
     project.fails(
         &["build", "red-07", "--sources", "gentoo"],
         1,
-        &["keys/kernel-org.asc", "is missing", "gpg --locate-keys"],
+        &[
+            "keys/kernel-org.asc",
+            "is missing",
+            "names no `wkd` or `keyserver`",
+        ],
     );
+    project.fails(
+        &["keys", "--offline"],
+        1,
+        &[
+            "`kernel-org` is missing",
+            "`gentoo` is missing",
+            "without `--offline`",
+        ],
+    );
+    project.fails(&["keys", "gento"], 1, &["no signer `gento`", "gentoo"]);
+    project.fails(
+        &["keys", "debian"],
+        1,
+        &["no fingerprint", "debian-archive-keyring"],
+    );
+    assert!(!project.path("keys").exists());
     project.fails(&["update", "--offline"], 1, &["offline"]);
     project.fails(&["update", "--mirror", "file:///etc"], 1, &["file:///etc"]);
     // Nobody listens on port 1.

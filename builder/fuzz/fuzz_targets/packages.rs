@@ -24,6 +24,8 @@ fuzz_target!(|bytes: &[u8]| {
         atoms: &atoms,
         masks: &[],
         chost: None,
+        init: None,
+        package_use: &[],
     };
     let source = Source {
         name: "offered",

@@ -1,4 +1,5 @@
-//! An index of 20,000 packages read, and 300 packages of it resolved over a stage3 of 300. What `ci/bench` measures.
+//! An index of 20,000 packages with builds of three profiles read, and 300 packages of it resolved over a stage3 of 300.
+//! What `ci/bench` measures.
 //!
 //! ```text
 //! resolve --make >INDEX      makes an index up, the same every time
@@ -14,12 +15,14 @@ use gentoo::index::Packages;
 use gentoo::resolve::{Init, Request, Source, resolve};
 use gentoo::{Atom, Package};
 
-/// Names; each comes in five versions, the last of them in two builds.
+/// Names; each comes in four versions, the last of them in a build of each profile.
 const NAMES: u64 = 3_334;
+/// What a profile sets, beside what all set: of OpenRC, and of two desktops with systemd.
+const PROFILES: [&str; 3] = ["elogind", "X gtk systemd", "X qt6 systemd"];
 /// Packages of the stage3.
 const INSTALLED: u64 = 300;
 /// As many are requested as it takes to have 300 to install.
-const REQUESTED: u64 = 133;
+const REQUESTED: u64 = 100;
 const WANTED: usize = 300;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -51,12 +54,21 @@ fn resolve_of(offered: &[Package]) -> Result<(), Box<dyn Error>> {
         atoms: &atoms,
         masks: &Init::Systemd.masks()?,
         chost: Some("aarch64-unknown-linux-gnu"),
+        init: Some(Init::Systemd),
+        package_use: &[],
     };
     let source = Source {
         name: "made up",
         packages: offered,
     };
-    let found = resolve(&installed, &[source], &request)?.chosen.len();
+    let chosen = resolve(&installed, &[source], &request)?.chosen;
+    if let Some(wrong) = chosen
+        .iter()
+        .find(|one| one.package.use_flags.contains("elogind"))
+    {
+        return Err(format!("a build of OpenRC is taken: {}", wrong.package.cpv).into());
+    }
+    let found = chosen.len();
     if found < WANTED {
         return Err(format!("{found} packages instead of {WANTED} have to be installed").into());
     }
@@ -84,13 +96,16 @@ fn index() -> Result<String, std::fmt::Error> {
     let mut index = "ARCH: arm64\nCHOST: aarch64-unknown-linux-gnu\nREPO: gentoo\nVERSION: 0\n".to_owned();
     for number in 0..NAMES {
         for build in 0..6 {
-            let version = format!("1.{}", u64::min(build, 4) + 1);
+            let version = format!("1.{}", u64::min(build, 3) + 1);
+            // Which one was built last is nobody's intention.
             write!(
                 index,
                 "\nBUILD_ID: {}\nBUILD_TIME: {}\n",
                 build + 1,
-                1_758_000_000 + build
+                1_758_000_000 + noise(number * 6 + build) % 1_000_000
             )?;
+            let profile = (build.saturating_sub(3)) as usize;
+            let flags = if build < 3 { "systemd" } else { PROFILES[profile] };
             write!(
                 index,
                 "CPV: {}-{version}\nDEFINED_PHASES: compile configure install\n",
@@ -100,9 +115,9 @@ fn index() -> Result<String, std::fmt::Error> {
                 index,
                 "DESC: A package that is made up, number {number}\nEAPI: 8\n"
             )?;
-            index +=
-                "IUSE: +ssl gui test abi_x86_32 -static doc examples\nKEYWORDS: amd64 arm64 ~riscv x86\n";
-            index += "LICENSE: GPL-2+ MIT\nUSE: abi_arm_64 elibc_glibc kernel_linux ssl\n";
+            index += "IUSE: +ssl gui test abi_x86_32 -static doc examples systemd elogind X gtk qt6\n";
+            index += "KEYWORDS: amd64 arm64 ~riscv x86\nLICENSE: GPL-2+ MIT\n";
+            writeln!(index, "USE: abi_arm_64 elibc_glibc kernel_linux ssl {flags}")?;
             write!(
                 index,
                 "MD5: {:032x}\nSHA1: {:040x}\nSIZE: {}\n",
@@ -138,6 +153,11 @@ fn index() -> Result<String, std::fmt::Error> {
             if number > INSTALLED {
                 let other = INSTALLED + noise(number) % (number - INSTALLED);
                 write!(index, " >={}-1.{}:0/{}=", name(other), 1 + other % 4, other % 3)?;
+                // A desktop's build needs more.
+                if build > 3 {
+                    let toolkit = INSTALLED + noise(number + build) % (number - INSTALLED);
+                    write!(index, " {}", name(toolkit))?;
+                }
             }
             writeln!(index, "\n{requires}")?;
         }

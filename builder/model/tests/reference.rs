@@ -115,6 +115,7 @@ fn check_text(text: String) -> Result<Fleet, Findings> {
             "backup",
             "common",
             "container",
+            "first-start",
             "gentoo",
             "openrc",
             "power",

@@ -43,6 +43,8 @@ enum Manner {
     Stall(usize),
     /// One byte at a time, with a pause after each.
     Trickle(Duration),
+    /// Again and again, until the client has enough.
+    Endless,
 }
 
 /// What was asked for and how many bytes of bodies were sent.
@@ -129,6 +131,15 @@ impl Answer {
     pub fn stall_after(self, bytes: usize) -> Self {
         Self {
             manner: Manner::Stall(bytes),
+            ..self
+        }
+    }
+
+    /// Sends the body again and again, without an end.
+    pub fn endless(self) -> Self {
+        Self {
+            length_told: false,
+            manner: Manner::Endless,
             ..self
         }
     }
@@ -293,6 +304,12 @@ fn send(
             write(&answer.body[..count])?;
             while !stopped.load(Ordering::Relaxed) {
                 thread::sleep(Duration::from_millis(10));
+            }
+            Ok(())
+        }
+        Manner::Endless => {
+            while !stopped.load(Ordering::Relaxed) {
+                write(&answer.body)?;
             }
             Ok(())
         }

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 
-def publish(directory, project, key):
+def publish(directory, project, autosigner, u_boot_signer):
     """Lays out `pub/` below `directory`: the kernel with signed sums, U-Boot with its signature."""
     lock = tomllib.loads((project / "sources.lock").read_text())["debian"]
     kernel, u_boot = lock["kernel"], lock["u-boot"]
@@ -17,7 +17,7 @@ def publish(directory, project, key):
     folder.mkdir(parents=True)
     name = f"linux-{kernel['version']}.tar.xz"
     _link(_cached(kernel), folder / name)
-    key.clearsign(f"{kernel['sha256']}  {name}\n", folder / "sha256sums.asc")
+    autosigner.clearsign(f"{kernel['sha256']}  {name}\n", folder / "sha256sums.asc")
 
     folder = directory / "pub/u-boot"
     folder.mkdir(parents=True)
@@ -30,7 +30,7 @@ def publish(directory, project, key):
             shutil.copyfileobj(data, packed)
     else:
         raise SystemExit(f"error: {source} is neither .tar.bz2 nor .tar.xz")
-    key.detach(tarball, tarball.with_name(f"{tarball.name}.sig"), armor=False)
+    u_boot_signer.detach(tarball, tarball.with_name(f"{tarball.name}.sig"), armor=False)
 
 
 def _cached(locked):

@@ -9,6 +9,7 @@ mod export;
 mod firmware;
 mod inspect;
 mod kernel;
+mod keys;
 mod render;
 mod revoke;
 mod uboot;
@@ -18,6 +19,7 @@ mod volume;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use stages::fetch::{Mode, Network, Search};
 use stages::pack::Identities;
 
 use crate::arguments::{Arguments, Command, Decryption, SourceOptions};
@@ -45,7 +47,23 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             render::run(common, nodes, *all, what, sources.as_deref())?;
         }
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
-        Command::Update { sources, if_gone } => update::run(common, sources, *if_gone)?,
+        Command::Update {
+            sources,
+            if_gone,
+            allow_downgrade,
+        } => update::run(common, sources, *if_gone, *allow_downgrade)?,
+        Command::Keys {
+            mirror,
+            offline,
+            refresh,
+            signers,
+        } => {
+            let search = match refresh {
+                true => Search::All,
+                false => Search::Ending,
+            };
+            keys::run(common, signers, search, mirror.as_deref(), &network_of(*offline))?;
+        }
         Command::Build {
             nodes,
             form,
@@ -111,10 +129,10 @@ fn identities(decryption: &Decryption) -> Result<Option<Identities>> {
 }
 
 /// How the network may be used.
-fn network(sources: &SourceOptions) -> stages::fetch::Network {
-    stages::fetch::Network::new(if sources.offline {
-        stages::fetch::Mode::Offline
-    } else {
-        stages::fetch::Mode::Online
-    })
+fn network(sources: &SourceOptions) -> Network {
+    network_of(sources.offline)
+}
+
+fn network_of(offline: bool) -> Network {
+    Network::new(if offline { Mode::Offline } else { Mode::Online })
 }

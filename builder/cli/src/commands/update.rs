@@ -5,7 +5,7 @@ use model::finding::Findings;
 use model::project::Project;
 use model::sources::{BaseSource, Sources};
 use serde_json::json;
-use stages::fetch::{BaseNeeds, Extent, update};
+use stages::fetch::{BaseNeeds, Downgrade, Extent, UpdateOptions, update};
 
 use super::network;
 use crate::arguments::{Common, SourceOptions};
@@ -13,7 +13,7 @@ use crate::output::{print, print_json, warn};
 use crate::workplace;
 
 /// Resolves a source set into the lock and lists what changed.
-pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()> {
+pub fn run(common: &Common, options: &SourceOptions, if_gone: bool, allow_downgrade: bool) -> Result<()> {
     let folder = workplace::project_folder(common)?;
     let sources = Sources::load(&folder)?;
     let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
@@ -23,7 +23,14 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
         BaseSource::Archive { .. } => BaseNeeds::default(),
     };
     let engine = workplace::engine(common, &folder)?;
-    let extent = if if_gone { Extent::IfGone } else { Extent::All };
+    let how = UpdateOptions {
+        extent: if if_gone { Extent::IfGone } else { Extent::All },
+        downgrade: if allow_downgrade {
+            Downgrade::Allow
+        } else {
+            Downgrade::Refuse
+        },
+    };
     let update = update(
         &engine,
         &folder,
@@ -31,7 +38,7 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool) -> Result<()
         &needs,
         options.mirror.as_deref(),
         &network(options),
-        extent,
+        how,
     )?;
     if common.json {
         let parts: Vec<_> = update

@@ -4,22 +4,26 @@
 use std::collections::BTreeMap;
 
 use super::error::Fault;
+use super::mode::Mode;
 use super::phases::{Environment, text};
 
 /// What `fcaps` gives a file.
-#[derive(Debug, PartialEq, Eq, Default, Clone)]
+#[derive(Debug, PartialEq, Eq, Clone)]
 pub(super) struct Capabilities {
     /// Value of `security.capability`; `None` where the package was built without.
     pub value: Option<Vec<u8>>,
+    /// Name or number of who owns it from now on.
     pub user: Option<String>,
     pub group: Option<String>,
-    /// Mode bits to replace.
-    pub mode: Option<u32>,
-    /// Mode bits to add.
-    pub also: u32,
+    /// What becomes of its mode.
+    pub mode: Mode,
 }
 
 /// Capabilities by path, as the eclass `fcaps` sets them after the merge. Only packages of that eclass have them set.
+///
+/// Each call of it is `[-o OWNER] [-g GROUP] [-m MODE] [-M CAPS_MODE] CAPABILITIES FILE...`. A file that has its
+/// capabilities gets the second mode, and keeps its owner; where the package is built without, it gets owner, group and the
+/// first mode instead.
 pub(super) fn file_capabilities(
     metadata: &BTreeMap<String, Vec<u8>>,
     environment: &Environment,
@@ -43,36 +47,35 @@ pub(super) fn file_capabilities(
             file: "environment.bz2".to_owned(),
             what: format!("has FILECAPS that are not understood: {what}"),
         };
-        let mut given = Capabilities::default();
-        let (mut mode, mut caps_mode) = (None, None);
+        let (mut user, mut group) = ("0", "0");
+        let (mut mode, mut caps_mode) = ("4711", "711");
         let mut words = call.iter();
-        let octal = |text: &String| u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777);
         let capabilities = loop {
             let Some(word) = words.next() else { break None };
             let option = match &word[..] {
-                "-o" | "-g" | "-m" | "-M" => words
-                    .next()
-                    .ok_or_else(|| fault(format!("nothing follows {word}")))?,
+                "-o" => &mut user,
+                "-g" => &mut group,
+                "-m" => &mut mode,
+                "-M" => &mut caps_mode,
                 _ => break Some(word),
             };
-            match &word[..] {
-                "-o" => given.user = Some(option.clone()),
-                "-g" => given.group = Some(option.clone()),
-                "-m" => mode = Some(octal(option)),
-                _ => caps_mode = Some(octal(option)),
-            }
+            *option = words
+                .next()
+                .ok_or_else(|| fault(format!("nothing follows {word}")))?;
         };
         let Some(capabilities) = capabilities else {
             continue;
         };
-        if with_capabilities {
-            given.value = Some(value(capabilities).map_err(fault)?);
-            given.mode = caps_mode.flatten();
-        } else {
-            given.mode = mode.flatten();
-            // What cannot have capabilities runs as its owner.
-            given.also = if mode.is_none() { 0o4000 } else { 0 };
-        }
+        let mode = if with_capabilities { caps_mode } else { mode };
+        let given = Capabilities {
+            value: match with_capabilities {
+                true => Some(value(capabilities).map_err(fault)?),
+                false => None,
+            },
+            user: (!with_capabilities).then(|| user.to_owned()),
+            group: (!with_capabilities).then(|| group.to_owned()),
+            mode: Mode::parse(mode).ok_or_else(|| fault(format!("{mode:?} is no mode of a file")))?,
+        };
         for file in words {
             files.insert(file.trim_start_matches('/').as_bytes().to_vec(), given.clone());
         }
@@ -125,23 +128,52 @@ const NAMES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
-/// `security.capability` for a text as `setcap` reads it: names, `=` or `+`, and which sets (`e`, `i`, `p`). Revision 2
-/// of `struct vfs_cap_data`: magic with the effective bit, then permitted and inheritable, low halves before high ones.
+/// `security.capability` for a text as `setcap` reads it (`cap_from_text(3)`): clauses of names and of what becomes of them
+/// in the sets `e`, `i` and `p`; `=ep` where no clause says that. Revision 2 of `struct vfs_cap_data`: magic with the
+/// effective bit, then permitted and inheritable, low halves before high ones.
 fn value(text: &str) -> Result<Vec<u8>, String> {
-    let (names, sets) = text.split_once(['=', '+']).unwrap_or((text, "ep"));
-    if sets.is_empty() || !sets.bytes().all(|set| b"eip".contains(&set)) {
-        return Err(format!("{text:?} has other sets than e, i and p"));
+    let operators = ['=', '+', '-'];
+    let with_default = format!("{text}=ep");
+    let text = if text.contains(operators) {
+        text
+    } else {
+        &with_default
+    };
+    let (mut effective, mut inheritable, mut permitted) = (0_u64, 0_u64, 0_u64);
+    for clause in text.split_whitespace() {
+        let start = clause.find(operators);
+        let start =
+            start.ok_or_else(|| format!("{clause:?} does not say what becomes of its capabilities"))?;
+        let (names, mut operations) = clause.split_at(start);
+        let bits = named(names)?;
+        while let Some(operator) = operations.bytes().next() {
+            let rest = &operations[1..];
+            let end = rest.find(operators).unwrap_or(rest.len());
+            let (sets, rest) = rest.split_at(end);
+            if !sets.bytes().all(|set| b"eip".contains(&set)) {
+                return Err(format!("{clause:?} has other sets than e, i and p"));
+            }
+            for (letter, set) in [
+                ('e', &mut effective),
+                ('i', &mut inheritable),
+                ('p', &mut permitted),
+            ] {
+                match (operator, sets.contains(letter)) {
+                    (b'=' | b'+', true) => *set |= bits,
+                    (b'=', false) | (b'-', true) => *set &= !bits,
+                    _ => {}
+                }
+            }
+            operations = rest;
+        }
     }
-    let mut bits: u64 = 0;
-    for name in names.split(',') {
-        let short = name.trim().to_ascii_lowercase();
-        let short = short.strip_prefix("cap_").unwrap_or(&short);
-        let number = NAMES.iter().position(|known| *known == short);
-        bits |= 1 << number.ok_or_else(|| format!("{name:?} is no capability"))?;
+    // A file has one bit for all: whether what it gets is in effect at once.
+    if effective != 0 && effective != permitted | inheritable {
+        return Err(format!(
+            "{text:?} has some of its capabilities in effect and others not"
+        ));
     }
-    let set = |letter: char| if sets.contains(letter) { bits } else { 0 };
-    let (permitted, inheritable) = (set('p'), set('i'));
-    let magic: u32 = 0x0200_0000 | u32::from(sets.contains('e'));
+    let magic: u32 = 0x0200_0000 | u32::from(effective != 0);
     let words = [
         magic,
         permitted as u32,
@@ -150,6 +182,21 @@ fn value(text: &str) -> Result<Vec<u8>, String> {
         (inheritable >> 32) as u32,
     ];
     Ok(words.into_iter().flat_map(u32::to_le_bytes).collect())
+}
+
+/// The bits of some capabilities: names between commas, `all` or nothing for all of them.
+fn named(names: &str) -> Result<u64, String> {
+    if matches!(names, "" | "all") {
+        return Ok((1 << NAMES.len()) - 1);
+    }
+    let mut bits = 0;
+    for name in names.split(',') {
+        let short = name.to_ascii_lowercase();
+        let short = short.strip_prefix("cap_").unwrap_or(&short);
+        let number = NAMES.iter().position(|known| *known == short);
+        bits |= 1 << number.ok_or_else(|| format!("{name:?} is no capability"))?;
+    }
+    Ok(bits)
 }
 
 #[cfg(test)]
@@ -169,7 +216,7 @@ mod tests {
         metadata.insert("INHERITED".to_owned(), b"fcaps toolchain-funcs".to_vec());
         let files = file_capabilities(&metadata, &variables).unwrap();
         let ping = &files[&b"bin/ping"[..]];
-        assert_eq!(ping.mode, Some(0o711));
+        assert_eq!((ping.mode.apply(0o4755), ping.user.as_deref()), (0o711, None));
         assert_eq!(ping.value.as_ref().unwrap()[..8], [1, 0, 0, 2, 0, 0x20, 0, 0]);
         let other = &files[&b"bin/x"[..]];
         assert_eq!(
@@ -177,17 +224,62 @@ mod tests {
             [0, 0, 0, 2, 0x80, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0]
         );
         metadata.insert("USE".to_owned(), b"arm64".to_vec());
+        let other = &file_capabilities(&metadata, &variables).unwrap()[&b"bin/x"[..]];
         assert_eq!(
-            file_capabilities(&metadata, &variables).unwrap()[&b"bin/x"[..]].also,
-            0o4000
+            (other.mode.apply(0o755), other.user.as_deref()),
+            (0o4711, Some("0"))
         );
-        let wrong = Environment::of("declare -a FILECAPS=([0]=\"cap_fly\" [1]=\"bin/ping\")\n");
-        metadata.insert("USE".to_owned(), b"filecaps".to_vec());
+    }
+
+    /// What becomes of a file of this mode by these words of FILECAPS.
+    fn given(words: &[&str], mode: u32) -> Result<(u32, Vec<u8>), String> {
+        let words = words
+            .iter()
+            .enumerate()
+            .map(|(at, word)| format!("[{at}]=\"{word}\""));
+        let words = words.collect::<Vec<_>>().join(" ");
+        let variables = Environment::of(&format!("declare -a FILECAPS=({words})\n"));
+        let metadata = BTreeMap::from([("INHERITED".to_owned(), b"fcaps".to_vec())]);
+        let files = file_capabilities(&metadata, &variables).map_err(|fault| fault.to_string())?;
+        let (_, file) = files.into_iter().next().ok_or("no file")?;
+        Ok((file.mode.apply(mode), file.value.unwrap_or_default()))
+    }
+
+    #[test]
+    fn a_program_with_capabilities_is_not_setuid_any_more() {
+        // As iputils has it; then what the eclass does where nothing is said.
+        let (mode, value) = given(&["-M", "u-s", "cap_net_raw+p", "usr/bin/ping"], 0o4755).unwrap();
+        assert_eq!((mode, &value[..8]), (0o755, &[0, 0, 0, 2, 0, 0x20, 0, 0][..]));
+        let (mode, value) = given(&["cap_net_raw", "usr/bin/ping"], 0o4755).unwrap();
+        assert_eq!((mode, &value[..8]), (0o711, &[1, 0, 0, 2, 0, 0x20, 0, 0][..]));
+    }
+
+    #[test]
+    fn capabilities_are_read_as_setcap_reads_them() {
+        let of = |text: &str| given(&[text, "x"], 0).map(|(_, value)| value);
+        assert_eq!(of("cap_net_raw=ep"), of("cap_net_raw"));
+        assert_eq!(of("cap_net_raw+e+p"), of("cap_net_raw=ep"));
+        assert_eq!(of("cap_chown=p cap_net_raw=p"), of("CAP_CHOWN,net_raw+p"));
+        assert_eq!(of("all=p cap_chown-p").unwrap()[4..8], [0xfe, 0xff, 0xff, 0xff]);
         assert!(
-            file_capabilities(&metadata, &wrong)
+            of("cap_chown=ep cap_net_raw=p")
                 .unwrap_err()
-                .to_string()
-                .contains("no capability")
+                .contains("in effect")
         );
+        assert!(of("cap_fly").unwrap_err().contains("no capability"));
+        assert!(of("cap_chown=epx").unwrap_err().contains("other sets"));
+        assert!(of("cap_chown=ep cap_kill").unwrap_err().contains("does not say"));
+    }
+
+    #[test]
+    fn a_mode_that_is_none_is_refused() {
+        for mode in ["", "u-s;rm", "../x", "u-s -R /", "99999", "\u{1b}[2J", "$(id)"] {
+            let error = given(&["-M", mode, "cap_net_raw", "bin/ping"], 0o755).unwrap_err();
+            assert!(
+                error.contains("is no mode of a file") && !error.contains('\u{1b}'),
+                "{error}"
+            );
+        }
+        assert!(given(&["-M"], 0).unwrap_err().contains("nothing follows -M"));
     }
 }

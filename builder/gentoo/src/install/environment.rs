@@ -11,7 +11,7 @@ use super::root::{Root, below};
 
 pub(super) const FOLDER: &[u8] = b"etc/env.d";
 
-const LD_SO_CONF: &str = "etc/ld.so.conf";
+pub(super) const LD_SO_CONF: &str = "etc/ld.so.conf";
 
 /// Files that are made of those in [`FOLDER`].
 pub(super) const FILES: [&str; 4] = [
@@ -81,6 +81,12 @@ impl Environment {
         value.split_whitespace().collect()
     }
 
+    /// Where the loader looks for libraries besides its own folders.
+    pub fn library_folders(&self) -> impl Iterator<Item = &str> {
+        let folders = self.variables.get("LDPATH").map_or("", String::as_str);
+        folders.split(':').filter(|folder| !folder.is_empty())
+    }
+
     /// Writes the files that follow.
     pub fn write<W: Write>(&self, root: &mut Root<W>) -> Result<(), Fault> {
         self.write_ld_so_conf(root)?;
@@ -110,16 +116,9 @@ impl Environment {
 
     /// Where the loader looks, if that is not what `ld.so.conf` says already.
     fn write_ld_so_conf<W: Write>(&self, root: &mut Root<W>) -> Result<(), Fault> {
-        let folders = self.variables.get("LDPATH").map_or("", String::as_str);
-        let folders: Vec<&str> = folders.split(':').filter(|folder| !folder.is_empty()).collect();
+        let folders: Vec<&str> = self.library_folders().collect();
         let there = root.read(LD_SO_CONF.as_bytes())?.unwrap_or_default();
-        let there = String::from_utf8_lossy(&there);
-        let there: Vec<&str> = there
-            .lines()
-            .map(|line| line.split('#').next().unwrap_or_default().trim())
-            .filter(|line| !line.is_empty())
-            .collect();
-        if there == folders {
+        if folders_of(&String::from_utf8_lossy(&there)).eq(folders.iter().copied()) {
             return Ok(());
         }
         let lines = folders.iter().map(|folder| format!("{folder}\n"));
@@ -129,6 +128,14 @@ impl Environment {
             + &lines.collect::<String>();
         root.write_text(LD_SO_CONF.as_bytes(), 0o644, text.into_bytes())
     }
+}
+
+/// The folders that a text of `ld.so.conf` has.
+pub(super) fn folders_of(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| !line.is_empty())
 }
 
 /// The variables of all files as one: lists are joined, of others the last file's counts.

@@ -44,6 +44,7 @@ pub(super) struct Merge<'a, W> {
     pub package: PackageId,
     /// The version that it replaces, and what that has, by path.
     pub replaced: Option<(PackageId, &'a BTreeMap<Vec<u8>, Kind>)>,
+    /// By path, without the system's links in it.
     pub capabilities: &'a BTreeMap<Vec<u8>, Capabilities>,
     /// Inodes from this one on are the package's.
     pub first: usize,
@@ -327,17 +328,31 @@ impl<W: Write> Merge<'_, W> {
             mtime: member.mtime,
             xattrs: member.xattrs.clone(),
         };
-        if let Some(given) = self.capabilities.get(path) {
+        if let Some(given) = self.given(path) {
             if let Some(value) = &given.value {
                 attributes
                     .xattrs
                     .insert(b"security.capability".to_vec(), value.clone());
             }
-            let name = |name: &Option<String>| name.clone().unwrap_or_default().into_bytes();
-            attributes.uid = self.accounts.uid(&name(&given.user)).unwrap_or(attributes.uid);
-            attributes.gid = self.accounts.gid(&name(&given.group)).unwrap_or(attributes.gid);
-            attributes.mode = given.mode.unwrap_or(attributes.mode) | given.also;
+            if let Some(user) = &given.user {
+                let uid = self.accounts.uid(user.as_bytes()).or_else(|| user.parse().ok());
+                attributes.uid = uid.unwrap_or(attributes.uid);
+            }
+            if let Some(group) = &given.group {
+                let gid = self.accounts.gid(group.as_bytes()).or_else(|| group.parse().ok());
+                attributes.gid = gid.unwrap_or(attributes.gid);
+            }
+            attributes.mode = given.mode.apply(attributes.mode);
         }
         attributes
+    }
+
+    /// What the package's phases would give the file at `path`, by whichever name of its folder they call it.
+    fn given(&self, path: &[u8]) -> Option<&Capabilities> {
+        if self.capabilities.is_empty() {
+            return None;
+        }
+        let real = self.root.place(path).map(|place| self.root.path_of(&place));
+        self.capabilities.get(real.as_deref().unwrap_or(path))
     }
 }

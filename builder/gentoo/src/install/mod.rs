@@ -16,15 +16,16 @@
 //! | `database` | `/var/db/pkg`, the counter, the world |
 //! | `accounts` | users and groups |
 //! | `environment` | `env-update` |
-//! | `phases`, `capabilities` | what packages would run, and what is done instead |
+//! | `phases`, `prints`, `capabilities`, `mode` | what packages would run, and what is done instead |
+//! | `pending` | what is left for the node's first start |
 //! | `filters` | what a node need not carry |
 //! | `report` | what it came to |
 //! | `error` | what can stop it |
 //!
 //! The rules are portage's (`portage.dbapi.vartree.dblink`), with these differences: a package that would overwrite
 //! another one's file is an error; what CONTENTS lists is in order of the paths; no library is preserved for programs
-//! that were linked with it, and `ld.so.cache` stays as it is; a file that is in the way of a directory is an error
-//! instead of being renamed; info pages get no `dir`.
+//! that were linked with it, and `ld.so.cache` is left for the first start; a file that is in the way of a directory is an
+//! error instead of being renamed; info pages get no `dir`.
 
 mod accounts;
 mod capabilities;
@@ -35,13 +36,16 @@ mod error;
 mod filters;
 mod member;
 mod merge;
+mod mode;
+mod pending;
 mod phases;
+mod prints;
 mod protect;
 mod remove;
 mod report;
 mod root;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 use formats::layer::{Attributes, Index, Layer, Packing};
@@ -50,12 +54,14 @@ use formats::units::Time;
 
 pub use error::{Fault, InstallError};
 pub use filters::{Filters, PackageManager, PatternError};
+pub use pending::Pending;
 pub use report::{PackageReport, ProtectedFile, Report, Size};
 
 use accounts::Accounts;
 use database::{Database, PackageId};
 use environment::Environment;
 use merge::{Merge, Merged};
+use pending::Remainder;
 use protect::Protection;
 use root::{Finished, Place, Root, RootError, split};
 
@@ -128,6 +134,7 @@ pub struct Installer<W: Write> {
     options: Options,
     report: Report,
     left_out: Size,
+    remainder: Remainder,
 }
 
 impl<W: Write> Installer<W> {
@@ -140,9 +147,9 @@ impl<W: Write> Installer<W> {
             let accounts = Accounts::read(&root, options.time)?;
             let protection = Protection::read(&root)?;
             let left_out = remove::apply_filters(&mut root, &database, &options.filters)?;
-            Ok((database, accounts, protection, left_out))
+            Ok((database, accounts, protection, left_out, Remainder::new(&root)?))
         };
-        let (database, accounts, protection, left_out) = prepare().map_err(InstallError::Base)?;
+        let (database, accounts, protection, left_out, remainder) = prepare().map_err(InstallError::Base)?;
         let mut installer = Self {
             root,
             database,
@@ -151,6 +158,7 @@ impl<W: Write> Installer<W> {
             options,
             report: Report::default(),
             left_out,
+            remainder,
         };
         installer.read_environment().map_err(InstallError::Base)?;
         Ok(installer)
@@ -165,6 +173,34 @@ impl<W: Write> Installer<W> {
     /// Puts a package that the base has into the world: the user asked for it, too.
     pub fn want(&mut self, name: &PackageName) {
         self.database.world.insert(name.as_str().as_bytes().to_vec());
+    }
+
+    /// What the packages so far leave for the node's first start.
+    pub fn pending(&self) -> Result<BTreeSet<Pending>, InstallError> {
+        self.remainder.pending(&self.root).map_err(InstallError::Finish)
+    }
+
+    /// The bytes of a file of the system as it is now, at a path relative to the root; `None` where none is.
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, InstallError> {
+        self.root.read(path.as_bytes()).map_err(InstallError::Finish)
+    }
+
+    /// The names in a folder of the system as it is now, in order; none where no folder is.
+    pub fn names(&self, path: &str) -> Vec<String> {
+        let folder = self.root.tree.directory(path.as_bytes());
+        let names = folder
+            .and_then(|id| self.root.tree.names(id))
+            .into_iter()
+            .flatten();
+        names
+            .filter_map(|(name, _)| String::from_utf8(name.clone()).ok())
+            .collect()
+    }
+
+    /// Writes a file of whoever builds, over what is there: no package owns it. Folders that are missing are made.
+    pub fn write(&mut self, path: &str, mode: u32, bytes: Vec<u8>) -> Result<(), InstallError> {
+        let written = self.root.write_text(path.as_bytes(), mode, bytes);
+        written.map_err(InstallError::Finish)
     }
 
     /// Writes what follows from all packages; the layer.
@@ -204,6 +240,13 @@ impl<W: Write> Installer<W> {
         let replaced = self.replaced(cpv, &slot)?;
         let variables = phases::Environment::read(input.metadata)?;
         let capabilities = capabilities::file_capabilities(input.metadata, &variables)?;
+        // `bin/ping` and `usr/bin/ping` are one where /bin is a link.
+        let real = |path: Vec<u8>| match self.root.place(&path) {
+            Some(place) => self.root.path_of(&place),
+            None => path,
+        };
+        let capabilities = capabilities.into_iter();
+        let capabilities = capabilities.map(|(path, given)| (real(path), given)).collect();
         let first = self.root.inodes();
         let package = self.database.add(database::Installed {
             cpv: cpv.clone(),
@@ -248,6 +291,7 @@ impl<W: Write> Installer<W> {
             self.want(&cpv.name);
         }
         self.run_phases(cpv, &variables, &merged, first)?;
+        self.remainder.add(&merged);
         if merged.environment_changed || replaced.is_some() {
             self.read_environment()?;
         }

@@ -6,35 +6,21 @@
 //! | of the eclass `fcaps` | `setcap`, `chmod` | [`super::capabilities`] |
 //! | `net-firewall/iptables` | `eselect iptables set` | [`links`] |
 //! | `net-firewall/nftables` | an empty `rules-save` | [`links`] |
+//! | `app-misc/ca-certificates` | links to all certificates | [`super::pending`] |
+//! | `sys-libs/glibc` | the locales of `locale.gen` | [`super::pending`] |
 //!
-//! Phases whose body only prints messages are done by not being run. Every other `pkg_preinst` and `pkg_postinst` is
+//! Phases whose body only prints messages ([`super::prints`]) are done by not being run, and what follows from the files of
+//! some packages is left for the node's first start ([`super::pending`]). Every other `pkg_preinst` and `pkg_postinst` is
 //! reported.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use super::error::Fault;
+use super::prints::only_prints;
 
 /// Most bytes of an unpacked `environment.bz2`.
 const MAX_ENVIRONMENT: u64 = 64 << 20;
-
-/// Commands that only tell the user something.
-const MESSAGES: [&str; 14] = [
-    "elog",
-    "einfo",
-    "ewarn",
-    "eqawarn",
-    "einfon",
-    "echo",
-    "optfeature",
-    "optfeature_header",
-    "true",
-    ":",
-    "readme.gentoo_print_elog",
-    "local",
-    "debug-print-function",
-    "xdg_environment_reset",
-];
 
 /// The shell's variables and functions as the package's build left them (`environment.bz2`).
 #[derive(Debug, Default)]
@@ -111,15 +97,28 @@ impl Environment {
         }
     }
 
-    /// The commands of a function, as bash prints them: one on a line.
-    fn body(&self, function: &str) -> Option<Vec<&str>> {
-        let mut lines = self
-            .text
-            .lines()
-            .skip_while(|line| line.trim_end() != format!("{function} ()"));
-        lines.next()?;
-        let body = lines.skip(1).take_while(|line| *line != "}");
-        Some(body.map(|line| line.trim().trim_end_matches(';')).collect())
+    /// The bodies of a function, as bash prints it. A value of a variable may look like one: then there are several.
+    pub fn bodies(&self, function: &str) -> Vec<&str> {
+        let head = format!("{function} ()");
+        let mut bodies = Vec::new();
+        let mut rest = &self.text[..];
+        while let Some(at) = rest.find(&head) {
+            let is_line = rest[..at].is_empty() || rest[..at].ends_with('\n');
+            let line_end = rest[at..].find('\n').map_or(rest.len(), |end| at + end + 1);
+            let is_head = is_line && rest[at + head.len()..line_end].trim().is_empty();
+            rest = &rest[if is_head { line_end } else { at + head.len() }..];
+            if is_head {
+                // The brace that opens it has a line of its own, and so has the one that closes it.
+                let body = rest.split_once('\n').map_or("", |(_, body)| body);
+                let end = if body.starts_with("}\n") {
+                    0
+                } else {
+                    body.find("\n}\n").unwrap_or(body.len())
+                };
+                bodies.push(&body[..end]);
+            }
+        }
+        bodies
     }
 }
 
@@ -143,21 +142,13 @@ pub(super) fn unhandled(
     metadata: &BTreeMap<String, Vec<u8>>,
     environment: &Environment,
 ) -> Vec<&'static str> {
-    if key.starts_with("acct-user/") || key.starts_with("acct-group/") || links(key).is_some() {
+    let is_left = matches!(key, "app-misc/ca-certificates" | "sys-libs/glibc");
+    if key.starts_with("acct-user/") || key.starts_with("acct-group/") || links(key).is_some() || is_left {
         return Vec::new();
     }
     let phases = text(metadata, "DEFINED_PHASES");
     let has = |phase: &str| phases.split_whitespace().any(|defined| defined == phase);
-    let is_open = |phase: &&'static str| {
-        let Some(body) = environment.body(&format!("pkg_{phase}")) else {
-            return true;
-        };
-        !body.iter().all(|command| {
-            let first = command.split_whitespace().next().unwrap_or("true");
-            let prints = MESSAGES.contains(&first) && !command.contains(['$', '`', '|', '>', '&', ';']);
-            prints || *command == "fcaps_pkg_postinst"
-        })
-    };
+    let is_open = |phase: &&'static str| !only_prints(environment, &format!("pkg_{phase}"));
     ["preinst", "postinst"]
         .into_iter()
         .filter(|phase| has(phase))

@@ -79,7 +79,7 @@ pub(super) fn candidates(pool: &Pool<'_, '_>, aim: &Aim<'_>) -> Vec<Id> {
             installed.chain(pool.offered(atom).filter(admitted)).collect()
         }
         Aim::Need(Need::All(_) | Need::Any(_)) => Vec::new(),
-        Aim::Library(library) => pool.bringing(*library).iter().copied().filter(admitted).collect(),
+        Aim::Library(library) => pool.bringing(*library).into_iter().filter(admitted).collect(),
         // Never by an older one: what is installed was good enough for somebody. Behind them what would let it stay.
         Aim::Rebuild(id, breach) => {
             let replacements = replacements(pool, *id)
@@ -87,7 +87,7 @@ pub(super) fn candidates(pool: &Pool<'_, '_>, aim: &Aim<'_>) -> Vec<Id> {
             let helpers: Vec<Id> = match breach {
                 Breach::Need(Need::Atom(atom)) if atom.blocker.is_none() => pool.offered(atom).collect(),
                 Breach::Need(_) => Vec::new(),
-                Breach::Library(library) => pool.bringing(*library).to_vec(),
+                Breach::Library(library) => pool.bringing(*library),
             };
             replacements.chain(helpers).filter(admitted).collect()
         }
@@ -100,8 +100,7 @@ pub(super) fn candidates(pool: &Pool<'_, '_>, aim: &Aim<'_>) -> Vec<Id> {
 
 /// Packages of sources that go into the slot of an installed one.
 pub(super) fn replacements<'p>(pool: &'p Pool<'_, '_>, installed: Id) -> impl Iterator<Item = Id> + 'p {
-    let named = pool.named(&pool.package(installed).cpv.name).into_iter();
-    let offered = named.flat_map(|named| &named.offered).copied();
+    let offered = pool.preferred(&pool.package(installed).cpv.name).iter().copied();
     offered.filter(move |id| pool.slot(*id) == pool.slot(installed))
 }
 

@@ -82,7 +82,7 @@ impl Failure {
                         failure.unknown.push(atom.name.to_string());
                         continue;
                     };
-                    let all = named.installed.iter().chain(&named.offered);
+                    let all = named.installed.iter().chain(pool.preferred(&atom.name));
                     near.extend(all.map(|id| (*id, mismatch(atom, pool.package(*id)))));
                 }
                 failure.unknown.dedup();
@@ -91,8 +91,8 @@ impl Failure {
             Aim::Library(library) => {
                 failure.need = format!("is linked with {}", shown(*library));
                 pool.bringing(*library)
-                    .iter()
-                    .map(|id| (*id, String::new()))
+                    .into_iter()
+                    .map(|id| (id, String::new()))
                     .collect()
             }
             Aim::Rebuild(id, breach) => {

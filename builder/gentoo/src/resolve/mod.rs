@@ -7,7 +7,9 @@
 //! ```
 //!
 //! What decides, in this order: an installed package that meets the need; the highest version of all sources; of equal
-//! versions the one of the earlier source; of one source's builds the newest, then the one with the highest `BUILD_ID`.
+//! versions one that is not built against what starts the node; then the one of the earlier source; of one source's builds
+//! the one whose USE flags are nearest to the node's (`builds`), then the one that brings the fewest packages, then the
+//! newest, then the one with the highest `BUILD_ID`.
 //! Of `|| ( )` a branch that is met already, then one whose packages are installed in another version, then the first
 //! whose packages there are.
 //!
@@ -20,7 +22,9 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `pool` | all packages, by name and slot, the best first |
+//! | `pool` | all packages, by name and slot |
+//! | `preference` | which of a name is tried first |
+//! | `builds` | how the node sets USE flags, and how a build does |
 //! | `state` | what is chosen so far, and what it takes to undo it |
 //! | `choices` | how a goal can be reached, and what stands against the rest |
 //! | `search` | one choice after the other, and back |
@@ -28,16 +32,19 @@
 //! | `explain` | why there is no solution |
 //! | `order` | what is installed before what |
 
+mod builds;
 mod choices;
 mod explain;
 mod order;
 mod pool;
+mod preference;
 mod search;
 mod state;
 mod upkeep;
 
 use thiserror::Error;
 
+pub use builds::{NodeUse, PackageUse, PassedOver, Why};
 pub use explain::Failure;
 
 use crate::atom::Atom;
@@ -65,6 +72,10 @@ pub struct Request<'a> {
     pub masks: &'a [Mask],
     /// What packages have to be built for; none for anything.
     pub chost: Option<&'a str>,
+    /// What starts the node, and so how some USE flags have to be set; none for anything.
+    pub init: Option<Init>,
+    /// How USE flags have to be set whatever the stage3 says. Of several lines for a flag the last one counts.
+    pub package_use: &'a [PackageUse],
 }
 
 /// Packages that must not be installed.
@@ -115,7 +126,7 @@ pub struct Resolution<'a> {
 }
 
 /// A package to be installed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chosen<'a> {
     /// Its source, by position.
     pub source: usize,
@@ -125,6 +136,8 @@ pub struct Chosen<'a> {
     pub requested: bool,
     /// The installed package that goes away for it: the one in its slot.
     pub replaces: Option<&'a Package>,
+    /// Other builds of this version that there are, and why this one is taken.
+    pub passed_over: Vec<PassedOver<'a>>,
 }
 
 /// Why there is no solution.

@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use super::pool::{Id, Origin};
+use super::builds::PassedOver;
+use super::pool::{Id, Origin, Pool};
 use super::state::{State, View};
 use super::upkeep::atoms;
 use super::{Chosen, Resolution};
@@ -39,6 +40,7 @@ pub(super) fn resolution<'a>(state: &State<'_, 'a, '_>, wanted: &[Atom]) -> Reso
             package: pool.package(id),
             requested: requested.contains(&id),
             replaces: pool.installed_in(pool.slot(id)).map(|id| pool.package(id)),
+            passed_over: passed_over(pool, id),
         }),
     });
     let mut kept: Vec<Id> = Vec::new();
@@ -51,6 +53,19 @@ pub(super) fn resolution<'a>(state: &State<'_, 'a, '_>, wanted: &[Atom]) -> Reso
         chosen: chosen.collect(),
         kept: kept.into_iter().map(|id| pool.package(id)).collect(),
     }
+}
+
+fn passed_over<'a>(pool: &Pool<'a, '_>, taken: Id) -> Vec<PassedOver<'a>> {
+    let others = pool.passed_over(taken).into_iter();
+    let others = others.filter_map(|(id, why)| match pool.origin(id) {
+        Origin::Installed => None,
+        Origin::Source(source) => Some(PassedOver {
+            source,
+            package: pool.package(id),
+            why,
+        }),
+    });
+    others.collect()
 }
 
 struct Order<'s, 'p, 'a, 'r> {

@@ -2,8 +2,10 @@
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::builds::Flags;
+use super::preference::{Brought, Ranked};
 use super::{Mask, Request, Source};
 use crate::atom::Atom;
 use crate::name::PackageName;
@@ -37,10 +39,13 @@ struct Entry<'a> {
 pub(super) struct Named {
     /// Highest version first.
     pub installed: Vec<Id>,
-    /// Those of sources, the one to be preferred first.
-    pub offered: Vec<Id>,
+    /// Those of sources, as they come.
+    pub(super) offered: Vec<Id>,
     /// Slots that any of them is in.
     pub slots: Vec<SlotId>,
+    /// Those of sources, the one to be preferred first as far as each shows by itself; then with what they bring.
+    pub(super) ranked: OnceCell<Vec<Ranked>>,
+    preferred: OnceCell<Vec<Id>>,
 }
 
 /// Why a package of a source is out of the question, whatever else is chosen.
@@ -58,7 +63,9 @@ pub(super) struct Pool<'a, 'r> {
     installed_in: Vec<Option<Id>>,
     sources: Vec<&'a str>,
     request: Request<'r>,
-    /// Who brings a library, by kind and soname.
+    pub(super) flags: Flags<'a, 'r>,
+    pub(super) brought: Brought,
+    /// Who brings a library, by kind and soname; by name, as they come.
     libraries: OnceCell<HashMap<&'a str, HashMap<&'a str, Vec<Id>>>>,
 }
 
@@ -73,6 +80,8 @@ impl<'a, 'r> Pool<'a, 'r> {
             installed_in: Vec::new(),
             sources: sources.iter().map(|source| source.name).collect(),
             request: *request,
+            flags: Flags::new(installed, request.init, request.package_use),
+            brought: Brought::default(),
             libraries: OnceCell::new(),
         };
         let mut slots = HashMap::new();
@@ -108,22 +117,9 @@ impl<'a, 'r> Pool<'a, 'r> {
                 needs: OnceCell::new(),
             });
         }
-        // The sort keeps the order of the sources.
         let key = |id: &Id| &pool.entries[id.0].package.cpv.version;
         for named in pool.names.values_mut() {
             named.installed.sort_by_key(|id| Reverse(key(id)));
-            named.offered.sort_by(|a, b| {
-                let [a, b] = [a, b].map(|id| &pool.entries[id.0]);
-                let source = |entry: &Entry<'_>| match entry.origin {
-                    Origin::Installed => 0,
-                    Origin::Source(source) => source,
-                };
-                let (newer, older) = (&b.package, &a.package);
-                (newer.cpv.version.cmp(&older.cpv.version))
-                    .then(source(a).cmp(&source(b)))
-                    .then(newer.build_time.cmp(&older.build_time))
-                    .then(newer.build_id.cmp(&older.build_id))
-            });
         }
         pool
     }
@@ -187,17 +183,20 @@ impl<'a, 'r> Pool<'a, 'r> {
         &self.sources
     }
 
+    /// The packages of sources of a name, the one to be preferred first.
+    pub fn preferred(&self, name: &PackageName) -> &[Id] {
+        let Some(named) = self.named(name) else { return &[] };
+        named.preferred.get_or_init(|| self.refined(named))
+    }
+
     /// Packages of sources that an atom takes, the one to be preferred first.
     pub fn offered(&self, atom: &Atom) -> impl Iterator<Item = Id> {
-        let named = self.named(&atom.name).into_iter();
-        named
-            .flat_map(|named| &named.offered)
-            .copied()
-            .filter(|id| atom.matches(self.package(*id)))
+        let preferred = self.preferred(&atom.name).iter().copied();
+        preferred.filter(|id| atom.matches(self.package(*id)))
     }
 
     /// Packages of sources that bring a library. By name, the one to be preferred first.
-    pub fn bringing(&self, (kind, soname): Library<'_>) -> &[Id] {
+    pub fn bringing(&self, (kind, soname): Library<'_>) -> Vec<Id> {
         let libraries = self.libraries.get_or_init(|| {
             let mut libraries: HashMap<&'a str, HashMap<&'a str, Vec<Id>>> = HashMap::new();
             let mut names: Vec<_> = self.names.iter().collect();
@@ -211,7 +210,15 @@ impl<'a, 'r> Pool<'a, 'r> {
             libraries
         });
         let bringing = libraries.get(kind).and_then(|kind| kind.get(soname));
-        bringing.map_or(&[], Vec::as_slice)
+        let bringing = bringing.map_or(&[][..], Vec::as_slice);
+        let name = |id: &Id| &self.package(*id).cpv.name;
+        let of_one_name = bringing.chunk_by(|a, b| name(a) == name(b));
+        let preferred = of_one_name.flat_map(|ids| {
+            let preferred = self.preferred(name(&ids[0])).iter();
+            let ids: HashSet<&Id> = ids.iter().collect();
+            preferred.filter(move |id| ids.contains(id))
+        });
+        preferred.copied().collect()
     }
 }
 

@@ -172,6 +172,22 @@ fn phases_that_nothing_does_are_reported() {
 }
 
 #[test]
+fn phases_whose_work_is_left_for_the_first_start_are_not_reported() {
+    let phases = [
+        "app-misc/ca-certificates-2",
+        "sys-libs/glibc-2",
+        "sys-apps/systemd-2",
+    ]
+    .map(|cpv| {
+        let package = Package::new(cpv, image()).with("DEFINED_PHASES", "postinst");
+        let system = install(system(), &[package], options()).unwrap();
+        system.report.packages[0].unhandled.clone()
+    });
+    // systemd's do more.
+    assert_eq!(phases, [vec![], vec![], vec!["postinst".to_owned()]]);
+}
+
+#[test]
 fn phases_of_firewalls_are_done() {
     let iptables = Package::new(
         "net-firewall/iptables-1.8.11",
@@ -284,4 +300,147 @@ fn the_same_packages_give_the_same_bytes() {
             .index
     };
     assert_eq!(index(), index());
+}
+
+/// What packages leave for the first start, by its names.
+fn pending(base: RawTar, packages: &[Package]) -> Vec<&'static str> {
+    let base = layer(base);
+    let mut installer = Installer::new(&base, Vec::new(), options()).unwrap();
+    for package in packages {
+        let input = PackageInput {
+            cpv: &package.cpv.parse().unwrap(),
+            metadata: &package.metadata,
+            image: &mut &package.image[..],
+            prefix: "image/",
+            bin_md5: [0; 16],
+            requested: false,
+        };
+        installer.add(input).unwrap();
+    }
+    let pending = installer.pending().unwrap();
+    pending.into_iter().map(gentoo::install::Pending::name).collect()
+}
+
+#[test]
+fn what_takes_programs_of_the_node_is_left_for_its_first_start() {
+    let plain = || Package::new("app/plain-1", image().file("image/usr/bin/plain", "x"));
+    assert_eq!(pending(system(), &[plain()]), [] as [&str; 0]);
+    let certificates = image().file("image/usr/share/ca-certificates/mozilla/a.crt", "x");
+    let glibc = image().file("image/usr/share/i18n/locales/de_DE", "x");
+    let systemd = image()
+        .file("image/lib/udev/hwdb.d/20-a.hwdb", "x")
+        .file("image/usr/lib/systemd/catalog/a.catalog", "x");
+    let packages = [
+        plain(),
+        Package::new("app-misc/ca-certificates-2", certificates),
+        Package::new("sys-libs/glibc-2", glibc),
+        Package::new("sys-apps/systemd-2", systemd),
+    ];
+    let all = ["certificates", "locales", "hardware-database", "catalog"];
+    assert_eq!(pending(system(), &packages), all);
+}
+
+#[test]
+fn the_loaders_cache_follows_folders_that_it_alone_knows() {
+    let with = |more: &str| {
+        system()
+            .directory("./usr/lib64/")
+            .symlink("./lib64", "usr/lib64")
+            .directory("./usr/lib/old/")
+            .file(
+                "./etc/env.d/00glibc",
+                "LDPATH=/lib64:/usr/lib64:/usr/lib/old:/usr/lib/gone\n",
+            )
+            .file(
+                "./etc/ld.so.conf",
+                format!("/lib64\n/usr/lib64\n/usr/lib/old\n/usr/lib/gone\n{more}"),
+            )
+    };
+    let stage3 = || with("");
+    let library = |path: &str| Package::new("lib/a-1", image().file(path, "x"));
+    // Where the loader looks anyway, by whichever name.
+    for known in [
+        "image/usr/lib64/liba.so.1",
+        "image/lib64/liba.so",
+        "image/usr/lib/python/a.so",
+    ] {
+        assert_eq!(pending(stage3(), &[library(known)]), [] as [&str; 0], "{known}");
+    }
+    assert_eq!(
+        pending(stage3(), &[library("image/usr/lib/old/liba.so.1")]),
+        ["library-cache"]
+    );
+    let brings = image()
+        .file("image/usr/lib/new/liba.so.1", "x")
+        .file("image/etc/env.d/50a", "LDPATH=/usr/lib/new\n");
+    assert_eq!(
+        pending(stage3(), &[Package::new("lib/a-1", brings)]),
+        ["library-cache"]
+    );
+    let included = || {
+        with("include ld.so.conf.d/*.conf\n")
+            .file("./etc/env.d/01more", "LDPATH=\"include ld.so.conf.d/*.conf\"\n")
+            .directory("./etc/ld.so.conf.d/")
+            .file("./etc/ld.so.conf.d/gcc.conf", "# the compiler's\n/usr/lib/gcc\n")
+            .file("./etc/ld.so.conf.d/other", "/usr/lib/python\n")
+    };
+    assert_eq!(
+        pending(included(), &[library("image/usr/lib/python/a.so")]),
+        [] as [&str; 0]
+    );
+    assert_eq!(
+        pending(included(), &[library("image/usr/lib/gcc/liba.so.1")]),
+        ["library-cache"]
+    );
+}
+
+#[test]
+fn files_of_whoever_builds_are_nobodys() {
+    let base = layer(system());
+    let mut installer = Installer::new(&base, Vec::new(), options()).unwrap();
+    installer
+        .write("etc/portage/package.use/own", 0o644, b"app/x y\n".to_vec())
+        .unwrap();
+    assert_eq!(
+        installer.read("etc/portage/package.use/own").unwrap().unwrap(),
+        b"app/x y\n"
+    );
+    assert_eq!(installer.names("etc/portage/package.use"), ["own"]);
+    assert!(installer.names("etc/nowhere").is_empty());
+    let error = installer.write("usr/file/own", 0o644, Vec::new()).unwrap_err();
+    assert!(chain(&error).contains("usr/file"), "{}", chain(&error));
+}
+
+#[test]
+fn a_program_is_found_by_either_name_of_its_folder() {
+    let ping = |filecaps: &str| {
+        Package::new(
+            "net-misc/iputils-2",
+            image()
+                .directory("image/usr/bin/")
+                .file("image/usr/bin/ping", "x"),
+        )
+        .with("INHERITED", "fcaps")
+        .with("environment.bz2", bzip2(filecaps.as_bytes()))
+    };
+    for path in ["bin/ping", "usr/bin/ping", "/bin/ping"] {
+        let given =
+            format!("declare -a FILECAPS=([0]=\"-M\" [1]=\"u-s\" [2]=\"cap_net_raw+p\" [3]=\"{path}\")\n");
+        let system = install(system(), &[ping(&given)], options()).unwrap();
+        let attributes = &system.inode("usr/bin/ping").unwrap().attributes;
+        assert!(
+            attributes.xattrs.contains_key(&b"security.capability"[..]),
+            "{path}"
+        );
+    }
+    let given =
+        "declare -a FILECAPS=([0]=\"-M\" [1]=\"u-s;reboot\" [2]=\"cap_net_raw+p\" [3]=\"bin/ping\")\n";
+    let error = install(system(), &[ping(given)], options())
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        chain(&error).contains("is no mode of a file"),
+        "{}",
+        chain(&error)
+    );
 }

@@ -1,39 +1,48 @@
-//! emerge's decision about a world, from the real one: `emerge --pretend --usepkgonly --getbinpkg --noreplace` over a
-//! database of installed packages and an index, without a single package file.
+//! emerge's decision about a world, from the real one: `emerge --pretend --usepkgonly --getbinpkg` over a database
+//! of installed packages and an index, without a single package file.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gentoo::index::Packages;
+use gentoo::Package;
 
-use crate::world::{World, index};
+use crate::world::{World, index, packages};
 
 /// What emerge would install, a line for each package as [`World::resolved`] has it, in order; what it said, if it would
 /// not.
 pub fn decision(world: &World<'_>) -> Result<Vec<String>, String> {
+    let mut arguments = vec!["--noreplace"];
+    arguments.extend(world.wanted.split_whitespace());
+    run(world, &packages(world.installed), &arguments)
+}
+
+/// What emerge would change if these packages were installed.
+pub fn update(world: &World<'_>, installed: &[Package]) -> Result<Vec<String>, String> {
+    run(world, installed, &["--update", "--deep", "--newuse", "@world"])
+}
+
+fn run(world: &World<'_>, installed: &[Package], arguments: &[&str]) -> Result<Vec<String>, String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let work = folder.path();
-    let system = system(work);
+    let system = system(work, world.profile);
     write(make(&work.join("host")).join("Packages"), index(world.offered));
     write(
         work.join("etc/portage/package.mask"),
         world.masked.split_whitespace().collect::<Vec<_>>().join("\n"),
     );
-    install(&work.join("root"), world.installed);
+    write(work.join("etc/portage/package.use"), world.package_use);
+    install(&work.join("root"), installed);
 
     let root = work.join("root");
     let mut emerge = Command::new(system.join("bin/python"));
     emerge.arg(system.join("bin/emerge"));
-    emerge.args([
-        "--pretend",
-        "--usepkgonly",
-        "--getbinpkg",
-        "--noreplace",
-        "--quiet-unmerge-warn",
-    ]);
-    emerge.args(world.wanted.split_whitespace());
+    emerge.args(["--pretend", "--usepkgonly", "--getbinpkg", "--quiet-unmerge-warn"]);
+    if !world.profile.is_empty() {
+        emerge.arg("--binpkg-respect-use=y");
+    }
+    emerge.args(arguments);
     emerge.env_clear();
     let path = format!("{}/bin:/usr/sbin:/usr/bin:/sbin:/bin", system.display());
     let repositories = format!(
@@ -68,14 +77,15 @@ pub fn decision(world: &World<'_>) -> Result<Vec<String>, String> {
     // [binary  N     ] app/bar-1-1  to /root/
     let lines = said
         .lines()
-        .filter_map(|line| line.strip_prefix("[binary")?.split_once("] "));
+        .filter(|line| line.starts_with("[binary") || line.starts_with("[ebuild"))
+        .filter_map(|line| line.split_once("] "));
     Ok(lines
         .map(|(_, rest)| rest.split([' ', ':']).next().unwrap_or_default().to_owned())
         .collect())
 }
 
 /// Portage's environment with a configuration of its own: the interpreter takes the folder it is started in for its own.
-fn system(work: &Path) -> PathBuf {
+fn system(work: &Path, use_flags: &str) -> PathBuf {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ci/portage-venv");
     let output = Command::new(script).output().expect("ci/portage-venv can be run");
     assert!(
@@ -109,9 +119,11 @@ fn system(work: &Path) -> PathBuf {
     write(profile.join("eapi"), "8\n");
     write(
         profile.join("make.defaults"),
-        "ARCH=arm64\nACCEPT_KEYWORDS=arm64\nCHOST=aarch64-unknown-linux-gnu\nELIBC=glibc\nKERNEL=linux\n\
+        format!(
+            "USE=\"{use_flags}\"\nARCH=arm64\nACCEPT_KEYWORDS=arm64\nCHOST=aarch64-unknown-linux-gnu\nELIBC=glibc\nKERNEL=linux\n\
          USE_EXPAND=\"ELIBC KERNEL\"\nUSE_EXPAND_IMPLICIT=\"ARCH ELIBC KERNEL\"\nUSE_EXPAND_UNPREFIXED=ARCH\n\
-         USE_EXPAND_VALUES_ARCH=arm64\nUSE_EXPAND_VALUES_ELIBC=\"glibc musl\"\nUSE_EXPAND_VALUES_KERNEL=linux\n",
+         USE_EXPAND_VALUES_ARCH=arm64\nUSE_EXPAND_VALUES_ELIBC=\"glibc musl\"\nUSE_EXPAND_VALUES_KERNEL=linux\n"
+        ),
     );
     let configuration = make(&work.join("etc/portage"));
     link(&profile, &configuration.join("make.profile"));
@@ -129,13 +141,10 @@ fn system(work: &Path) -> PathBuf {
 }
 
 /// Writes the database of installed packages, and asks for all of them to be kept.
-fn install(root: &Path, stanzas: &str) {
+fn install(root: &Path, packages: &[Package]) {
     let database = make(&root.join("var/db/pkg"));
     let mut world = String::new();
-    for package in Packages::parse(index(stanzas).as_bytes())
-        .expect("a sound world")
-        .packages
-    {
+    for package in packages {
         let folder = make(&database.join(package.cpv.to_string()));
         let slot = format!("{}/{}", package.slot, package.subslot);
         for (name, value) in [
@@ -147,7 +156,8 @@ fn install(root: &Path, stanzas: &str) {
             ("IUSE", &package.iuse),
             ("RDEPEND", &package.rdepend),
             ("PDEPEND", &package.pdepend),
-            ("BUILD_ID", "1"),
+            ("BUILD_ID", &package.build_id.unwrap_or(1).to_string()),
+            ("BUILD_TIME", &package.build_time.unwrap_or_default().to_string()),
             ("COUNTER", "1"),
             ("CONTENTS", ""),
         ] {

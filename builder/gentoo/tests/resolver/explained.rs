@@ -109,6 +109,7 @@ fn a_failure_tells_who_needs_what_and_what_there_is() {
             offered,
             wanted,
             masked,
+            ..World::default()
         };
         assert_eq!(world.resolved().unwrap_err(), expected, "{offered}");
     }
@@ -229,6 +230,8 @@ fn an_earlier_source_is_preferred_for_the_same_version_only() {
         atoms: &atoms("app/a app/b"),
         masks: &[],
         chost: None,
+        init: None,
+        package_use: &[],
     };
     let resolution = resolve(&[], &sources, &request).unwrap();
     let found: Vec<_> = resolution
@@ -258,6 +261,8 @@ fn what_starts_a_node_keeps_the_other_away() {
             atoms: &atoms("app/a"),
             masks: &masks,
             chost: None,
+            init: None,
+            package_use: &[],
         };
         let source = Source {
             name: "official",

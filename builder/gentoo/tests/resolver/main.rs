@@ -1,5 +1,6 @@
 //! The resolver: what it decides is what emerge decides, and what it says when it cannot.
 
+mod builds;
 mod emerge;
 mod explained;
 mod random;

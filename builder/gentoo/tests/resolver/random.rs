@@ -126,7 +126,7 @@ proptest! {
 
     #[test]
     fn what_is_resolved_is_sound_and_what_is_refused_cannot_be((installed, offered, wanted) in any_world()) {
-        let world = World { installed: &installed, offered: &offered, wanted: &wanted, masked: "" };
+        let world = World { installed: &installed, offered: &offered, wanted: &wanted, ..World::default() };
         let (before, offers, atoms) = (packages(&installed), packages(&offered), atoms(&wanted));
         let before: Slots<'_> = before.iter().map(|package| (slot_of(package), package)).collect();
         let chosen = world.resolution(|resolution| {

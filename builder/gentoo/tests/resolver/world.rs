@@ -1,7 +1,7 @@
 //! Small worlds of packages, written as stanzas of an index: `CPV`, then what is not the default.
 
 use gentoo::index::Packages;
-use gentoo::resolve::{Mask, Request, Resolution, Source, resolve};
+use gentoo::resolve::{Init, Mask, Request, Resolution, Source, resolve};
 use gentoo::{Atom, Package};
 
 /// What there is, and what is asked for.
@@ -15,6 +15,12 @@ pub struct World<'a> {
     pub wanted: &'a str,
     /// Masked atoms, separated by spaces.
     pub masked: &'a str,
+    /// What starts nodes.
+    pub init: Option<Init>,
+    /// USE flags of the profile, separated by spaces: only emerge is told. A package that does not come so is rebuilt.
+    pub profile: &'a str,
+    /// Lines of `package.use`.
+    pub package_use: &'a str,
 }
 
 /// The stanzas with what emerge wants of each, as an index.
@@ -98,6 +104,12 @@ impl World<'_> {
             atoms: &atoms(self.wanted),
             masks: &masks,
             chost: Some("aarch64-unknown-linux-gnu"),
+            init: self.init,
+            package_use: &self
+                .package_use
+                .lines()
+                .map(|line| line.parse().expect("a line"))
+                .collect::<Vec<_>>(),
         };
         resolve(&installed, &[source], &request)
             .map(look)

@@ -7,9 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::blobs::licenses;
-use super::written::{
-    ArchiveToml, BaseToml, KernelToml, PackageToml, SetToml, SignerToml, SourcesToml, UBootToml,
-};
+use super::written::{ArchiveToml, BaseToml, KernelToml, PackageToml, SetToml, SourcesToml, UBootToml};
 use super::{Archive, BaseSource, Series, Signer, Source, SourceSet, Sources, normal_mirror};
 use crate::finding::{Finding, Findings, SourceFile};
 
@@ -37,7 +35,11 @@ impl Sources {
                 sets.insert(name, set);
             }
         }
-        let Check { mut findings, .. } = check;
+        let Check {
+            mut findings,
+            signers,
+            ..
+        } = check;
         if findings.0.is_empty() && !sets.contains_key(written.default.get_ref()) {
             let names: Vec<&str> = sets.keys().map(String::as_str).collect();
             findings.push(
@@ -47,6 +49,7 @@ impl Sources {
         }
         findings.or_value(Self {
             default: written.default.into_inner(),
+            signers,
             sets,
             accepted_licenses,
             blobs,
@@ -80,39 +83,6 @@ impl Check<'_> {
     pub(super) fn found(&mut self, span: Range<usize>, message: String, hint: &str) {
         self.findings
             .push(Finding::new(message).at(self.file.place(span)).hint(hint));
-    }
-
-    fn signer(&mut self, name: &str, written: SignerToml) -> Signer {
-        if written.keyring.get_ref().is_empty() {
-            self.found(
-                written.keyring.span(),
-                "the keyring has no path".into(),
-                "give a file, relative to the folder of sources.toml or absolute",
-            );
-        }
-        let mut fingerprints = Vec::new();
-        for fingerprint in written.fingerprints {
-            let digits: String = fingerprint
-                .get_ref()
-                .chars()
-                .filter(|c| !c.is_whitespace())
-                .map(|c| c.to_ascii_uppercase())
-                .collect();
-            if !matches!(digits.len(), 40 | 64) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                self.found(
-                    fingerprint.span(),
-                    format!("`{}` is no OpenPGP fingerprint", fingerprint.get_ref()),
-                    "write all 40 (or 64) hexadecimal digits; a short key id can be forged",
-                );
-            }
-            fingerprints.push(digits);
-        }
-        Signer {
-            name: name.to_owned(),
-            keyring: written.keyring.into_inner().into(),
-            fingerprints,
-            obtain: written.obtain,
-        }
     }
 
     fn set(&mut self, name: &str, written: SetToml) -> Option<SourceSet> {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use formats::units::Bytes;
@@ -14,6 +14,7 @@ use crate::finding::{Finding, Findings, SourceFile};
 
 mod blobs;
 mod check;
+mod signer;
 mod stage3;
 mod written;
 
@@ -21,6 +22,7 @@ mod written;
 mod tests;
 
 use check::unknown;
+pub use signer::{Signer, WkdAddress};
 pub use stage3::{LeaveOut, PackagePlace, PackageSource, Stage3};
 pub use written::SourcesToml;
 
@@ -29,6 +31,8 @@ pub use written::SourcesToml;
 pub struct Sources {
     /// The set that is used where none is named; it is in `sets`.
     pub default: String,
+    /// Who signs, by name.
+    pub signers: BTreeMap<String, Arc<Signer>>,
     /// Source sets by name.
     pub sets: BTreeMap<String, SourceSet>,
     /// The licences that the user accepts, by name.
@@ -83,6 +87,23 @@ pub struct SourceSet {
     pub base: BaseSource,
 }
 
+impl SourceSet {
+    /// Who signs something of it, each once, by name.
+    pub fn signers(&self) -> Vec<&Arc<Signer>> {
+        let mut signers = vec![self.kernel.signer(), self.u_boot.signer()];
+        match &self.base {
+            BaseSource::Archive { archive, .. } => signers.push(&archive.signer),
+            BaseSource::Stage3(stage3) => {
+                signers.push(&stage3.signer);
+                signers.extend(stage3.packages.iter().filter_map(|source| source.signer.as_ref()));
+            }
+        }
+        signers.sort_by(|a, b| a.name.cmp(&b.name));
+        signers.dedup_by(|a, b| a.name == b.name);
+        signers
+    }
+}
+
 /// Where a source tarball comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -116,6 +137,22 @@ pub enum Source {
 }
 
 impl Source {
+    /// Who signs it.
+    pub fn signer(&self) -> &Arc<Signer> {
+        match self {
+            Self::Archive { archive, .. } => &archive.signer,
+            Self::KernelOrg { signer, .. } | Self::Release { signer, .. } => signer,
+        }
+    }
+
+    /// Of which its newest version is taken; `None` for a release, which is one version.
+    pub fn series(&self) -> Option<&Series> {
+        match self {
+            Self::Archive { series, .. } | Self::KernelOrg { series, .. } => Some(series),
+            Self::Release { .. } => None,
+        }
+    }
+
     /// The same in another series; `None` for a release, which is one version.
     pub fn of_series(&self, series: &Series) -> Option<Self> {
         let mut other = self.clone();
@@ -198,19 +235,6 @@ pub struct Archive {
     pub components: Vec<String>,
     /// Who signs `InRelease`.
     pub signer: Arc<Signer>,
-}
-
-/// Keys whose signatures count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signer {
-    /// Its name in `sources.toml`.
-    pub name: String,
-    /// File of OpenPGP certificates; relative to the project's root, or absolute.
-    pub keyring: PathBuf,
-    /// Primary fingerprints, upper case without spaces. Empty: every key of the keyring counts.
-    pub fingerprints: Vec<String>,
-    /// How to get the keyring.
-    pub obtain: String,
 }
 
 /// A series of versions: `6.12` holds 6.12 and 6.12.107, not 6.1 and not 6.120.

@@ -10,7 +10,8 @@ obtain = "install debian-archive-keyring"
 [signers.kernel-org]
 keyring = "keys/kernel-org.asc"
 fingerprints = ["B886 8C80 BA62 A1FF FAF5  FDA9 632D 3A06 589D A6B1"]
-obtain = "gpg"
+wkd = "autosigner@Kernel.org"
+keyserver = "hkps://keys.example/"
 
 [sets.debian]
 description = "d"
@@ -75,6 +76,14 @@ fn a_good_file_becomes_two_complete_sets() {
     };
     assert_eq!(mirrors, &["https://a.example/k/"]);
     assert_eq!(signer.fingerprints, ["B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1"]);
+    assert_eq!(signer.wkd.as_ref().unwrap().to_string(), "autosigner@kernel.org");
+    assert_eq!(signer.keyserver.as_deref(), Some("keys.example"));
+    let names = |set: &str| -> Vec<_> {
+        let signers = sources.sets[set].signers();
+        signers.into_iter().map(|signer| signer.name.clone()).collect()
+    };
+    assert_eq!(names("gentoo"), ["kernel-org"]);
+    assert_eq!(names("debian"), ["debian"]);
 }
 
 #[test]
@@ -180,6 +189,36 @@ fn each_rule_has_its_finding() {
         ),
         ("https://a.example/k", "https:///k", "`https:///k` is no mirror"),
         ("\"keys/kernel-org.asc\"", "\"\"", "the keyring has no path"),
+        (
+            "obtain = \"install debian-archive-keyring\"\n",
+            "",
+            "nothing says where the keyring of the signer `debian` comes from",
+        ),
+        (
+            "obtain = \"install debian-archive-keyring\"\n",
+            "keyserver = \"hkps://keys.example\"\n",
+            "keys of the signer `debian` are fetched, but none is pinned",
+        ),
+        (
+            "autosigner@Kernel.org",
+            "autosigner@kernel.org/../x",
+            "`autosigner@kernel.org/../x` is no mail address",
+        ),
+        (
+            "hkps://keys.example/",
+            "hkp://keys.example",
+            "`hkp://keys.example` is no key server",
+        ),
+        (
+            "hkps://keys.example/",
+            "hkps://keys.example/a?b",
+            "`hkps://keys.example/a?b` is no key server",
+        ),
+        (
+            "hkps://keys.example/",
+            "hkps://me@keys.example",
+            "`hkps://me@keys.example` is no key server",
+        ),
         (
             "archive = { suite = \"trixie\", components = [\"main\"], signer = \"debian\" }\n",
             "",
@@ -301,7 +340,7 @@ fn all_findings_come_at_once_with_their_places() {
         .iter()
         .map(|finding| finding.place.as_ref().unwrap().line_column().0)
         .collect();
-    assert_eq!(places, [15, 22], "{findings}");
+    assert_eq!(places, [16, 23], "{findings}");
 }
 
 #[test]

@@ -77,12 +77,19 @@ pub(super) struct SignerToml {
     /// File of OpenPGP certificates, armored or binary; relative to the project's root, or absolute.
     #[schemars(with = "String")]
     pub(super) keyring: Spanned<String>,
-    /// Primary fingerprints (40 or 64 hexadecimal digits, spaces allowed). Empty: every key of the keyring.
+    /// Primary fingerprints (40 or 64 hexadecimal digits, spaces allowed). What the keyring lacks of them is fetched; nothing
+    /// else is. Empty: every key of the keyring counts, and none is fetched.
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     pub(super) fingerprints: Vec<Spanned<String>>,
-    /// How to get the keyring: quoted where it is missing.
-    pub(super) obtain: String,
+    /// The address by which a web key directory (WKD) has them.
+    #[schemars(with = "Option<String>")]
+    pub(super) wkd: Option<Spanned<String>>,
+    /// A key server that has them, asked where the web key directory does not give them: `hkps://HOST`.
+    #[schemars(with = "Option<String>")]
+    pub(super) keyserver: Option<Spanned<String>>,
+    /// What people do to get the keyring, where it cannot be fetched: quoted where it is missing.
+    pub(super) obtain: Option<String>,
 }
 
 /// `[sets.<name>]`: one complete set of sources.

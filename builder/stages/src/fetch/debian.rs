@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
@@ -12,21 +11,20 @@ use model::sources::{Archive, Series, version_numbers};
 
 use super::digest::{Sha256Sum, Sum};
 use super::download::{OLD_VERSION, Store, Wanted, fetch};
+use super::errand::Errand;
 use super::index::Index;
 use super::lock::{LockedArchive, is_plain_name};
 use super::mirror::Mirrors;
 use super::moment::Moment;
 use super::newest::{Listed, Listing, Newest};
-use super::openpgp::{Keyring, Signed};
+use super::openpgp::Signed;
+use super::past::{Origin, Past};
 use super::presence::{self, Presence};
 use super::{Network, VerificationFailed};
 use crate::engine::Engine;
 
 /// Larger than any InRelease (140 KB in 2026) by far.
 pub(super) const INRELEASE_LIMIT: u64 = 8 << 20;
-
-/// How far ahead of this machine's clock an archive may be.
-const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);
 
 /// A verified `InRelease` and the mirror it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +44,13 @@ pub(super) struct Release {
 impl Release {
     /// The state of `archive` on the first mirror that has it, correctly signed.
     pub(super) fn resolve(
-        root: &Path,
+        errand: &Errand,
         archive: &Archive,
         mirrors: &Mirrors,
-        network: &Network,
-        now: SystemTime,
+        past: &Past,
     ) -> Result<Self> {
-        let keyring = Keyring::load(root, &archive.signer)?;
+        let Errand { network, now, .. } = *errand;
+        let keyring = errand.keyring(&archive.signer)?;
         let path = inrelease(&archive.suite);
         let asked = Index {
             path: &path,
@@ -60,7 +58,9 @@ impl Release {
             keyring: &keyring,
         };
         asked.first_valid(mirrors, network, now, |document, signed, mirror| {
-            Self::parse(document, signed, archive, mirror, now)
+            let release = Self::parse(document, signed, archive, mirror, now)?;
+            past.accept(&path, release.date, Origin::Servers)?;
+            Ok(release)
         })
     }
 
@@ -98,10 +98,6 @@ impl Release {
             return Err(VerificationFailed(text).into());
         }
         let made = date("Date")?.context("it has no Date")?;
-        if made > Moment::of(now + CLOCK_SKEW) {
-            let text = format!("it is from the future ({made}): is this machine's clock right?");
-            return Err(VerificationFailed(text).into());
-        }
         let valid_until = date("Valid-Until")?;
         if let Some(end) = valid_until.filter(|end| *end < Moment::of(now)) {
             let text =

@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 use anyhow::Result;
 use model::sources::{BaseSource, SourceSet};
 
+use super::errand::Errand;
 use super::lock::{LockedBase, LockedFile, LockedSet};
 use super::mirror::Mirrors;
 use super::presence::{self, Presence};
-use super::stage3::{self, Errand};
+use super::stage3;
 use super::{Network, is_cached};
 use crate::engine::Engine;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use reqwest::blocking::{Client, ClientBuilder, Response};
 use reqwest::header::{CONTENT_LENGTH, RANGE};
 use reqwest::redirect::Policy;
-use reqwest::{NoProxy, Proxy, StatusCode};
+use reqwest::{NoProxy, Proxy, StatusCode, Url};
 
 use super::mirror::{Route, shown};
 
@@ -64,6 +64,20 @@ impl Trouble {
     }
 }
 
+/// A redirect that is not followed.
+#[derive(Debug, thiserror::Error)]
+enum RefusedRedirect {
+    #[error("the server redirects more than {0} times")]
+    TooMany(usize),
+    #[error("it redirects to {0}, which is not encrypted: a key is taken over https only")]
+    Plain(String),
+}
+
+/// Whether `next` may follow `before`, where everything has to be encrypted: plain http only leads to where it began.
+fn stays_encrypted(before: &[Url], next: &Url) -> bool {
+    next.scheme() == "https" || before.iter().all(|url| url.origin() == next.origin())
+}
+
 /// A client with its limits.
 #[derive(Debug)]
 pub(super) struct Http {
@@ -74,13 +88,35 @@ pub(super) struct Http {
 impl Http {
     /// A client for the mirrors of `route`.
     pub(super) fn new(route: &Route, limits: &Limits) -> Result<Self> {
+        Self::build(route, limits, || Policy::limited(limits.redirects))
+    }
+
+    /// A client for what nothing vouches for but the way that it came: from https no redirect leads to plain http, and from a
+    /// mirror in plain http none to another server of that kind.
+    pub(super) fn encrypted(route: &Route, limits: &Limits) -> Result<Self> {
+        let most = limits.redirects;
+        Self::build(route, limits, || {
+            Policy::custom(move |attempt| {
+                if attempt.previous().len() > most {
+                    return attempt.error(RefusedRedirect::TooMany(most));
+                }
+                if !stays_encrypted(attempt.previous(), attempt.url()) {
+                    let to = shown(attempt.url().as_str());
+                    return attempt.error(RefusedRedirect::Plain(to));
+                }
+                attempt.follow()
+            })
+        })
+    }
+
+    fn build(route: &Route, limits: &Limits, redirects: impl Fn() -> Policy) -> Result<Self> {
         let builder = || -> Result<ClientBuilder> {
             let mut builder = Client::builder()
                 .user_agent(concat!("portadc/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(limits.connect)
                 // A blocking client applies it to the answer and then to each read, not to the whole body.
                 .timeout(limits.stall)
-                .redirect(Policy::limited(limits.redirects))
+                .redirect(redirects())
                 .referer(false);
             // A proxy does not reach what runs on this machine.
             let direct = || NoProxy::from_string("localhost,127.0.0.0/8,::1");
@@ -130,7 +166,13 @@ impl Http {
 
     /// A small file as a whole, at most `limit` bytes; tried again while trouble may pass.
     pub(super) fn document(&self, url: &str, limit: u64) -> Result<Vec<u8>, Trouble> {
+        self.document_within(url, limit, Duration::MAX)
+    }
+
+    /// The same, if all of it comes within `time`.
+    pub(super) fn document_within(&self, url: &str, limit: u64, time: Duration) -> Result<Vec<u8>, Trouble> {
         self.patiently(|| {
+            let began = Instant::now();
             let mut response = self.get(url, 0)?;
             let mut bytes = Vec::new();
             let announced = content_length(&response);
@@ -138,6 +180,9 @@ impl Http {
                 bytes.extend_from_slice(chunk);
                 if bytes.len() as u64 > limit {
                     return Err(Trouble::Lasting(format!("it is longer than {limit} bytes")));
+                }
+                if began.elapsed() > time {
+                    return Err(Trouble::Lasting(format!("it takes longer than {time:?}")));
                 }
                 Ok(())
             })?;
@@ -206,6 +251,9 @@ impl Http {
     }
 
     fn send_trouble(&self, error: &reqwest::Error) -> Trouble {
+        if let Some(refused) = refused_redirect(error) {
+            return Trouble::Lasting(refused.to_string());
+        }
         if error.is_redirect() {
             return Trouble::Lasting(format!(
                 "the server redirects more than {} times",
@@ -252,6 +300,18 @@ pub(super) fn content_length(response: &Response) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
+/// What refused a redirect, if that is why there is no answer.
+fn refused_redirect<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a RefusedRedirect> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(refused) = error.downcast_ref() {
+            return Some(refused);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// The innermost cause: the outer ones repeat the URL, which the caller names already.
 fn cause(error: &(dyn Error + 'static)) -> String {
     let mut innermost = error;
@@ -259,4 +319,53 @@ fn cause(error: &(dyn Error + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::server::{Answer, Server};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_goes_on_too_long_is_given_up() {
+        // Fast enough not to count as a server that hangs.
+        let server = Server::start(|_| Answer::whole(&[b'x'; 1_000]).trickle(Duration::from_millis(5)));
+        let limits = Limits {
+            trickle: 0,
+            ..Limits::default()
+        };
+        let route = Route {
+            mirrors: vec![server.url()],
+            ..Route::default()
+        };
+        let http = Http::encrypted(&route, &limits).unwrap();
+        let trouble = http
+            .document_within(&server.url(), 1 << 20, Duration::from_millis(50))
+            .unwrap_err();
+        assert_eq!(trouble.into_text(), "it takes longer than 50ms");
+        assert_eq!(server.requests().len(), 1);
+    }
+
+    #[test]
+    fn nothing_leads_from_https_to_plain_http() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        for (before, next, stays) in [
+            ("https://a.example/k", "https://b.example/k", true),
+            ("https://a.example/k", "http://a.example/k", false),
+            ("https://a.example/k", "ftp://a.example/k", false),
+            ("http://mirror.example/k", "https://b.example/k", true),
+            ("http://mirror.example/k", "http://mirror.example/l", true),
+            ("http://mirror.example/k", "http://mirror.example:8080/k", false),
+            ("http://mirror.example/k", "http://b.example/k", false),
+        ] {
+            assert_eq!(
+                stays_encrypted(&[url(before)], &url(next)),
+                stays,
+                "{before} {next}"
+            );
+        }
+        let both = [url("http://mirror.example/"), url("https://b.example/")];
+        assert!(!stays_encrypted(&both, &url("http://mirror.example/")));
+    }
 }

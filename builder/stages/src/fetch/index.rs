@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use anyhow::Result;
 
 use super::http::Http;
+use super::keyring::Keyring;
 use super::mirror::{Mirrors, shown};
-use super::openpgp::{Keyring, Signed};
+use super::openpgp::Signed;
 use super::{Network, failure, is_verification_failure};
 
 /// A clearsigned index.

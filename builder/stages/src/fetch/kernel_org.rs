@@ -1,33 +1,30 @@
 //! kernel.org: `v6.x/sha256sums.asc`, clearsigned, lists every release of a major version.
 
-use std::path::Path;
-use std::time::SystemTime;
-
 use anyhow::{Context, Result, bail};
 use model::sources::{Series, Signer, version_numbers};
 
-use super::Network;
 use super::digest::Sha256Sum;
+use super::errand::Errand;
 use super::index::Index;
 use super::mirror::Mirrors;
 use super::newest::{Listed, Listing, Newest};
-use super::openpgp::Keyring;
-use crate::engine::Engine;
+use super::past::{Origin, Past};
 
 /// Larger than the list of any major version (300 KB in 2026) by far.
 const SUMS_LIMIT: u64 = 8 << 20;
 
 /// The newest release of `series` that mirrors have.
 pub(super) fn resolve(
-    engine: &Engine,
-    root: &Path,
+    errand: &Errand,
     series: &Series,
     signer: &Signer,
     mirrors: &Mirrors,
-    network: &Network,
-    now: SystemTime,
+    past: &Past,
 ) -> Result<Newest> {
-    let keyring = Keyring::load(root, signer)?;
+    let Errand {
+        engine, network, now, ..
+    } = *errand;
+    let keyring = errand.keyring(signer)?;
     let major = series.as_str().split('.').next().unwrap_or_default();
     let folder = format!("v{major}.x");
     let index = format!("{folder}/sha256sums.asc");
@@ -38,7 +35,9 @@ pub(super) fn resolve(
     };
     let (versions, signed) = asked.first_valid(mirrors, network, now, |_, signed, _| {
         let text = std::str::from_utf8(&signed.text).context("it is no UTF-8 text")?;
-        Ok((read_sums(text, &folder, series)?, signed))
+        let versions = read_sums(text, &folder, series)?;
+        past.accept(&index, signed.date, Origin::Servers)?;
+        Ok((versions, signed))
     })?;
     let listing = Listing {
         versions,

@@ -40,6 +40,10 @@ pub struct LockedSet {
     pub u_boot: LockedFile,
     /// The userland.
     pub base: LockedBase,
+    /// When the indexes were made that all of it was resolved from, as each says itself; by the name that the index has in a
+    /// mirror's folder. Locks of old have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, Moment>,
 }
 
 /// A file whose every byte is decided.

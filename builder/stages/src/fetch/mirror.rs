@@ -308,7 +308,7 @@ fn parse_proxies(text: &str) -> (Option<String>, Option<String>) {
 }
 
 /// A URL as messages show it: without the password that it may carry.
-pub(super) fn shown(url: &str) -> String {
+pub(crate) fn shown(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };

@@ -8,28 +8,39 @@
 //! | `download` | files of known hash, into the cache, resumed after a cut |
 //! | `part` | the beginning of a file, held by one process |
 //! | `openpgp` | which signatures count |
+//! | `certificate` | what of a certificate counts, how it stands |
+//! | `keyring` | files of certificates |
+//! | `keys`, `keyplace` | keys that are looked for, and where |
 //! | `index` | signed indexes, from the first mirror that has a valid one |
 //! | `debian`, `kernel_org`, `release` | what each kind of origin signs and lists |
+//! | `past` | indexes and versions that are older than what is locked |
 //! | `newest` | the newest version that is listed and can be had |
 //! | `stage3` | a stage3 and the binary packages over it |
 //! | `presence` | whether mirrors have something |
 //! | `gone` | what of a locked set is gone |
 //! | `update` | all of a set, old against new |
+//! | `errand` | on whose behalf something is resolved |
 //! | `digest`, `moment` | digests and dates as values |
 
+mod certificate;
 mod debian;
 mod digest;
 mod download;
+mod errand;
 mod gone;
 mod http;
 mod index;
 mod kernel_org;
+mod keyplace;
+mod keyring;
+mod keys;
 mod lock;
 mod mirror;
 mod moment;
 mod newest;
 mod openpgp;
 mod part;
+mod past;
 mod presence;
 mod release;
 mod stage3;
@@ -42,12 +53,18 @@ use anyhow::{Result, anyhow};
 pub use debian::check_base;
 pub use digest::{Sha1Sum, Sha256Sum};
 pub use http::Limits;
+pub use keyring::Keyring;
+pub use keys::{Key, KeySearch, Search};
 pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet};
+pub(crate) use mirror::shown as shown_url;
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
-pub use openpgp::{Keyring, SignatureError, Signed};
+pub use openpgp::{SignatureError, Signed};
+pub use past::Downgrade;
 pub use stage3::{BaseNeeds, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files, Stage3Tarball};
-pub use update::{Change, Extent, PackageChange, Update, kernel_of_series, locked_set, update};
+pub use update::{
+    Change, Extent, PackageChange, Update, UpdateOptions, kernel_of_series, locked_set, update,
+};
 
 use model::sources::Blob;
 

@@ -1,15 +1,15 @@
-//! OpenPGP signatures, verified in this process against keys that the user's machine already has.
-//!
-//! A signature counts if a key of the signer's keyring made it, that key belongs to a pinned certificate (where any is
-//! pinned), and signature and key are neither expired nor revoked *now*: an index is always fresh, and a key that leaked
-//! after it expired must not vouch for one. This is the one place that looks at the clock; it decides only yes or no.
+//! OpenPGP signatures. One counts if its key belongs to a pinned certificate (where any is pinned), if it was made after its key
+//! and not in the future, with a hash that resists collisions, and if it, its key and the key's certificate are neither expired
+//! nor revoked *now*. Nothing asks what certificate and key were when it was made: a renewal replaces the certificate's own
+//! signatures, so one that was renewed since has none of that time; and a key that leaked after it expired must not vouch for
+//! anything. Apart from what `past` and `certificate` are given, this is the one place that looks at the clock; it decides only
+//! yes or no.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
-use model::sources::Signer;
+use anyhow::{Result, bail};
 use sequoia_openpgp::cert::amalgamation::ValidAmalgamation;
 use sequoia_openpgp::cert::prelude::*;
 use sequoia_openpgp::packet::Signature;
@@ -19,10 +19,12 @@ use sequoia_openpgp::parse::stream::{
     DetachedVerifier, DetachedVerifierBuilder, GoodChecksum, MessageLayer, MessageStructure,
     VerificationError, VerificationHelper, VerificationResult, VerifierBuilder,
 };
-use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::policy::{HashAlgoSecurity, Policy, StandardPolicy};
 use sequoia_openpgp::types::RevocationStatus;
 use sequoia_openpgp::{Cert, Error, KeyHandle};
 
+use super::certificate::{policy, revocation_reason};
+use super::keyring::Keyring;
 use super::moment::Moment;
 
 /// Why a signature does not count. In order: what says most about several signatures comes first.
@@ -49,14 +51,14 @@ pub enum SignatureError {
         reason: String,
     },
     /// The key expired.
-    #[error("it is signed by key {key}, which expired on {when}: renew the keyring {keyring}")]
+    #[error("it is signed by key {key}, which expired on {when}: {remedy}")]
     KeyExpired {
         /// Primary fingerprint.
         key: String,
         /// When.
         when: Moment,
-        /// The keyring it is in.
-        keyring: String,
+        /// What to do.
+        remedy: String,
     },
     /// The signature expired.
     #[error("its signature by key {key} expired on {when}")]
@@ -72,6 +74,14 @@ pub enum SignatureError {
         /// Primary fingerprint.
         key: String,
         /// When.
+        when: Moment,
+    },
+    /// The signature says that it is older than its key.
+    #[error("its signature of {when} is older than key {key}, which it names")]
+    BeforeKey {
+        /// Primary fingerprint.
+        key: String,
+        /// When the signature was made, as it says.
         when: Moment,
     },
     /// A good signature by a key of the keyring that is not pinned.
@@ -91,12 +101,14 @@ pub enum SignatureError {
         reason: String,
     },
     /// The key is not in the keyring.
-    #[error("it is signed by key {key}, which is not in the keyring {keyring}")]
+    #[error("it is signed by key {key}, which is not in the keyring {keyring}: {remedy}")]
     UnknownKey {
         /// Key id or fingerprint, as the signature names it.
         key: String,
         /// The keyring.
         keyring: String,
+        /// What to do.
+        remedy: String,
     },
     /// It cannot be read.
     #[error("its signature cannot be read: {reason}")]
@@ -120,54 +132,7 @@ pub struct Signed {
     pub date: Moment,
 }
 
-/// The keys of a signer.
-#[derive(Debug, Clone)]
-pub struct Keyring {
-    certs: Vec<Cert>,
-    path: PathBuf,
-    fingerprints: Vec<String>,
-}
-
 impl Keyring {
-    /// Reads the signer's keyring; `root` is the project's folder.
-    pub fn load(root: &Path, signer: &Signer) -> Result<Self> {
-        let path = root.join(&signer.keyring);
-        let missing = || {
-            format!(
-                "the keyring {} of the signer `{}` is missing: {}",
-                path.display(),
-                signer.name,
-                signer.obtain
-            )
-        };
-        if !path.exists() {
-            bail!(missing());
-        }
-        let unreadable = || format!("{} is no file of OpenPGP certificates", path.display());
-        let certs = CertParser::from_file(&path)
-            .with_context(unreadable)?
-            .collect::<Result<Vec<_>>>()
-            .with_context(unreadable)?;
-        if certs.is_empty() {
-            bail!("{} holds no OpenPGP certificate", path.display());
-        }
-        for pinned in &signer.fingerprints {
-            if !certs.iter().any(|cert| cert.fingerprint().to_hex() == *pinned) {
-                bail!(
-                    "the keyring {} does not hold the pinned key {pinned} of the signer `{}`: {}",
-                    path.display(),
-                    signer.name,
-                    signer.obtain
-                );
-            }
-        }
-        Ok(Self {
-            certs,
-            path,
-            fingerprints: signer.fingerprints.clone(),
-        })
-    }
-
     /// The text of a clearsigned document, if a signature on it counts at `now`. Text outside of the signed part is
     /// not in the result.
     pub fn clearsigned(&self, document: &[u8], now: SystemTime) -> Result<Signed, SignatureError> {
@@ -177,7 +142,7 @@ impl Keyring {
         }
         let policy = StandardPolicy::new();
         let mut verdict = None;
-        let checker = Checker::new(self, &policy, now, &mut verdict);
+        let checker = Checker::new(self, now, &mut verdict);
         let mut text = Vec::new();
         let read = VerifierBuilder::from_bytes(document)
             .and_then(|builder| builder.with_policy(&policy, now, checker))
@@ -208,7 +173,7 @@ impl Keyring {
     ) -> Result<Signed, SignatureError> {
         let policy = StandardPolicy::new();
         let mut verdict = None;
-        let checker = Checker::new(self, &policy, now, &mut verdict);
+        let checker = Checker::new(self, now, &mut verdict);
         let read = DetachedVerifierBuilder::from_bytes(signature)
             .and_then(|builder| builder.with_policy(&policy, now, checker))
             .and_then(|mut verifier| verify(&mut verifier));
@@ -234,7 +199,6 @@ impl Keyring {
 /// Judges the signatures of one document.
 struct Checker<'a> {
     keyring: &'a Keyring,
-    policy: &'a StandardPolicy<'a>,
     now: SystemTime,
     verdict: &'a mut Option<Result<(String, Moment), SignatureError>>,
 }
@@ -242,38 +206,27 @@ struct Checker<'a> {
 impl<'a> Checker<'a> {
     fn new(
         keyring: &'a Keyring,
-        policy: &'a StandardPolicy<'a>,
         now: SystemTime,
         verdict: &'a mut Option<Result<(String, Moment), SignatureError>>,
     ) -> Self {
         Self {
             keyring,
-            policy,
             now,
             verdict,
         }
     }
 
+    /// The library's own verdict is on the key as it was when the signature was made. What is taken from it is the signature
+    /// with the digest of the document.
     fn judge(&self, result: VerificationResult) -> Result<(String, Moment), SignatureError> {
         match result {
-            Ok(good) => self.judge_good(&good),
-            Err(VerificationError::MissingKey { sig }) => Err(SignatureError::UnknownKey {
-                key: sig.get_issuers().first().map_or("?".into(), ToString::to_string),
-                keyring: self.keyring.path.display().to_string(),
-            }),
-            Err(VerificationError::UnboundKey { cert, error, .. }) => Err(SignatureError::Unusable {
-                key: cert.fingerprint().to_hex(),
-                reason: innermost(&error),
-            }),
-            Err(VerificationError::BadKey { ka, error, .. }) => {
-                Err(self.key_trouble(&ka).unwrap_or_else(|| SignatureError::Unusable {
-                    key: ka.cert().fingerprint().to_hex(),
-                    reason: innermost(&error),
-                }))
-            }
-            Err(VerificationError::BadSignature { sig, ka, error }) => {
-                Err(self.bad_signature(sig, &ka, &error))
-            }
+            Ok(GoodChecksum { sig, .. })
+            | Err(
+                VerificationError::MissingKey { sig }
+                | VerificationError::UnboundKey { sig, .. }
+                | VerificationError::BadKey { sig, .. }
+                | VerificationError::BadSignature { sig, .. },
+            ) => self.judge_signature(sig),
             Err(VerificationError::MalformedSignature { error, .. }) => Err(SignatureError::Malformed {
                 reason: innermost(&error),
             }),
@@ -283,33 +236,88 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A signature that is right: does the key count?
-    fn judge_good(&self, good: &GoodChecksum) -> Result<(String, Moment), SignatureError> {
-        let key = good.ka.cert().fingerprint().to_hex();
-        let pinned = &self.keyring.fingerprints;
-        if !pinned.is_empty() && !pinned.contains(&key) {
-            return Err(SignatureError::NotPinned {
-                key,
-                pinned: pinned.join(", "),
+    /// The best of what the keys make of a signature that it names; more than one has the same key id only where somebody wants
+    /// that.
+    fn judge_signature(&self, sig: &Signature) -> Result<(String, Moment), SignatureError> {
+        let issuers = sig.get_issuers();
+        let keys = self.keyring.certs.iter().flat_map(|cert| cert.keys());
+        let named = keys.filter(|key| issuers.iter().any(|id| id.aliases(key.key().key_handle())));
+        let verdicts = named.map(|key| self.judge_by(sig, &key));
+        let best = verdicts.min_by(|a, b| match (a, b) {
+            (Err(a), Err(b)) => a.cmp(b),
+            (a, b) => b.is_ok().cmp(&a.is_ok()),
+        });
+        best.unwrap_or_else(|| {
+            Err(SignatureError::UnknownKey {
+                key: issuers.first().map_or("?".into(), ToString::to_string),
+                keyring: self.keyring.path.display().to_string(),
+                remedy: self.keyring.remedy.clone(),
+            })
+        })
+    }
+
+    /// Whether a signature is one by `ka` that counts.
+    fn judge_by(
+        &self,
+        sig: &Signature,
+        ka: &ErasedKeyAmalgamation<'_, PublicParts>,
+    ) -> Result<(String, Moment), SignatureError> {
+        let key = ka.cert().fingerprint().to_hex();
+        let unusable = |error: &anyhow::Error| SignatureError::Unusable {
+            key: key.clone(),
+            reason: innermost(error),
+        };
+        // Whoever hands out documents can prepare them: their hash has to resist collisions, whatever the key is.
+        StandardPolicy::new()
+            .signature(sig, HashAlgoSecurity::CollisionResistance)
+            .map_err(|error| unusable(&error))?;
+        let Some(made) = sig.signature_creation_time() else {
+            return Err(SignatureError::Malformed {
+                reason: "it has no creation time".into(),
+            });
+        };
+        let when = Moment::of(made);
+        if made < ka.key().creation_time() {
+            return Err(SignatureError::BeforeKey { key, when });
+        }
+        if sig.verify_document(ka.key()).is_err() {
+            // A signature carries the first two bytes of the digest that was signed.
+            return Err(match sig.computed_digest() {
+                Some(digest) if digest.starts_with(sig.digest_prefix()) => SignatureError::Wrong { key },
+                _ => SignatureError::Changed { key },
             });
         }
-        // So far the key was judged as of the time that the signature claims.
-        let today = good
-            .ka
-            .clone()
-            .with_policy(self.policy, self.now)
-            .map_err(|error| SignatureError::Unusable {
-                key: key.clone(),
-                reason: innermost(&error),
-            })?;
-        if let Some(trouble) = self.key_trouble(&today) {
-            return Err(trouble);
+        let pinned = &self.keyring.fingerprints;
+        let is_pinned = pinned.contains(&key);
+        if !pinned.is_empty() && !is_pinned {
+            let pinned = pinned.join(", ");
+            return Err(SignatureError::NotPinned { key, pinned });
         }
-        match good.sig.signature_creation_time() {
-            Some(time) => Ok((key, Moment::of(time))),
-            None => Err(SignatureError::Malformed {
-                reason: "it has no creation time".into(),
+        if let Err(error) = sig.signature_alive(self.now, None) {
+            return Err(match error.downcast_ref() {
+                Some(Error::Expired(when)) => SignatureError::Expired {
+                    key,
+                    when: Moment::of(*when),
+                },
+                Some(Error::NotYetLive(when)) => SignatureError::Future {
+                    key,
+                    when: Moment::of(*when),
+                },
+                _ => unusable(&error),
+            });
+        }
+        let policy = policy(is_pinned);
+        let today = ka
+            .clone()
+            .with_policy(&policy, self.now)
+            .map_err(|error| unusable(&error))?;
+        match self.key_trouble(&today) {
+            Some(trouble) => Err(trouble),
+            None if !today.for_signing() => Err(SignatureError::Unusable {
+                key,
+                reason: "it may not sign".into(),
             }),
+            None => Ok((key, when)),
         }
     }
 
@@ -318,55 +326,25 @@ impl<'a> Checker<'a> {
         let key = ka.cert().fingerprint().to_hex();
         for status in [ka.valid_cert().revocation_status(), ka.revocation_status()] {
             if let RevocationStatus::Revoked(revocations) = status {
-                let reason = revocations
-                    .first()
-                    .and_then(|revocation| revocation.reason_for_revocation())
-                    .map(|(code, _)| format!(" ({code})").to_lowercase());
-                return Some(SignatureError::KeyRevoked {
-                    key,
-                    reason: reason.unwrap_or_default(),
-                });
+                let reason = revocation_reason(&revocations);
+                return Some(SignatureError::KeyRevoked { key, reason });
             }
         }
         for alive in [ka.valid_cert().alive(), ka.alive()] {
-            if let Err(Some(Error::Expired(when))) = alive.as_ref().map_err(|error| error.downcast_ref()) {
-                return Some(SignatureError::KeyExpired {
+            let Err(error) = alive else { continue };
+            return Some(match error.downcast_ref() {
+                Some(Error::Expired(when)) => SignatureError::KeyExpired {
                     key,
                     when: Moment::of(*when),
-                    keyring: self.keyring.path.display().to_string(),
-                });
-            }
+                    remedy: self.keyring.remedy.clone(),
+                },
+                _ => SignatureError::Unusable {
+                    key,
+                    reason: innermost(&error),
+                },
+            });
         }
         None
-    }
-
-    /// Why a signature of a good key is bad.
-    fn bad_signature(
-        &self,
-        sig: &Signature,
-        ka: &ValidErasedKeyAmalgamation<'_, PublicParts>,
-        error: &anyhow::Error,
-    ) -> SignatureError {
-        let key = ka.cert().fingerprint().to_hex();
-        match error.downcast_ref() {
-            Some(Error::Expired(when)) => SignatureError::Expired {
-                key,
-                when: Moment::of(*when),
-            },
-            Some(Error::NotYetLive(when)) => SignatureError::Future {
-                key,
-                when: Moment::of(*when),
-            },
-            Some(Error::PolicyViolation(..)) => SignatureError::Unusable {
-                key,
-                reason: innermost(error),
-            },
-            // A signature carries the first two bytes of the digest that was signed.
-            _ => match sig.computed_digest() {
-                Some(digest) if digest.starts_with(sig.digest_prefix()) => SignatureError::Wrong { key },
-                _ => SignatureError::Changed { key },
-            },
-        }
     }
 }
 
@@ -404,6 +382,6 @@ impl VerificationHelper for Checker<'_> {
 }
 
 /// The innermost cause, as the library words it.
-fn innermost(error: &anyhow::Error) -> String {
+pub(super) fn innermost(error: &anyhow::Error) -> String {
     error.root_cause().to_string()
 }

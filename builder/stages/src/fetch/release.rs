@@ -1,19 +1,17 @@
 //! A release of U-Boot: `u-boot-<version>.tar.bz2` with a detached signature beside it. Nothing lists its hash: it is
-//! fetched to be verified, and its hash goes into the lock.
-
-use std::path::Path;
-use std::time::SystemTime;
+//! fetched to be verified, and its hash goes into the lock. Which version it is says the folder that is in it.
 
 use anyhow::Result;
+use bzip2::read::BzDecoder;
 use formats::units::Bytes;
 use model::sources::Signer;
 
 use super::digest::Sha256Sum;
+use super::errand::Errand;
+use super::failure;
 use super::http::{Http, Trouble};
-use super::lock::LockedFile;
+use super::lock::{LockedFile, is_plain_name};
 use super::mirror::{Mirrors, shown};
-use super::openpgp::Keyring;
-use super::{Network, failure};
 
 /// Larger than any release (20 MB in 2025) by far.
 const TARBALL_LIMIT: u64 = 256 << 20;
@@ -22,14 +20,13 @@ const SIGNATURE_LIMIT: u64 = 64 << 10;
 
 /// The release `version`, verified.
 pub(super) fn resolve(
-    root: &Path,
+    errand: &Errand,
     version: &str,
     signer: &Signer,
     mirrors: &Mirrors,
-    network: &Network,
-    now: SystemTime,
 ) -> Result<LockedFile> {
-    let keyring = Keyring::load(root, signer)?;
+    let Errand { network, now, .. } = *errand;
+    let keyring = errand.keyring(signer)?;
     let file = format!("u-boot-{version}.tar.bz2");
     let index = format!("{file}.sig");
     let route = mirrors.route()?;
@@ -44,6 +41,14 @@ pub(super) fn resolve(
         let failure = match both.map_err(Trouble::into_text) {
             Err(failure) => failure,
             Ok((signature, tarball)) => match keyring.detached(&tarball, &signature, now) {
+                // A signature says nothing of the name that a file is served by.
+                Ok(_) if holds(&tarball).as_deref() != Some(&*format!("u-boot-{version}")) => {
+                    unverified = true;
+                    match holds(&tarball) {
+                        Some(other) => format!("it is signed, but holds `{other}`"),
+                        None => "it is signed, but no tarball of U-Boot".into(),
+                    }
+                }
                 Ok(signed) => {
                     return Ok(LockedFile {
                         version: version.to_owned(),
@@ -69,4 +74,18 @@ pub(super) fn resolve(
         failures.join("\n  ")
     );
     Err(failure(text, unverified))
+}
+
+/// The folder that a tarball begins with, as `git archive` makes one of a release; `None` where it begins otherwise.
+fn holds(tarball: &[u8]) -> Option<String> {
+    let mut archive = tar::Archive::new(BzDecoder::new(tarball));
+    let entries = archive.entries().ok()?.filter_map(Result::ok);
+    // The first may have the commit, for all others.
+    let first = entries
+        .take(2)
+        .find(|entry| !entry.header().entry_type().is_pax_global_extensions())?;
+    let path = first.path_bytes();
+    let path = std::str::from_utf8(&path).ok()?;
+    let folder = path.split('/').next()?;
+    is_plain_name(folder).then(|| folder.to_owned())
 }

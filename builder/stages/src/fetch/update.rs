@@ -9,12 +9,14 @@ use anyhow::{Context, Result, bail};
 use model::sources::{BaseSource, Series, Source, SourceSet};
 
 use super::debian::Release;
+use super::errand::Errand;
 use super::gone::Kept;
 use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet};
 use super::mirror::Mirrors;
 use super::newest::{self, Newest};
-use super::stage3::{self, BaseNeeds, Errand, LockedStage3};
-use super::{Mode, Network, kernel_org, release};
+use super::past::{Downgrade, Past, check_versions};
+use super::stage3::{self, BaseNeeds, LockedStage3};
+use super::{Mode, Network, kernel_org, keys, release};
 use crate::engine::Engine;
 
 /// What is resolved again.
@@ -25,6 +27,24 @@ pub enum Extent {
     /// Each part that is gone: not in the cache, and every mirror says that it does not have it. What can still be had
     /// stays locked as it is.
     IfGone,
+}
+
+/// How an update is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateOptions {
+    /// What is resolved again.
+    pub extent: Extent,
+    /// Whether something may become older than it is locked.
+    pub downgrade: Downgrade,
+}
+
+impl Default for UpdateOptions {
+    fn default() -> Self {
+        Self {
+            extent: Extent::All,
+            downgrade: Downgrade::Refuse,
+        }
+    }
 }
 
 /// A part of a set whose lock changed, or would have.
@@ -81,7 +101,8 @@ pub fn locked_set(
     match found {
         Err(error) if !locked && network.mode == Mode::Online => {
             engine.progress.say(format!("{error:#}: resolving it now"));
-            let update = update(engine, root, set, needs, mirror, network, Extent::All)?;
+            let options = UpdateOptions::default();
+            let update = update(engine, root, set, needs, mirror, network, options)?;
             for line in [update.to_string()].into_iter().chain(update.warnings) {
                 engine.progress.say(line);
             }
@@ -121,7 +142,8 @@ pub fn kernel_of_series(
         .kernel
         .of_series(series)
         .with_context(|| absent("sources.toml"))?;
-    let newest = Resolver::new(engine, root, mirror, network)
+    let past = Past::of(lock.sets.get(&set.name), Downgrade::Refuse, SystemTime::now());
+    let newest = Resolver::new(engine, root, mirror, network, past)
         .file(&source)
         .with_context(|| absent("the mirror"))?;
     if let Some(note) = newest::note(&newest.unserved) {
@@ -144,14 +166,14 @@ pub fn update(
     needs: &BaseNeeds,
     mirror: Option<&str>,
     network: &Network,
-    extent: Extent,
+    options: UpdateOptions,
 ) -> Result<Update> {
     if network.mode == Mode::Offline {
         bail!("an update asks the mirrors what is newest: it cannot be done offline");
     }
     let lock = Lock::load(root)?;
     let old = lock.sets.get(&set.name).cloned();
-    let kept = match extent {
+    let kept = match options.extent {
         Extent::All => Kept::default(),
         Extent::IfGone => match lock.find_with_base(set, needs) {
             Ok(locked) => Kept::of(engine, root, set, locked, mirror, network)?,
@@ -159,14 +181,29 @@ pub fn update(
             Err(_) => Kept::default(),
         },
     };
-    let mut resolver = Resolver::new(engine, root, mirror, network);
-    let new = resolver.set(set, needs, old.as_ref(), &kept)?;
+    let past = Past::of(old.as_ref(), options.downgrade, SystemTime::now());
+    let mut resolver = Resolver::new(engine, root, mirror, network, past);
+    let mut new = resolver.set(set, needs, old.as_ref(), &kept)?;
+    if let (Some(old), Downgrade::Refuse) = (&old, options.downgrade) {
+        check_versions(set, old, &new, &resolver.unserved)?;
+    }
     let mut update = Update::of(&set.name, old.as_ref(), &new);
     for change in &mut update.parts {
         change.unserved = resolver.unserved.remove(change.part).unwrap_or_default();
     }
     update.warnings = kept.doubts;
     update.warnings.append(&mut resolver.doubts);
+    let signers: Vec<_> = set.signers().into_iter().map(AsRef::as_ref).collect();
+    update
+        .warnings
+        .extend(keys::warnings(root, &signers, resolver.errand.now));
+    let (seen, mut doubts) = resolver.past.into_seen();
+    update.warnings.append(&mut doubts);
+    // What was not asked for again stays known.
+    if let (Some(old), Extent::IfGone) = (&old, options.extent) {
+        new.indexes.clone_from(&old.indexes);
+    }
+    new.indexes.extend(seen);
     if old.as_ref() != Some(&new) {
         Lock::store(root, &set.name, new)?;
     }
@@ -175,11 +212,8 @@ pub fn update(
 
 /// Resolves the parts of one set.
 struct Resolver<'a> {
-    engine: &'a Engine,
-    root: &'a Path,
-    mirror: Option<&'a str>,
-    network: &'a Network,
-    now: SystemTime,
+    errand: Errand<'a>,
+    past: Past,
     /// The state of the set's archive: one for all parts, whatever happens on the mirror meanwhile.
     release: Option<Release>,
     /// By part: newer versions that are listed but that no mirror has.
@@ -189,13 +223,22 @@ struct Resolver<'a> {
 }
 
 impl<'a> Resolver<'a> {
-    fn new(engine: &'a Engine, root: &'a Path, mirror: Option<&'a str>, network: &'a Network) -> Self {
+    fn new(
+        engine: &'a Engine,
+        root: &'a Path,
+        mirror: Option<&'a str>,
+        network: &'a Network,
+        past: Past,
+    ) -> Self {
         Self {
-            engine,
-            root,
-            mirror,
-            network,
-            now: SystemTime::now(),
+            errand: Errand {
+                engine,
+                root,
+                own: mirror,
+                network,
+                now: SystemTime::now(),
+            },
+            past,
             release: None,
             unserved: BTreeMap::new(),
             doubts: Vec::new(),
@@ -233,7 +276,12 @@ impl<'a> Resolver<'a> {
                 base
             }
         };
-        Ok(LockedSet { kernel, u_boot, base })
+        Ok(LockedSet {
+            kernel,
+            u_boot,
+            base,
+            indexes: BTreeMap::new(),
+        })
     }
 
     /// The newest file of a part; `old` is what was locked.
@@ -245,24 +293,22 @@ impl<'a> Resolver<'a> {
     }
 
     fn file(&mut self, source: &Source) -> Result<Newest> {
-        let mirrors = Mirrors::of(source, self.mirror)?;
+        let errand = self.errand;
+        let mirrors = Mirrors::of(source, errand.own)?;
         match source {
             Source::Archive {
                 archive,
                 package,
                 series,
             } => {
-                let (engine, network) = (self.engine, self.network);
                 let release = self.release(archive, &mirrors)?;
-                release.tarball(engine, package, series, &mirrors, network)
+                release.tarball(errand.engine, package, series, &mirrors, errand.network)
             }
             Source::KernelOrg { series, signer, .. } => {
-                let (engine, root) = (self.engine, self.root);
-                kernel_org::resolve(engine, root, series, signer, &mirrors, self.network, self.now)
+                kernel_org::resolve(&errand, series, signer, &mirrors, &self.past)
             }
             Source::Release { version, signer, .. } => {
-                release::resolve(self.root, version, signer, &mirrors, self.network, self.now)
-                    .map(Newest::from)
+                release::resolve(&errand, version, signer, &mirrors).map(Newest::from)
             }
         }
     }
@@ -273,19 +319,12 @@ impl<'a> Resolver<'a> {
                 archive,
                 architecture,
             } => {
-                let mirrors = Mirrors::of_base(source, self.mirror)?;
+                let mirrors = Mirrors::of_base(source, self.errand.own)?;
                 let release = self.release(archive, &mirrors)?;
                 Ok(LockedBase::Archive(release.lock(archive, architecture)))
             }
             BaseSource::Stage3(source) => {
-                let errand = Errand {
-                    engine: self.engine,
-                    root: self.root,
-                    own: self.mirror,
-                    network: self.network,
-                    now: self.now,
-                };
-                stage3::resolve(&errand, source, needs).map(LockedBase::Stage3)
+                stage3::resolve(&self.errand, source, needs, &self.past).map(LockedBase::Stage3)
             }
         }
     }
@@ -293,7 +332,7 @@ impl<'a> Resolver<'a> {
     /// The state of the set's one archive, asked for once.
     fn release(&mut self, archive: &model::sources::Archive, mirrors: &Mirrors) -> Result<&Release> {
         if self.release.is_none() {
-            let release = Release::resolve(self.root, archive, mirrors, self.network, self.now)?;
+            let release = Release::resolve(&self.errand, archive, mirrors, &self.past)?;
             self.release = Some(release);
         }
         self.release.as_ref().context("the archive has no state")

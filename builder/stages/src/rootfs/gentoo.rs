@@ -8,18 +8,21 @@ use anyhow::{Context, Result};
 use formats::layer::Layer;
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
-use gentoo::Atom;
+use gentoo::install::PackageManager;
 use gentoo::install::{Filters, Installer, Options, PackageInput, Report, Size};
-use model::sources::{Distribution, LeaveOut, Platform, Stage3};
+use gentoo::installed::in_layer;
+use gentoo::{Atom, Package};
+use model::sources::{Distribution, LeaveOut, PackagePlace, Platform, Stage3};
 
 use super::base::{Base, BaseLayers};
 use super::merge::without_each;
+use super::portage::{self, Wishes};
 use super::tarball::{BLOB, CachedLayer, INDEX, is_made, layer_key, load_layer, packing, verify_blob};
 use crate::engine::{Engine, Entry, Key};
 use crate::fetch::{LockedStage3, Stage3Files};
 
 /// Goes up with every change of what the layer of the same packages holds.
-const REVISION: u32 = 2;
+const REVISION: u32 = 3;
 
 /// The stage's name in the cache.
 const STAGE: &str = "gentoo-packages";
@@ -28,6 +31,9 @@ const STAGE: &str = "gentoo-packages";
 /// NUL), and what installing came to.
 const REMOVED: &str = "removed";
 const REPORT: &str = "report.json";
+
+/// Where the overlay `first-start` finds what is left to do: an empty file for each thing.
+const FIRST_START: &str = "var/lib/portadc/first-start";
 
 /// A stage3 with packages over it.
 #[derive(Debug)]
@@ -107,8 +113,37 @@ impl GentooBase<'_> {
         for pattern in &leave_out.paths {
             key = key.text("leave out", pattern);
         }
-        key.text("package manager", &format!("{:?}", leave_out.package_manager))
+        for source in &self.source.packages {
+            let place = match &source.place {
+                PackagePlace::Mirrors(mirrors) => mirrors.join(" "),
+                PackagePlace::Folder(_) => "a folder".to_owned(),
+            };
+            let locked = locked.sources.get(&source.name);
+            key = key
+                .text("package source", &source.name)
+                .text("place", &place)
+                .text("signed", if source.signer.is_some() { "yes" } else { "no" })
+                .text(
+                    "keys",
+                    locked
+                        .and_then(|locked| locked.keys.as_deref())
+                        .unwrap_or_default(),
+                );
+        }
+        let Wishes { keywords, use_flags } = self.wishes();
+        for (name, lines) in [("keywords", keywords), ("use", use_flags)] {
+            for line in lines {
+                key = key.text(name, line);
+            }
+        }
+        key.text("init", &format!("{:?}", self.source.init))
+            .text("package manager", &format!("{:?}", leave_out.package_manager))
             .finish()
+    }
+
+    /// What was asked for beyond what is stable and default.
+    fn wishes(&self) -> Wishes<'_> {
+        Wishes::default()
     }
 
     /// Installs the packages over `stage3`; what comes of it goes into the folder `part`.
@@ -131,6 +166,7 @@ impl GentooBase<'_> {
             .bytes(STAGE, self.files.locked().packages_size().0);
         let mut installer = Installer::new(stage3, BufWriter::new(blob), options)
             .with_context(|| format!("cannot install packages over {stage3_name}"))?;
+        let mut known = Vec::with_capacity(packages.len());
         for package in packages {
             task.message(package.cpv.clone());
             let opened = self.files.open(package)?;
@@ -138,6 +174,8 @@ impl GentooBase<'_> {
                 .cpv
                 .parse()
                 .with_context(|| format!("`{}` does not name a package with its version", package.cpv))?;
+            let value = |key: &str| str::from_utf8(opened.metadata().get(key)?).ok();
+            known.push(Package::from_values(&package.cpv, value)?);
             let mut image = opened.image()?;
             let prefix = image.prefix();
             installer.add(PackageInput {
@@ -155,6 +193,15 @@ impl GentooBase<'_> {
                 .parse()
                 .with_context(|| format!("`{atom}` is no atom of a package"))?;
             installer.want(&atom.name);
+        }
+        if self.source.leave_out.package_manager == PackageManager::Keep {
+            let base =
+                in_layer(stage3).with_context(|| format!("cannot read what {stage3_name} has installed"))?;
+            let locked = self.files.locked();
+            portage::tell(&mut installer, self.source, locked, self.wishes(), &base, &known)?;
+        }
+        for pending in installer.pending()? {
+            installer.write(&format!("{FIRST_START}/{}", pending.name()), 0o644, Vec::new())?;
         }
         let mut installed = installer.finish()?;
         installed

@@ -6,6 +6,7 @@
 //! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
 //! | `gentoo` | a base made of a stage3 and packages |
+//! | `portage` | what the portage of a node is told |
 //! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
 //! | `template` | the layers of a role's template of containers |
@@ -31,6 +32,7 @@ mod network;
 mod others;
 mod outside;
 mod overlaid;
+mod portage;
 mod preview;
 mod render;
 mod role;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha512};
 use stages::fetch::Sha256Sum;
 
 use crate::keys::{Made, clearsign, fingerprint, key, sign_detached};
-use crate::miniature::{Files, xz};
+use crate::miniature::{Files, now, xz};
 use crate::workbench::content;
 
 pub const STAMP: &str = "20260920T170000Z";
@@ -185,6 +185,16 @@ fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
+/// A release of U-Boot.
+pub fn u_boot(version: &str) -> Vec<u8> {
+    let archive = tar(&[(format!("u-boot-{version}/Makefile"), content(3_000))]);
+    let mut packed = Vec::new();
+    bzip2::read::BzEncoder::new(&archive[..], bzip2::Compression::fast())
+        .read_to_end(&mut packed)
+        .unwrap();
+    packed
+}
+
 /// What a mirror has.
 pub struct Gentoo {
     pub signer: Cert,
@@ -194,6 +204,10 @@ pub struct Gentoo {
     pub digests: &'static [&'static str],
     /// Whether the tarball has a signature beside it.
     pub asc: bool,
+    /// How many days ago its indexes were made.
+    pub days: u32,
+    /// Which release the tarball of U-Boot really is.
+    pub u_boot: &'static str,
 }
 
 impl Gentoo {
@@ -220,6 +234,8 @@ impl Gentoo {
             signer,
             digests: &["BLAKE2B", "SHA512"],
             asc: true,
+            days: 2,
+            u_boot: "2025.01",
         }
     }
 
@@ -245,8 +261,9 @@ impl Gentoo {
 
     /// The files of a mirror, and of what lies beside it for kernel and U-Boot.
     pub fn files(&self) -> Files {
-        let sign = |text: &str| clearsign(text, &self.signer, Made::days_ago(2));
-        let (kernel, u_boot, stage3) = (content(4_000), content(3_000), self.tarball());
+        let sign = |text: &str| clearsign(text, &self.signer, Made::days_ago(self.days));
+        let made = now() - u64::from(self.days) * 86_400;
+        let (kernel, u_boot, stage3) = (content(4_000), u_boot(self.u_boot), self.tarball());
         let name = Self::stage3_name();
         let mut digests = String::new();
         for kind in self.digests {
@@ -262,7 +279,7 @@ impl Gentoo {
             .unwrap();
         }
         let latest = format!(
-            "# Latest as of Sun, 20 Sep 2026 18:00:00 +0000\n# ts=1\n{STAMP}/{name} {}\n",
+            "# Latest as of Sun, 20 Sep 2026 18:00:00 +0000\n# ts={made}\n{STAMP}/{name} {}\n",
             stage3.len()
         );
         let sums = format!("{}  linux-6.18.53.tar.xz\n", Sha256Sum::of(&kernel));
@@ -288,7 +305,10 @@ impl Gentoo {
         for package in &self.packages {
             files.insert(format!("{BINHOST}/{}", package.path()), package.gpkg());
         }
-        let index = index("ARCH: arm64\nCHOST: aarch64-unknown-linux-gnu\n", &self.stanzas());
+        let index = index(
+            &format!("ARCH: arm64\nCHOST: aarch64-unknown-linux-gnu\nTIMESTAMP: {made}\n"),
+            &self.stanzas(),
+        );
         files.insert(format!("{BINHOST}/Packages.gz"), gz(&index));
         files
     }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use model::sources::Series;
-use stages::fetch::{BaseNeeds, Extent, Lock, Network, kernel_of_series, locked_set, update};
+use stages::fetch::{BaseNeeds, Lock, Network, UpdateOptions, kernel_of_series, locked_set, update};
 
 use crate::miniature::{Archive, Project};
 use crate::workbench::{files, offline, text};
@@ -63,7 +63,7 @@ fn a_lock_that_does_not_fit_is_renewed_or_refused() {
             &BaseNeeds::default(),
             None,
             &offline(),
-            Extent::All
+            UpdateOptions::default()
         ))
         .contains("offline")
     );

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use model::finding::SourceFile;
-use model::sources::{SourceSet, Sources};
+use model::sources::{BaseSource, Signer, Source, SourceSet, Sources};
 use sequoia_openpgp::Cert;
-use stages::fetch::{BaseNeeds, Extent, Lock, Sha256Sum, is_verification_failure, update};
+use stages::fetch::{
+    BaseNeeds, Downgrade, Extent, Lock, Sha256Sum, UpdateOptions, is_verification_failure, update,
+};
 use testkit::server::{Answer, Server};
 
-use crate::keys::{DAY, Made, clearsign, key, write_keyring};
+use crate::keys::{DAY, Made, clearsign, fingerprint, key, write_keyring};
 use crate::workbench::{Workbench, content};
 
 /// Files of a server by path.
@@ -173,11 +175,47 @@ impl Project {
         }
     }
 
+    /// Pins a key of the signer that signs everything.
+    pub fn pin(&mut self, cert: &Cert) {
+        let pinned = Arc::new(Signer {
+            fingerprints: vec![fingerprint(cert)],
+            ..self.set.kernel.signer().as_ref().clone()
+        });
+        let of = |source: &mut Source| match source {
+            Source::Archive { .. } => panic!("an archive has its keyring"),
+            Source::KernelOrg { signer, .. } | Source::Release { signer, .. } => *signer = pinned.clone(),
+        };
+        of(&mut self.set.kernel);
+        of(&mut self.set.u_boot);
+        let BaseSource::Stage3(base) = &mut self.set.base else {
+            panic!("an archive has its keyring")
+        };
+        base.signer = pinned.clone();
+        for source in &mut base.packages {
+            source.signer = Some(pinned.clone());
+        }
+    }
+
     pub fn update(&self) -> anyhow::Result<stages::fetch::Update> {
         self.update_if(Extent::All)
     }
 
     pub fn update_if(&self, extent: Extent) -> anyhow::Result<stages::fetch::Update> {
+        self.update_with(UpdateOptions {
+            extent,
+            downgrade: Downgrade::Refuse,
+        })
+    }
+
+    /// An update that may make something older.
+    pub fn downgrade(&self) -> anyhow::Result<stages::fetch::Update> {
+        self.update_with(UpdateOptions {
+            extent: Extent::All,
+            downgrade: Downgrade::Allow,
+        })
+    }
+
+    pub fn update_with(&self, options: UpdateOptions) -> anyhow::Result<stages::fetch::Update> {
         let root = self.bench.folder.path();
         update(
             &self.bench.engine,
@@ -186,7 +224,7 @@ impl Project {
             &self.needs,
             self.mirror.as_deref(),
             &self.bench.network,
-            extent,
+            options,
         )
     }
 

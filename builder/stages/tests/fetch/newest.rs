@@ -62,7 +62,11 @@ fn what_is_listed_but_not_served_is_passed_over() {
     assert_eq!(kernel(&project), "6.12.113");
 
     drop_kernels(&project, &["6.12.113"]);
-    let report = project.update().unwrap();
+    project.refuses(
+        "- kernel 6.12.113 -> 6.12.107 (6.12.117, 6.12.113 are listed, but no mirror has them yet)\n",
+        true,
+    );
+    let report = project.downgrade().unwrap();
     let shown = report.to_string();
     assert!(
         shown.contains(
@@ -138,7 +142,7 @@ fn what_is_in_the_cache_is_taken_without_asking() {
     let folder = bench.engine.cache.root().join("sources");
     let path = folder.join(locked.kernel.sha256.to_string());
     std::fs::write(path.join(&locked.kernel.file), content(1_169)).unwrap();
-    project.update().unwrap();
+    project.downgrade().unwrap();
     assert_eq!(kernel(&project), "6.12.113");
 }
 

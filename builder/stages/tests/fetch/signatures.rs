@@ -8,14 +8,12 @@ use sequoia_openpgp::Cert;
 use sequoia_openpgp::types::ReasonForRevocation;
 use stages::fetch::{Keyring, SignatureError, Signed};
 use tempfile::TempDir;
-use testkit::oracle::output;
 
+use crate::gpg::{Gpg, TEXT};
 use crate::keys::{
     DAY, Made, clearsign, expiring_key, fingerprint, key, revoked, sign_detached, sign_inline, write_keyring,
 };
 use crate::workbench::text;
-
-const TEXT: &str = "Origin: Test\nSuite: trixie\n\n- a line with a dash\nlast\n";
 
 /// A keyring on disk, of which `pinned` are pinned.
 fn keyring(certs: &[&Cert], pinned: &[&Cert]) -> (TempDir, anyhow::Result<Keyring>) {
@@ -25,7 +23,9 @@ fn keyring(certs: &[&Cert], pinned: &[&Cert]) -> (TempDir, anyhow::Result<Keyrin
         name: "test".into(),
         keyring: "keys/k.pgp".into(),
         fingerprints: pinned.iter().map(|cert| fingerprint(cert)).collect(),
-        obtain: "ask the tester".into(),
+        wkd: None,
+        keyserver: None,
+        obtain: Some("ask the tester".into()),
     };
     let keyring = Keyring::load(folder.path(), &signer);
     (folder, keyring)
@@ -133,7 +133,10 @@ fn an_unknown_key_is_named() {
     let (known, unknown) = (key("known", 10), key("unknown", 10));
     let error = verify(&[&known], &[], &clearsign(TEXT, &unknown, Made::now())).unwrap_err();
     assert!(matches!(error, SignatureError::UnknownKey { .. }), "{error}");
-    assert!(error.to_string().ends_with("keys/k.pgp"), "{error}");
+    assert!(
+        error.to_string().ends_with("keys/k.pgp: ask the tester"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -264,7 +267,9 @@ fn a_missing_keyring_says_how_to_get_it() {
         name: "kernel-org".into(),
         keyring: "keys/absent.asc".into(),
         fingerprints: Vec::new(),
-        obtain: "ask the tester".into(),
+        wkd: None,
+        keyserver: None,
+        obtain: Some("ask the tester".into()),
     };
     let error = text(Keyring::load(folder.path(), &signer));
     assert!(
@@ -300,70 +305,6 @@ fn arbitrary_bytes_are_refused_without_a_panic() {
                 "{position}"
             );
         }
-    }
-}
-
-/// GnuPG with a home of its own. The agent that it starts ends when the home goes.
-struct Gpg {
-    home: TempDir,
-}
-
-impl Gpg {
-    fn new() -> Self {
-        Self {
-            home: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Vec<u8> {
-        let home = self.home.path().to_string_lossy();
-        let quiet = [
-            "--batch",
-            "--yes",
-            "--quiet",
-            "--pinentry-mode",
-            "loopback",
-            "--passphrase",
-            "",
-            "--homedir",
-            &home,
-        ];
-        let output = output("gpg", "gpg", quiet.iter().chain(arguments));
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        output.stdout
-    }
-
-    /// The primary fingerprint of its first key.
-    fn fingerprint(&self) -> String {
-        let colons = String::from_utf8(self.run(&["--with-colons", "--list-keys"])).unwrap();
-        let line = colons.lines().find_map(|line| line.strip_prefix("fpr:"));
-        line.unwrap().trim_matches(':').to_owned()
-    }
-
-    /// Its keys as a keyring, of which the first is pinned.
-    fn keyring(&self) -> Keyring {
-        let folder = self.home.path().join("keys");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("k.asc"), self.run(&["--armor", "--export"])).unwrap();
-        let signer = Signer {
-            name: "gpg".into(),
-            keyring: "keys/k.asc".into(),
-            fingerprints: vec![self.fingerprint()],
-            obtain: String::new(),
-        };
-        Keyring::load(self.home.path(), &signer).unwrap()
-    }
-
-    /// The text signed as `how` says, with further options.
-    fn sign(&self, how: &str, options: &[&str]) -> Vec<u8> {
-        let input = self.home.path().join("text");
-        fs::write(&input, TEXT).unwrap();
-        let input = input.to_string_lossy();
-        self.run(&[options, &["--output", "-", how, &input]].concat())
     }
 }
 

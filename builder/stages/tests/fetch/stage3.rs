@@ -8,7 +8,7 @@ use stages::fetch::{
 };
 use testkit::server::{Answer, Server};
 
-use crate::gentoo_mirror::{AUTOBUILDS, Gentoo, STAMP};
+use crate::gentoo_mirror::{AUTOBUILDS, Gentoo, STAMP, u_boot};
 use crate::keys::{Made, clearsign, expiring_key, key, revoked, sign_detached, write_keyring};
 use crate::miniature::Project;
 use crate::workbench::{content, impatient, offline, text};
@@ -92,7 +92,7 @@ fn upstream_is_resolved_into_a_lock_that_can_be_fetched() {
     let bench = &project.bench;
     for (file, source, bytes) in [
         (&locked.kernel, &project.set.kernel, content(4_000)),
-        (&locked.u_boot, &project.set.u_boot, content(3_000)),
+        (&locked.u_boot, &project.set.u_boot, u_boot("2025.01")),
     ] {
         let mirrors = Mirrors::of(source, None).unwrap();
         let path = obtain(&bench.engine, file, &mirrors, &bench.network).unwrap();

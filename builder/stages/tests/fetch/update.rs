@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use stages::fetch::{BaseNeeds, Extent, LockedBase, Mirrors, Update, check_base, obtain, update};
+use stages::fetch::{
+    BaseNeeds, Downgrade, Extent, LockedBase, Mirrors, Update, UpdateOptions, check_base, obtain, update,
+};
 use testkit::server::{Answer, Server};
 
 use crate::miniature::{Archive, Project, now, xz};
@@ -259,7 +261,10 @@ fn what_cannot_be_asked_for_is_not_gone() {
             &BaseNeeds::default(),
             Some(mirror),
             &project.bench.network,
-            Extent::IfGone,
+            UpdateOptions {
+                extent: Extent::IfGone,
+                downgrade: Downgrade::Refuse,
+            },
         );
         assert_eq!(project.lock_text().unwrap(), text);
         update.unwrap().warnings

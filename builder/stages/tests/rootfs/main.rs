@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod first_start;
 mod grow;
 mod identity;
 mod layers;

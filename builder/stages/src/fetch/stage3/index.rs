@@ -14,6 +14,9 @@ use model::sources::{PackagePlace, PackageSource, normal_mirror};
 use super::Errand;
 use crate::fetch::http::{Http, Trouble};
 use crate::fetch::mirror::{Mirrors, Route, shown};
+use crate::fetch::moment::Moment;
+use crate::fetch::past::{Origin, Past};
+use crate::fetch::{failure, is_verification_failure};
 
 /// Larger than any compressed index by far: 20,000 packages take 5 MB.
 const COMPRESSED_LIMIT: u64 = 64 << 20;
@@ -57,19 +60,25 @@ impl Place {
 }
 
 /// Reads the index of `source`.
-pub(super) fn read<'a>(errand: &Errand, source: &'a PackageSource) -> Result<Offer<'a>> {
+pub(super) fn read<'a>(errand: &Errand, source: &'a PackageSource, past: &Past) -> Result<Offer<'a>> {
     let place = Place::of(errand, source, None)?;
+    let accept = |index: &Packages, origin| match made(index) {
+        Some(made) => past.accept(&format!("{}/Packages", source.name), made, origin),
+        None => Ok(()),
+    };
     let (found, first, index) = match &place {
         Place::Servers(mirrors) => {
             let route = mirrors.route()?;
-            let (mirror, index) = from_servers(errand, source, &route)?;
+            let accept = |index: &Packages| accept(index, Origin::Servers);
+            let (mirror, index) = from_servers(errand, source, &route, accept)?;
             (shown(&mirror), Some(mirror), index)
         }
-        Place::Folder(folder) => (
-            folder.display().to_string(),
-            None,
-            from_folder(folder, &source.name)?,
-        ),
+        Place::Folder(folder) => {
+            let found = folder.display().to_string();
+            let index = from_folder(folder, &source.name)?;
+            accept(&index, Origin::Folder).with_context(|| format!("cannot use the index of {found}"))?;
+            (found, None, index)
+        }
     };
     let uri = match (first.is_some(), index.header.get("URI").map(String::as_str)) {
         // emerge looks for the packages of a folder in the folder, whatever its index says.
@@ -103,10 +112,20 @@ pub(super) fn read<'a>(errand: &Errand, source: &'a PackageSource) -> Result<Off
     })
 }
 
-/// The index from the first mirror that has a readable one, and the mirror.
-fn from_servers(errand: &Errand, source: &PackageSource, route: &Route) -> Result<(String, Packages)> {
+/// When an index was made, as it says; nobody signs that.
+fn made(index: &Packages) -> Option<Moment> {
+    index.header.get("TIMESTAMP")?.trim().parse().ok().map(Moment)
+}
+
+/// The index from the first mirror that has a readable one which `accept` takes, and the mirror.
+fn from_servers(
+    errand: &Errand,
+    source: &PackageSource,
+    route: &Route,
+    accept: impl Fn(&Packages) -> Result<()>,
+) -> Result<(String, Packages)> {
     let http = Http::new(route, &errand.network.limits)?;
-    let mut failures = Vec::new();
+    let (mut failures, mut unverified) = (Vec::new(), false);
     for mirror in &route.mirrors {
         for name in ["Packages.gz", "Packages"] {
             let url = format!("{mirror}{name}");
@@ -115,10 +134,16 @@ fn from_servers(errand: &Errand, source: &PackageSource, route: &Route) -> Resul
             } else {
                 COMPRESSED_LIMIT
             };
-            let read = http.document(&url, limit).map(|bytes| parse(name, bytes));
+            let read = http.document(&url, limit).map(|bytes| {
+                let index = parse(name, bytes)?;
+                accept(&index).map(|()| index)
+            });
             let (failure, other_name) = match read {
                 Ok(Ok(index)) => return Ok((mirror.clone(), index)),
-                Ok(Err(error)) => (format!("{error:#}"), false),
+                Ok(Err(error)) => {
+                    unverified |= is_verification_failure(&error);
+                    (format!("{error:#}"), false)
+                }
                 Err(Trouble::Absent(text)) => (text, true),
                 Err(trouble) => (trouble.into_text(), false),
             };
@@ -128,11 +153,12 @@ fn from_servers(errand: &Errand, source: &PackageSource, route: &Route) -> Resul
             }
         }
     }
-    bail!(
+    let text = format!(
         "no mirror of the package source `{}` has a readable index:\n  {}",
         source.name,
         failures.join("\n  ")
-    )
+    );
+    Err(failure(text, unverified))
 }
 
 fn from_folder(folder: &Path, name: &str) -> Result<Packages> {

@@ -60,6 +60,9 @@ pub struct LockedPackageSource {
     /// The folder of its packages, where its index names another one than its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
+    /// The public keys of its signers, armored, where the stage3's signer is another one: then the stage3 does not have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
@@ -119,6 +122,11 @@ impl LockedStage3 {
             }
             if !self.sources.contains_key(source) {
                 bail!("`{cpv}` is from the source `{source}`, of which nothing is said");
+            }
+        }
+        for keys in self.sources.values().filter_map(|source| source.keys.as_ref()) {
+            if !keys.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----\n") {
+                bail!("the keys of a source of packages are no armored OpenPGP keys");
             }
         }
         for uri in self.sources.values().filter_map(|source| source.uri.as_ref()) {

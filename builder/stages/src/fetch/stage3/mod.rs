@@ -21,8 +21,6 @@ mod signer;
 mod tarball;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use model::project::Project;
@@ -32,9 +30,8 @@ pub use files::{Stage3Files, Stage3Tarball};
 pub use locked::{LockedPackage, LockedPackageSource, LockedStage3};
 pub(super) use packages::presence_of_packages;
 
-use super::Network;
-use super::mirror::Mirrors;
-use crate::engine::Engine;
+use super::errand::Errand;
+use super::past::Past;
 
 /// What a project asks of its base beyond what `sources.toml` says of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,34 +57,21 @@ impl BaseNeeds {
     }
 }
 
-/// On whose behalf something is fetched.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Errand<'a> {
-    pub(super) engine: &'a Engine,
-    /// The project's folder.
-    pub(super) root: &'a Path,
-    /// The mirror that the user named.
-    pub(super) own: Option<&'a str>,
-    pub(super) network: &'a Network,
-    pub(super) now: SystemTime,
-}
-
-impl Errand<'_> {
-    /// Folders of upstream's, those of the user's own mirror first.
-    fn upstream(&self, folders: &[String]) -> Result<Mirrors> {
-        Mirrors::upstream(self.own, folders)
-    }
-}
-
 /// The newest stage3, and the packages that `needs` asks for over it.
-pub(super) fn resolve(errand: &Errand, source: &Stage3, needs: &BaseNeeds) -> Result<LockedStage3> {
-    let tarball = tarball::resolve(errand, source)?;
+pub(super) fn resolve(
+    errand: &Errand,
+    source: &Stage3,
+    needs: &BaseNeeds,
+    past: &Past,
+) -> Result<LockedStage3> {
+    let tarball = tarball::resolve(errand, source, past)?;
     let stage3 = Stage3Tarball {
         errand,
         source,
         locked: &tarball,
     };
-    let (sources, packages) = packages::resolve(needs, &stage3).context("cannot resolve the packages")?;
+    let (sources, packages) =
+        packages::resolve(needs, &stage3, past).context("cannot resolve the packages")?;
     Ok(LockedStage3 {
         world: needs.packages.clone(),
         tarball,

@@ -16,6 +16,7 @@ use super::installed::installed;
 use super::package::{self, Listed, place_of, verify};
 use super::signer::PackageSigner;
 use super::{BaseNeeds, Errand, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
+use crate::fetch::past::Past;
 use crate::fetch::presence::Presence;
 use crate::fetch::{failure, is_verification_failure};
 
@@ -29,6 +30,7 @@ const TOLD: usize = 8;
 pub(super) fn resolve(
     needs: &BaseNeeds,
     stage3: &Stage3Tarball,
+    past: &Past,
 ) -> Result<(BTreeMap<String, LockedPackageSource>, Vec<LockedPackage>)> {
     if needs.packages.is_empty() {
         return Ok(Default::default());
@@ -39,10 +41,13 @@ pub(super) fn resolve(
     let offers = source
         .packages
         .iter()
-        .map(|source| index::read(errand, source))
+        .map(|source| index::read(errand, source, past))
         .collect::<Result<Vec<_>>>()?;
     let choices = choose(source, &world, &installed, &offers)?;
-    lock(errand, &offers, &choices)
+    for line in choices.iter().filter_map(|choice| preference(choice, &offers)) {
+        errand.engine.progress.detail(line);
+    }
+    lock(errand, source, &offers, &choices)
 }
 
 /// Texts as atoms.
@@ -80,6 +85,8 @@ fn choose<'a>(
         atoms: world,
         masks: &masks,
         chost: chost(installed),
+        init: Some(init),
+        package_use: &[],
     };
     match resolve::resolve(installed, &sources, &request) {
         Ok(resolution) => Ok(resolution.chosen),
@@ -100,6 +107,24 @@ fn choose<'a>(
     }
 }
 
+/// Which of several builds of a version was taken, and what was against each of the others.
+fn preference(choice: &Chosen, offers: &[Offer]) -> Option<String> {
+    let build = |source: usize, package: &Package| {
+        let build = package
+            .build_id
+            .map_or_else(|| "the build".to_owned(), |id| format!("build {id}"));
+        format!("{build} of `{}`", offers[source].source.name)
+    };
+    let others = choice.passed_over.iter();
+    let others: Vec<String> = others
+        .map(|over| format!("{} ({})", build(over.source, over.package), over.why))
+        .collect();
+    (!others.is_empty()).then(|| {
+        let taken = build(choice.source, choice.package);
+        format!("{}: {taken}, not {}", choice.package.cpv, others.join(", "))
+    })
+}
+
 /// What a stage3 is built for: packages that were built for anything else do not run on it.
 fn chost(installed: &[Package]) -> Option<&str> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -113,6 +138,7 @@ fn chost(installed: &[Package]) -> Option<&str> {
 /// Fetches and verifies what was chosen.
 fn lock(
     errand: &Errand,
+    stage3: &Stage3,
     offers: &[Offer],
     choices: &[Chosen],
 ) -> Result<(BTreeMap<String, LockedPackageSource>, Vec<LockedPackage>)> {
@@ -120,7 +146,7 @@ fn lock(
     for choice in choices {
         if let Entry::Vacant(entry) = signers.entry(choice.source) {
             let signer = offers[choice.source].source.signer.as_deref();
-            entry.insert(PackageSigner::load(errand.root, signer, errand.now)?);
+            entry.insert(PackageSigner::load(errand, signer)?);
         }
     }
     let bytes = total(choices.iter().filter_map(|choice| choice.package.size));
@@ -161,6 +187,13 @@ fn lock(
         source.signers.extend(who);
         source.uri.clone_from(&offers[choice.source].uri);
         packages.push(locked);
+    }
+    for (number, signer) in &signers {
+        let written = offers[*number].source;
+        let is_own = (written.signer.as_ref()).is_some_and(|signer| *signer != stage3.signer);
+        if is_own && let Some(source) = sources.get_mut(&written.name) {
+            source.keys = signer.public_keys(&source.signers)?;
+        }
     }
     Ok((sources, packages))
 }
@@ -271,4 +304,61 @@ fn all<R>(results: Vec<Result<R>>, named: impl Fn(usize) -> String) -> Result<Ve
         text.push_str(&format!("\n- and {more} more"));
     }
     Err(failure(text, unverified))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use gentoo::resolve::{PassedOver, Why};
+    use model::sources::{PackagePlace, PackageSource};
+
+    use super::*;
+    use crate::fetch::stage3::index::Place;
+
+    #[test]
+    fn it_is_told_which_build_was_taken_and_why() {
+        let source = PackageSource {
+            name: "official".into(),
+            place: PackagePlace::Folder("packages".into()),
+            signer: None,
+        };
+        let offers = [Offer {
+            source: &source,
+            found: "packages".into(),
+            place: Place::Folder(PathBuf::from("packages")),
+            uri: None,
+            packages: Vec::new(),
+        }];
+        let build = |id: &'static str| {
+            let value = |key: &str| (key == "BUILD_ID" && !id.is_empty()).then_some(id);
+            Package::from_values("app/a-1.2", value).unwrap()
+        };
+        let (taken, [other, unnumbered]) = (build("3"), ["1", ""].map(build));
+        let over = |package, why| PassedOver {
+            source: 0,
+            package,
+            why,
+        };
+        let choice = Chosen {
+            source: 0,
+            package: &taken,
+            requested: true,
+            replaces: None,
+            passed_over: vec![
+                over(&other, Why::Init(vec!["-systemd".into()])),
+                over(&unnumbered, Why::Older),
+            ],
+        };
+        assert_eq!(
+            preference(&choice, &offers).unwrap(),
+            "app/a-1.2: build 3 of `official`, not build 1 of `official` (built with -systemd against the node's init), \
+             the build of `official` (older)"
+        );
+        let only = Chosen {
+            passed_over: Vec::new(),
+            ..choice
+        };
+        assert_eq!(preference(&only, &offers), None);
+    }
 }

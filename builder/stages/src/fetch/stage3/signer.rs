@@ -1,6 +1,6 @@
 //! Who has to have signed the packages of a source.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -8,7 +8,8 @@ use anyhow::Result;
 use gentoo::binary::Signatures;
 use model::sources::Signer;
 
-use crate::fetch::openpgp::Keyring;
+use crate::fetch::errand::Errand;
+use crate::fetch::keyring::Keyring;
 
 /// Who has to have signed the packages of a source: somebody of a keyring, or nobody.
 #[derive(Debug)]
@@ -18,10 +19,22 @@ pub(super) struct PackageSigner {
 }
 
 impl PackageSigner {
-    /// Reads the keyring of `signer`; `root` is the project's folder.
-    pub(super) fn load(root: &Path, signer: Option<&Signer>, now: SystemTime) -> Result<Self> {
-        let keyring = signer.map(|signer| Keyring::load(root, signer)).transpose()?;
-        Ok(Self { keyring, now })
+    /// Reads the keyring of `signer`.
+    pub(super) fn load(errand: &Errand, signer: Option<&Signer>) -> Result<Self> {
+        let keyring = signer.map(|signer| errand.keyring(signer)).transpose()?;
+        Ok(Self {
+            keyring,
+            now: errand.now,
+        })
+    }
+
+    /// The public keys of those with these primary fingerprints, armored; `None` where nobody has to sign.
+    pub(super) fn public_keys(&self, fingerprints: &BTreeSet<String>) -> Result<Option<String>> {
+        let keys = self
+            .keyring
+            .as_ref()
+            .map(|keyring| keyring.public_keys(fingerprints));
+        keys.transpose()
     }
 
     /// The judge of one package.

@@ -13,9 +13,11 @@ use crate::fetch::digest::{Sha256Sum, Sum};
 use crate::fetch::download::{Store, Wanted, fetch, keep_as};
 use crate::fetch::http::{Http, Trouble};
 use crate::fetch::index::Index;
+use crate::fetch::keyring::Keyring;
 use crate::fetch::lock::{LockedFile, is_plain_name};
 use crate::fetch::mirror::{Mirrors, shown};
-use crate::fetch::openpgp::Keyring;
+use crate::fetch::moment::Moment;
+use crate::fetch::past::{Origin, Past};
 use crate::fetch::{VerificationFailed, failure};
 
 /// Larger than either index (1 KB) by far.
@@ -29,11 +31,11 @@ pub(super) const OLD_STAGE3: &str = "mirrors keep the last few builds of a stage
      to stay with this one, name a mirror that still has it with `--mirror`, or bring the cache that it was fetched into";
 
 /// The newest stage3. It is fetched: what is signed are other digests than the SHA-256 that locks keep.
-pub(super) fn resolve(errand: &Errand, source: &Stage3) -> Result<LockedFile> {
+pub(super) fn resolve(errand: &Errand, source: &Stage3, past: &Past) -> Result<LockedFile> {
     let Errand { network, now, .. } = *errand;
     let mirrors = errand.upstream(&source.mirrors)?;
     let flavor = &source.flavor;
-    let keyring = Keyring::load(errand.root, &source.signer)?;
+    let keyring = errand.keyring(&source.signer)?;
     let index = |path| Index {
         path,
         limit: INDEX_LIMIT,
@@ -42,7 +44,9 @@ pub(super) fn resolve(errand: &Errand, source: &Stage3) -> Result<LockedFile> {
     let latest = format!("latest-stage3-{flavor}.txt");
     let (path, size) = index(&latest).first_valid(&mirrors, network, now, |_, signed, _| {
         let text = std::str::from_utf8(&signed.text).context("it is no UTF-8 text")?;
-        parse_latest(text, flavor).context("it names no stage3 of this flavor")
+        let stage3 = parse_latest(text, flavor).context("it names no stage3 of this flavor")?;
+        past.accept(&latest, made(text).unwrap_or(signed.date), Origin::Servers)?;
+        Ok(stage3)
     })?;
     let file = path.rsplit('/').next().unwrap_or(&path).to_owned();
     let digests = format!("{path}.DIGESTS");
@@ -132,6 +136,12 @@ fn parse_latest(text: &str, flavor: &str) -> Option<(String, Bytes)> {
         })
 }
 
+/// When the list was made: `# ts=1759082400`, seconds since 1970.
+fn made(text: &str) -> Option<Moment> {
+    let seconds = text.lines().find_map(|line| line.strip_prefix("# ts="))?;
+    seconds.trim().parse().ok().map(Moment)
+}
+
 /// The digests of `file`: its lines below `# SHA512 HASH` and `# BLAKE2B HASH`, at least one.
 fn parse_digests(text: &str, file: &str) -> Result<Vec<Sum>> {
     let (mut kind, mut sha512, mut blake2b) = ("", None, None);
@@ -182,6 +192,8 @@ mod tests {
         );
         assert_eq!(size, Bytes(311_603_336));
         assert!(parse_latest(latest, "arm64-openrc").is_none());
+        assert_eq!(made(latest), Some(Moment(1_759_082_400)));
+        assert_eq!(made("# ts=soon\n"), None);
         assert!(parse_latest("../../stage3-a-1.tar.xz 5\n", "a").is_none());
 
         // A flavor is no beginning of another one.
