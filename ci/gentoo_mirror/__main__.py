@@ -87,8 +87,13 @@ def make(folder, table, packages, python, sources):
     distfiles.mkdir(parents=True)
     key = Key(folder / "gnupg")
     compiler = Compiler(work / "python", python)
+    certificate = work / "certificate"
+    key.export(certificate)
+    # Where getuto takes it from.
+    release_keys = {"usr/share/openpgp-keys/gentoo-release.asc": certificate.read_bytes()}
     for recipe in table.recipes:
-        write_image(recipe, packages, compiler, distfiles / f"{recipe.pf}.tar")
+        more = release_keys if recipe.name == "sec-keys/openpgp-keys-gentoo-release" else {}
+        write_image(recipe, packages, compiler, distfiles / f"{recipe.pf}.tar", more)
     for pf, tarball in sources.items():
         (distfiles / f"{pf}.tar{tarball.suffix}").symlink_to(tarball)
     say("images of the packages")

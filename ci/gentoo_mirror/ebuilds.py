@@ -10,9 +10,20 @@ from gentoo_mirror.table import HERE
 SOURCE = HERE / "source"
 
 
+# Of the repository that packages are made from: nobody is to be kept from changing it.
+WITHOUT_MANIFESTS = """\
+masters =
+thin-manifests = true
+use-manifests = false
+"""
+
+
 def write_repository(folder, table, accounts, images=False):
-    """Writes the repository `gentoo` into `folder`, which must not exist. With `images` even what is to be compiled is an image."""
+    """Writes the repository `gentoo` into `folder`, which must not exist. With `images` it is the one that packages are made from:
+    even what is to be compiled is an image there."""
     shutil.copytree(HERE / "repository", folder)
+    if images:
+        (folder / "metadata/layout.conf").write_text(WITHOUT_MANIFESTS)
     for recipe in table.recipes:
         if recipe.origin == "upstream" and not images:
             _write(folder, recipe.name, recipe.version, (SOURCE / f"{recipe.name}.ebuild").read_text())

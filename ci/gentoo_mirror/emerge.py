@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,8 +28,13 @@ def main():
             work,
             options.mirror / "gnupg",
             flavor_of(options.root),
-            binhost=f"{url}releases/arm64/binpackages/23.0/arm64",
+            binhost=f"{url}releases/arm64/binpackages/23.0/arm64 {url}own",
         )
+        # What the tree's own emerge is told of packages.
+        for name in ("package.accept_keywords", "package.use"):
+            said = options.root / "etc/portage" / name
+            if said.is_dir():
+                shutil.copytree(said, work / "etc/portage" / name)
         command = portage.command(["--usepkgonly", "--getbinpkg", "--binpkg-respect-use=y", *options.arguments])
         sys.exit(subprocess.run(command, env=portage.environment_of(options.root)).returncode)
 

@@ -45,11 +45,18 @@ class Image:
             if member.gid == SHADOW:
                 member.mode = (member.mode & ~stat.S_ISGID) | stat.S_ISUID
                 member.gid = 0
+            if path in self.recipe.modes:
+                member.mode = int(self.recipe.modes[path], 8)
             self._put(path, member, data)
 
     def add_portage(self):
         for member, data in package_manager.files(self.recipe.version):
             self._put(member.name, member, data)
+
+    def add_file(self, path, data):
+        member = tarfile.TarInfo(path)
+        member.mode, member.mtime, member.size = 0o644, TIME, len(data)
+        self._put(path, member, data)
 
     def add_compiled(self, compiler):
         """The compiled form of its Python modules."""
@@ -110,13 +117,15 @@ class Image:
         return path in self.recipe.links or (FILES / self.recipe.name / path).exists()
 
 
-def write_image(recipe, packages, compiler, destination):
-    """The tarball of `recipe` from Debian's packages."""
+def write_image(recipe, packages, compiler, destination, more=None):
+    """The tarball of `recipe` from Debian's packages, and of the files `more` (path -> what it holds)."""
     image = Image(recipe)
     for deb in recipe.debs:
         image.add_debian(packages[deb])
     if recipe.portage:
         image.add_portage()
     image.add_own()
+    for path, data in (more or {}).items():
+        image.add_file(path, data)
     image.add_compiled(compiler)
     image.write(destination)

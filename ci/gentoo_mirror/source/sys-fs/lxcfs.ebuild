@@ -24,7 +24,7 @@ src_configure() {
 src_install() {
 	meson_src_install
 	# Upstream's service asks pkg-config where services are.
-	sed 's,{{BINDIR}},/usr/bin,; s,{{LXCFSTARGETDIR}},/var/lib/lxcfs,' config/init/systemd/lxcfs.service.in >lxcfs.service || die
+	sed 's,{{BINDIR}},/usr/bin,; s,{{LXCFSTARGETDIR}},/var/lib/lxcfs,g; s,/bin/fusermount ,/bin/fusermount3 ,' config/init/systemd/lxcfs.service.in >lxcfs.service || die
 	insinto /usr/lib/systemd/system
 	doins lxcfs.service
 	keepdir /var/lib/lxcfs
