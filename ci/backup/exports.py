@@ -188,6 +188,35 @@ class Judge:
         now = self.one.sh("ls /.snapshots/replaced").split()
         self.expect(set(replaced) < set(now) and len(now) == len(replaced) + 1, f"of what was replaced, there is {now}")
 
+    def exchange(self):
+        """A container that starts while it is restored is not exchanged under itself: who starts one has a lock, and who
+        exchanges one asks again when he has it."""
+        replaced = self.one.sh("ls /.snapshots/replaced")
+        self.one.sh("lxc-stop --name web; rm -rf /tmp/held; mkdir /tmp/held; touch " + ROOT + "/srv/mine")
+        lock = "/run/portadc/containers.lock"
+        starts = "touch /tmp/held/lock; until [ -e /tmp/held/go ]; do sleep 0.1; done; lxc-start --name web"
+        starter = subprocess.Popen(self.one.enter("flock", "--close", lock, "sh", "-euc", starts))
+        wait_for("the lock", self.one.path("/tmp/held/lock").exists)
+        restore = subprocess.Popen(self.one.enter("portadc-restore", "latest", "container", "web"), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        new = "/var/lib/lxc/.web.restored"
+        waits = "for process in /proc/[0-9]*; do tr '\\0' ' ' < $process/cmdline 2> /dev/null | grep -x 'flock 8 ' || true; done"
+        wait_for("its turn", lambda: restore.poll() is not None or self.one.sh(waits), 60)
+        self.expect(restore.poll() is None and self.one.path(f"{new}/rootfs/srv").exists(), "it does not wait for who starts a container")
+        self.one.sh("touch /tmp/held/go")
+        told = restore.communicate()[1]
+        starter.wait()
+        self.expect(restore.returncode != 0 and "web runs" in told, f"a container that has just started is replaced: {told}")
+        whole = self.one.path(f"{ROOT}/srv/mine").exists() and not self.one.path(new).exists()
+        self.expect(whole and self.one.sh("ls /.snapshots/replaced") == replaced, "of a restore that came too late, something is left")
+        # What takes its place, does so under the lock.
+        self.one.path("/tmp/held/mv").write_text(f"#!/bin/sh\n! flock --nonblock {lock} true || echo \"$*\" >> /tmp/held/free\nexec /usr/bin/mv \"$@\"\n")
+        self.one.sh("chmod 755 /tmp/held/mv; touch /tmp/held/free; lxc-stop --name web")
+        done = self.one.tries("env", "PATH=/tmp/held:/usr/sbin:/usr/bin:/sbin:/bin", "portadc-restore", "latest", "container", "web")
+        free = self.one.sh("cat /tmp/held/free")
+        self.expect(done.returncode == 0 and not free, f"containers are exchanged where anybody may start one: {free}{done.stderr}")
+        self.one.sh("/usr/lib/portadc/containers; lxc-start --name web; rm -r /tmp/held")
+
     def other_tools(self):
         """Where util-linux has no setpriv, as Gentoo's."""
         self.other.sh("mv /usr/bin/setpriv /usr/bin/setpriv.away")
@@ -236,7 +265,7 @@ class Judge:
 
 def judge(one, other):
     judge = Judge(one, other)
-    for step in ("transfers", "cut_off", "confinement", "retention", "restore", "other_tools", "full", "failures"):
+    for step in ("transfers", "cut_off", "confinement", "retention", "restore", "exchange", "other_tools", "full", "failures"):
         say(f"backup: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults
