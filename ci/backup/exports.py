@@ -252,11 +252,19 @@ class Judge:
         self.other.sh("rm /srv/filler /srv/filler-too")
 
     def failures(self):
-        self.one.sh(f"btrfs -q subvolume create {ROOT}/srv/inner")
+        # One is called something that a terminal obeys, as it is and as some shells would say it.
+        red = "red\033[31m\\033[31m"
+        for name in ("inner", red):
+            self.one.within("btrfs", "-q", "subvolume", "create", f"{ROOT}/srv/{name}")
+        self.one.sh("head -c 300000 /dev/urandom > \"/srv/$(printf 'a\\033[31mb')\"")
         done = self.one.tries("/usr/lib/portadc/backup")
-        named = done.returncode != 0 and "srv/inner is a subvolume" in done.stderr
+        named = done.returncode != 0 and "srv/inner is a subvolume" in done.stderr and "srv/red?[31m\\033[31m is a" in done.stderr
         self.expect(named, f"a subvolume is left out silently: {done.stderr}")
-        self.one.sh(f"btrfs -q subvolume delete {ROOT}/srv/inner")
+        moved = self.one.tries("portadc-move", "web", self.other.name)
+        self.expect(moved.returncode != 0 and "red?[31m\\033" in moved.stderr, f"it moves without its subvolumes: {moved.stderr}")
+        said = done.stdout + done.stderr + moved.stdout + moved.stderr
+        self.expect("\033" not in said, f"a container writes to the terminal: {said!r}")
+        self.one.within("btrfs", "-q", "subvolume", "delete", f"{ROOT}/srv/inner", f"{ROOT}/srv/{red}")
         self.other.ip("link", "set", "eth0", "down")
         done = self.one.tries("timeout", "60", "/usr/lib/portadc/backup")
         self.other.ip("link", "set", "eth0", "up")
