@@ -97,6 +97,17 @@ def build(fleet, portadc, work):
     return internet, bench, nodes
 
 
+def memory_files(container):
+    """Whether what is in memory as files may be as large as all of it, as its systemd has it mounted. Returns faults."""
+    most = container.run("cat", "/sys/fs/cgroup/memory.max").strip()
+    found = container.run("findmnt", "--list", "--noheadings", "--bytes", "--types", "tmpfs", "--output", "TARGET,SIZE")
+    sizes = [(target, int(size)) for target, size in map(str.split, found.splitlines())]
+    if not most.isdigit() or not {"/run", "/tmp", "/dev/shm"} <= {target for target, _ in sizes}:
+        return [f"{container.name}: of {most} bytes of memory, nothing is set aside for files: {sizes}"]
+    together = sum(size for _, size in sizes)
+    return [] if together <= int(most) else [f"{container.name}: files in memory may take {together} of its {most} bytes: {sizes}"]
+
+
 def check_hypervisor(node):
     """What LXC itself says of its kernel and of its containers. Returns faults and a text."""
     report = node.run("env", "TERM=dumb", "lxc-checkconfig")
@@ -107,6 +118,7 @@ def check_hypervisor(node):
     if not enabled:
         faults.append(f"{node.name}: lxc-checkconfig finds no configuration of the kernel: {report}")
     for name in node.containers():
+        faults += memory_files(Inside(name, node))
         state = node.run("lxc-info", "--name", name, "--state", "--no-humanize").strip()
         within = Inside(name, node).settled()
         if (state, within) != ("RUNNING", "running"):
