@@ -108,6 +108,16 @@ def memory_files(container):
     return [] if together <= int(most) else [f"{container.name}: files in memory may take {together} of its {most} bytes: {sizes}"]
 
 
+def check_swap(node):
+    """Whether it has as much swap in its memory as the fleet says, and no other. Returns faults and a text."""
+    said = node.folder / "etc/portadc/zram"
+    wanted = int((said.exists() and said.read_text().strip()) or 0)
+    found = node.run("swapon", "--show=NAME,SIZE", "--bytes", "--noheadings").split()
+    # The first page says what it is.
+    right = found == (["/dev/zram0", str(wanted - 4096)] if wanted else [])
+    return [] if right else [f"{node.name}: of {wanted} bytes of swap, there is {found}"], f"{node.name}: {wanted >> 20} MiB of swap in memory"
+
+
 def check_hypervisor(node):
     """What LXC itself says of its kernel and of its containers. Returns faults and a text."""
     report = node.run("env", "TERM=dumb", "lxc-checkconfig")
@@ -245,6 +255,7 @@ def main():
     for node in nodes.values():
         tables, missing = node.missing_tables()
         finish([f"{node.name}: there is no {table}" for table in missing], f"{node.name}: {', '.join(tables)} loaded")
+        finish(*check_swap(node))
     hypervisors = [node for node in nodes.values() if node.containers()]
     with ThreadPoolExecutor() as pool:
         for faults, text in pool.map(check_hypervisor, hypervisors):
