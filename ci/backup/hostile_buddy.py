@@ -62,8 +62,9 @@ class Buddy(Judge):
                    "echo x > config; echo x > guest; echo other > moved; echo x > trial; mkdir more; touch more/x")
         done = self.restore()
         self.expect(done.returncode == 0, f"it is not restored: {done.stderr}")
+        # What counts for its disk, this node has written.
         found = self.one.sh("ls -A /var/lib/lxc/web").split()
-        self.expect(found == ["local.conf.restored", "rootfs"], f"a buddy brings {found}")
+        self.expect(found == ["counted", "local.conf.restored", "rootfs"], f"a buddy brings {found}")
         self.expect("local.conf.restored" in done.stdout, f"that a configuration came is not said: {done.stdout}")
         mode = self.one.sh("stat --format='%a %u' /var/lib/lxc/web/local.conf.restored 2> /dev/null || true").split()
         self.expect(mode == ["600", "0"], f"local.conf.restored is {mode}")
