@@ -21,6 +21,7 @@ import hostile_mover
 import hostile_sender
 import limits
 import moves
+import restarts
 import trouble
 from namespaces import Host, Switch
 from node import Node
@@ -45,6 +46,7 @@ def main():
     judges = {
         # First: of a container that has written much, snapshots keep what counts for it.
         "limits": lambda: limits.judge(*nodes[:2]),
+        "restarts": lambda: restarts.judge(nodes[0]),
         "exports": lambda: exports.judge(*nodes[:2]),
         "trouble": lambda: trouble.judge(*nodes[:2]),
         "hostile_sender": lambda: hostile_sender.judge(*nodes[:2]),

@@ -188,6 +188,35 @@ class Judge:
         now = self.one.sh("ls /.snapshots/replaced").split()
         self.expect(set(replaced) < set(now) and len(now) == len(replaced) + 1, f"of what was replaced, there is {now}")
 
+    def exchange(self):
+        """A container that starts while it is restored is not exchanged under itself: who starts one has a lock, and who
+        exchanges one asks again when he has it."""
+        replaced = self.one.sh("ls /.snapshots/replaced")
+        self.one.sh("lxc-stop --name web; rm -rf /tmp/held; mkdir /tmp/held; touch " + ROOT + "/srv/mine")
+        lock = "/run/portadc/containers.lock"
+        starts = "touch /tmp/held/lock; until [ -e /tmp/held/go ]; do sleep 0.1; done; lxc-start --name web"
+        starter = subprocess.Popen(self.one.enter("flock", "--close", lock, "sh", "-euc", starts))
+        wait_for("the lock", self.one.path("/tmp/held/lock").exists)
+        restore = subprocess.Popen(self.one.enter("portadc-restore", "latest", "container", "web"), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        new = "/var/lib/lxc/.web.restored"
+        waits = "for process in /proc/[0-9]*; do tr '\\0' ' ' < $process/cmdline 2> /dev/null | grep -x 'flock 8 ' || true; done"
+        wait_for("its turn", lambda: restore.poll() is not None or self.one.sh(waits), 60)
+        self.expect(restore.poll() is None and self.one.path(f"{new}/rootfs/srv").exists(), "it does not wait for who starts a container")
+        self.one.sh("touch /tmp/held/go")
+        told = restore.communicate()[1]
+        starter.wait()
+        self.expect(restore.returncode != 0 and "web runs" in told, f"a container that has just started is replaced: {told}")
+        whole = self.one.path(f"{ROOT}/srv/mine").exists() and not self.one.path(new).exists()
+        self.expect(whole and self.one.sh("ls /.snapshots/replaced") == replaced, "of a restore that came too late, something is left")
+        # What takes its place, does so under the lock.
+        self.one.path("/tmp/held/mv").write_text(f"#!/bin/sh\n! flock --nonblock {lock} true || echo \"$*\" >> /tmp/held/free\nexec /usr/bin/mv \"$@\"\n")
+        self.one.sh("chmod 755 /tmp/held/mv; touch /tmp/held/free; lxc-stop --name web")
+        done = self.one.tries("env", "PATH=/tmp/held:/usr/sbin:/usr/bin:/sbin:/bin", "portadc-restore", "latest", "container", "web")
+        free = self.one.sh("cat /tmp/held/free")
+        self.expect(done.returncode == 0 and not free, f"containers are exchanged where anybody may start one: {free}{done.stderr}")
+        self.one.sh("/usr/lib/portadc/containers; lxc-start --name web; rm -r /tmp/held")
+
     def other_tools(self):
         """Where util-linux has no setpriv, as Gentoo's."""
         self.other.sh("mv /usr/bin/setpriv /usr/bin/setpriv.away")
@@ -223,11 +252,19 @@ class Judge:
         self.other.sh("rm /srv/filler /srv/filler-too")
 
     def failures(self):
-        self.one.sh(f"btrfs -q subvolume create {ROOT}/srv/inner")
+        # One is called something that a terminal obeys, as it is and as some shells would say it.
+        red = "red\033[31m\\033[31m"
+        for name in ("inner", red):
+            self.one.within("btrfs", "-q", "subvolume", "create", f"{ROOT}/srv/{name}")
+        self.one.sh("head -c 300000 /dev/urandom > \"/srv/$(printf 'a\\033[31mb')\"")
         done = self.one.tries("/usr/lib/portadc/backup")
-        named = done.returncode != 0 and "srv/inner is a subvolume" in done.stderr
+        named = done.returncode != 0 and "srv/inner is a subvolume" in done.stderr and "srv/red?[31m\\033[31m is a" in done.stderr
         self.expect(named, f"a subvolume is left out silently: {done.stderr}")
-        self.one.sh(f"btrfs -q subvolume delete {ROOT}/srv/inner")
+        moved = self.one.tries("portadc-move", "web", self.other.name)
+        self.expect(moved.returncode != 0 and "red?[31m\\033" in moved.stderr, f"it moves without its subvolumes: {moved.stderr}")
+        said = done.stdout + done.stderr + moved.stdout + moved.stderr
+        self.expect("\033" not in said, f"a container writes to the terminal: {said!r}")
+        self.one.within("btrfs", "-q", "subvolume", "delete", f"{ROOT}/srv/inner", f"{ROOT}/srv/{red}")
         self.other.ip("link", "set", "eth0", "down")
         done = self.one.tries("timeout", "60", "/usr/lib/portadc/backup")
         self.other.ip("link", "set", "eth0", "up")
@@ -236,7 +273,7 @@ class Judge:
 
 def judge(one, other):
     judge = Judge(one, other)
-    for step in ("transfers", "cut_off", "confinement", "retention", "restore", "other_tools", "full", "failures"):
+    for step in ("transfers", "cut_off", "confinement", "retention", "restore", "exchange", "other_tools", "full", "failures"):
         say(f"backup: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults

@@ -40,14 +40,31 @@ class Buddy(Judge):
         self.one.sh("if [ -d /var/lib/lxc/web/rootfs ] && [ ! -L /var/lib/lxc/web/rootfs ]; then btrfs -q subvolume delete "
                     "/var/lib/lxc/web/rootfs; fi; rm -rf /var/lib/lxc/web /var/lib/lxc/.web.restored 2> /dev/null || true")
 
+    def reads(self):
+        """What it can: read all that it keeps."""
+        self.one.sh(f"echo secret > {ROOT}/etc/secret; chmod 600 {ROOT}/etc/secret")
+        self.back_up()
+        found = self.other.sh(f"cat {self.home}/kept/{self.kept()[-1]}/lxc/web/rootfs/etc/secret")
+        self.expect(found == "secret\n", f"backups cannot be read where they are kept: {found}")
+
+    def stalls(self):
+        """What it can: keep a backup waiting; its unit has an end."""
+        self.other.path("/usr/lib/portadc/keep-backup").write_text("#!/bin/sh\nexec sleep 600\n")
+        done = self.one.tries("timeout", "--kill-after=1", "5", "/usr/lib/portadc/backup")
+        self.expect(done.returncode == 124, f"a buddy that says nothing keeps nobody waiting: {done}")
+        unit = self.one.path("/usr/lib/systemd/system/backup.service").read_text()
+        self.expect("TimeoutStartSec=12h\n" in unit, "a backup may wait for ever")
+        self.other.path("/usr/lib/portadc/keep-backup").write_text(SCRIPT)
+
     def settings(self):
         """A configuration of LXC has hooks, which run as root of the node."""
         self.offer("echo 'lxc.hook.pre-start = /var/lib/lxc/web/hook' > local.conf; cp /bin/true hook; "
                    "echo x > config; echo x > guest; echo other > moved; echo x > trial; mkdir more; touch more/x")
         done = self.restore()
         self.expect(done.returncode == 0, f"it is not restored: {done.stderr}")
+        # What counts for its disk, this node has written.
         found = self.one.sh("ls -A /var/lib/lxc/web").split()
-        self.expect(found == ["local.conf.restored", "rootfs"], f"a buddy brings {found}")
+        self.expect(found == ["counted", "local.conf.restored", "rootfs"], f"a buddy brings {found}")
         self.expect("local.conf.restored" in done.stdout, f"that a configuration came is not said: {done.stdout}")
         mode = self.one.sh("stat --format='%a %u' /var/lib/lxc/web/local.conf.restored 2> /dev/null || true").split()
         self.expect(mode == ["600", "0"], f"local.conf.restored is {mode}")
@@ -116,9 +133,10 @@ class Buddy(Judge):
 
 def judge(one, other):
     judge = Buddy(one, other)
-    judge.back_up()
+    say("hostile buddy: reads")
+    judge.reads()
     judge.begin()
-    for step in ("settings", "links", "rights", "names", "files"):
+    for step in ("stalls", "settings", "links", "rights", "names", "files"):
         say(f"hostile buddy: {step}")
         getattr(judge, step)()
     judge.end()

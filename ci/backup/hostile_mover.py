@@ -218,6 +218,22 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         waiting.kill()
         waiting.wait()
 
+    def another_key(self):
+        """Who answers at a node's address, and has not its key, is not that node."""
+        known = self.one.path("/etc/portadc/move.known_hosts")
+        text = known.read_text()
+        lines = [line.split(" ") for line in text.splitlines()]
+        keys = {line[0]: line[2] for line in lines if len(line) > 2}
+        wrong = next(key for name, key in keys.items() if self.other.name not in name.split(","))
+        known.write_text("".join(" ".join([line[0], line[1], wrong if self.other.name in line[0].split(",") else line[2]]) + "\n"
+                                 for line in lines if len(line) > 2))
+        # What is connected stays so.
+        self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", "-O", "exit", self.other.name)
+        done = self.one.tries("portadc-move", "web", self.other.name)
+        refused = done.returncode != 0 and "verification failed" in done.stderr and self.runs_at() == [self.one]
+        self.expect(refused, f"a node with another host key is taken for {self.other.name}: {done.stdout}{done.stderr}")
+        known.write_text(text)
+
     def redirects(self):
         """It says where a container is that it has never had."""
         self.moves(self.one, self.other)
@@ -273,6 +289,14 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
             self.expect(made.returncode == 0 and not self.mark(), f"it claims in the name of another: {self.mark()} {made.stdout}{made.stderr}")
             self.one.sh("btrfs -q subvolume delete /var/lib/lxc/web/rootfs || true; rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web; "
                         "/usr/lib/portadc/containers; lxc-start --name web")
+        # What nobody else claims is believed, and said: a person takes the mark away.
+        self.claim("echo web")
+        self.one.sh("lxc-stop --name web; mv /var/lib/lxc/web /var/lib/lxc/.kept")
+        made = self.one.portadc("containers")
+        told = f"web: is at {self.third.name}, where it moved before this card was new" in made
+        self.expect(told and self.mark() == self.third.name and not self.runs_at(), f"one that a single node claims: {made}")
+        self.one.sh("rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web; /usr/lib/portadc/guests; /usr/lib/portadc/containers; "
+                    "lxc-start --name web")
         self.third.sh("mv /usr/lib/portadc/.honest /usr/lib/portadc/take-container")
 
     def claim(self, script):
@@ -298,7 +322,7 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
 
 def judge(one, other, third):
     judge = Judge(one, other, third)
-    for step in ("devices", "owners", "beside", "within", "shares", "size", "others_containers", "redirects", "onward", "new_card"):
+    for step in ("devices", "owners", "beside", "within", "shares", "size", "others_containers", "another_key", "redirects", "onward", "new_card"):
         say(f"hostile mover: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults

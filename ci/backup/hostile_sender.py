@@ -100,9 +100,23 @@ class Sender(Judge):
         self.other.sh("rm -r /srv/in /srv/near /tmp/kept-out")
 
 
+    def own(self):
+        """What it can: lose what is its own, as far as that is not kept any more, and read what is."""
+        self.back_up()
+        before = self.kept()[-1]
+        self.one.sh("rm -rf /tmp/read; mkdir /tmp/read")
+        done = self.one.tries("portadc-restore", before, "lxc/web/rootfs/etc", "/tmp/read")
+        self.expect(done.returncode == 0 and self.one.path("/tmp/read/etc/hostname").exists(), f"it cannot read its own: {done.stderr}")
+        self.push("true", *PLAIN)
+        self.one.tries(*CONFIG, "keep", text="")
+        last = self.kept()[-1]
+        left = self.other.sh(f"ls -A {self.home}/kept/{last}")
+        self.expect(last > before and not left, f"a sender cannot take away what it keeps there: {left}")
+
+
 def judge(one, other):
     judge = Sender(one, other)
-    for step in ("links", "devices", "owner", "options", "cell"):
+    for step in ("links", "devices", "owner", "options", "cell", "own"):
         say(f"hostile sender: {step}")
         getattr(judge, step)()
     judge.back_up()

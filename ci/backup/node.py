@@ -34,7 +34,9 @@ mount --rbind /dev dev
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
 mount -t tmpfs -o mode=0755 tmpfs run
-mkdir -p run/systemd/netif run/systemd/network run/sshd run/netns
+mkdir -p run/systemd/netif run/systemd/network run/systemd/timesync run/sshd run/netns
+# A time server has been heard.
+touch run/systemd/timesync/synchronized
 for place in $subvolumes; do
     mkdir -p "./${place%%=*}"
     mount -o "${place#*=}" "$loop" "./${place%%=*}"

@@ -142,6 +142,23 @@ class Trouble(Judge):
         self.expect(done.returncode == 0 and set(old) <= found, f"a clock that is behind costs snapshots: {done.stdout}{done.stderr}")
         self.drop(home)
 
+        # Nobody has told the time since the start.
+        heard = "/run/systemd/timesync/synchronized"
+        self.retained(*old)
+        self.other.sh(f"rm {heard}")
+        done = self.keep()
+        found = set(self.other.sh(f"ls {home}/kept").splitlines())
+        held = done.returncode == 0 and set(old) <= found and "no time server was heard" in done.stderr
+        self.expect(held, f"a clock that nobody sets costs snapshots: {done.stdout}{done.stderr}")
+        # A host with another program for that asks the kernel.
+        self.other.path("/tmp/wrong/timedatectl").write_text("#!/bin/sh\n[ \"$*\" = 'show --property=NTPSynchronized --value' ] && echo yes\n")
+        self.other.sh("chmod 755 /tmp/wrong/timedatectl")
+        self.keep()
+        left = set(old) & set(self.other.sh(f"ls {home}/kept").splitlines())
+        self.expect(0 < len(left) < len(old), f"with a clock that is set, {len(left)} of {len(old)} snapshots stay")
+        self.other.sh(f"rm /tmp/wrong/timedatectl; touch {heard}")
+        self.drop(home)
+
         # However many follow that lack something, the last that lacks nothing stays.
         home = self.retained(*(f"{name}-incomplete" for name in real), "20200101T000000Z", "20200102T000000Z")
         self.keep(asked="keep incomplete")

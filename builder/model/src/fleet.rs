@@ -35,6 +35,7 @@ pub use services::{Published, Service};
 pub use toml::{FleetToml, Governor, Protocol};
 pub use tunnels::Tunnel;
 
+use formats::units::Bytes;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::finding::{Place, SourceFile};
@@ -176,6 +177,8 @@ pub struct Node {
     pub layout: String,
     /// How the clock of its processor is chosen.
     pub governor: Governor,
+    /// Swap in its memory, compressed: what it holds at most, and where that stands.
+    pub zram: Option<Placed<Bytes>>,
     /// The node, or host outside of the fleet, that keeps its backups; none where it runs no containers.
     pub buddy: Option<String>,
     /// Each value that `show` prints, with the place it comes from.

@@ -282,13 +282,27 @@ fn check_cards(
     }
 }
 
-/// Holds what the containers of each node may use of its memory against what its board has.
+/// Holds what the containers of each node may use of its memory, and its compressed swap where nothing in it can be compressed,
+/// against what its board has.
 fn check_memory(fleet: &Fleet, boards: &BTreeMap<String, Board>, findings: &mut Findings) {
     for node in &fleet.nodes {
         let Some(most) = boards.get(&node.board).and_then(|board| board.memory) else {
             continue;
         };
-        let mut together = Bytes(0);
+        let swap = node.zram.as_ref();
+        let mut together = swap.map_or(Bytes(0), |swap| swap.value);
+        if let Some(swap) = swap.filter(|swap| swap.value > most) {
+            let message = format!(
+                "the compressed swap of `{}` may hold {}, and a board `{}` has {most}",
+                node.name, swap.value, node.board
+            );
+            findings.push(
+                Finding::new(message)
+                    .at(swap.place.clone())
+                    .hint("it lies in the node's memory: a quarter of that is a good start"),
+            );
+            continue;
+        }
         let limited = fleet
             .containers
             .iter()
@@ -301,8 +315,10 @@ fn check_memory(fleet: &Fleet, boards: &BTreeMap<String, Board>, findings: &mut 
                 let message = match together == memory.value {
                     true => format!("`{}` may use {together} of memory", container.name),
                     false => format!(
-                        "with `{}`, the containers of `{}` may use {together} of memory",
-                        container.name, node.name
+                        "with `{}`, the containers{} of `{}` may use {together} of memory",
+                        container.name,
+                        swap.map_or("", |_| " and the compressed swap"),
+                        node.name
                     ),
                 };
                 findings.push(

@@ -130,6 +130,7 @@ fn check_text(text: String) -> Result<Fleet, Findings> {
             "observe",
             "routes",
             "tunnel",
+            "zram",
         ]
         .map(String::from)
         .into(),
@@ -212,9 +213,20 @@ fn node_47_is_five_lines_and_the_examples_of_the_fleet_file_hold() {
 }
 
 #[test]
+fn swap_is_not_promised_where_no_overlay_makes_it() {
+    let findings =
+        fleet_with("[nodes.red-07]\nzram = \"256 MiB\"\n[nodes.red-08]\nzram = \"256 MiB\"\n").unwrap_err();
+    assert_eq!(findings.0.len(), 1, "{findings}");
+    assert_eq!(
+        findings.0[0].message,
+        "the role `hypervisor` of that node lacks the overlay `zram`, which does this"
+    );
+}
+
+#[test]
 fn a_24th_node_has_no_port_on_its_switch() {
     let findings = fleet_with("[nodes.red-24]\ncluster = \"red\"\nslot = 24\n").unwrap_err();
-    assert_eq!(findings.0.len(), 1);
+    assert_eq!(findings.0.len(), 1, "{findings}");
     assert_eq!(
         findings.0[0].message,
         "cluster `red` has 24 nodes and 1 uplink, but its switch has 24 ports"

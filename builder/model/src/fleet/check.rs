@@ -140,7 +140,17 @@ fn check_overlays(check: &mut Check<'_>, written: &FleetToml, known: &Known, fle
         .tunnels
         .iter()
         .map(|tunnel| ("tunnel", tunnel.gateway.as_str(), &tunnel.place.span));
-    for (overlay, node, span) in inproxy.into_iter().chain(tunnels) {
+    // One node of each role: all others would say the same.
+    let swapping: BTreeMap<&str, _> = fleet
+        .nodes
+        .iter()
+        .rev()
+        .filter_map(|node| {
+            let span = &node.zram.as_ref()?.place.span;
+            Some((node.role.as_str(), ("zram", node.name.as_str(), span)))
+        })
+        .collect();
+    for (overlay, node, span) in inproxy.into_iter().chain(tunnels).chain(swapping.into_values()) {
         let node = fleet.nodes.iter().find(|other| other.name == node);
         let Some(role) = node.and_then(|node| fleet.roles.get(&node.role)) else {
             continue;

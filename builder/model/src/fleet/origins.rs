@@ -117,6 +117,7 @@ pub(super) fn origins(
     origins.add_sourced("board", Some(&choices.board));
     origins.add_sourced("layout", Some(&choices.layout));
     origins.add_sourced("governor", choices.governor.as_ref());
+    origins.add_sourced("zram", choices.zram.as_ref());
     if let Some(first) = written.admin_keys.first() {
         let comments: Vec<_> = written.admin_keys.iter().map(|key| key_name(key)).collect();
         origins.add("admin-keys", comments.join(", "), &first.span, None);

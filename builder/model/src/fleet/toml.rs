@@ -75,6 +75,8 @@ pub struct DefaultsToml {
     pub layout: Option<At<String>>,
     /// How the processor's clock is chosen. Default: ondemand.
     pub governor: Option<At<Governor>>,
+    /// Swap in the memory of each node, compressed: as much as it holds at most, "256 MiB". Containers do not swap. Default: none.
+    pub zram: Option<At<String>>,
 }
 
 /// An IPv4 network, which may have IPv6 addresses as well.
@@ -146,6 +148,8 @@ pub struct ClusterToml {
     pub layout: Option<At<String>>,
     /// How the clock of the nodes' processors is chosen.
     pub governor: Option<At<Governor>>,
+    /// Swap in the memory of each node, compressed: as much as it holds at most.
+    pub zram: Option<At<String>>,
 }
 
 /// A switch.
@@ -186,6 +190,8 @@ pub struct NodeToml {
     pub layout: Option<At<String>>,
     /// How the clock of its processor is chosen.
     pub governor: Option<At<Governor>>,
+    /// Swap in its memory, compressed: as much as that holds at most; "0 MiB" for none.
+    pub zram: Option<At<String>>,
     /// Who keeps the backups of its containers: a node, a host of `backup.hosts`, or "none". Default: the node in the same slot
     /// of the next bus that runs containers.
     pub buddy: Option<At<String>>,

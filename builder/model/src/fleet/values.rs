@@ -7,14 +7,16 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use formats::units::Bytes;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::nodes::{Clashes, Draft, Drafts};
 use super::origins::origins;
 use super::patterned::{ADDRESSES, ADDRESSES6, CONTAINERS, CONTAINERS6};
-use super::{FleetToml, Governor, Mac, Network, Node, Port};
+use super::{FleetToml, Governor, Mac, Network, Node, Placed, Port};
 use crate::check::Check;
 use crate::finding::SourceFile;
+use crate::layout::size::parse_size;
 use crate::names::quoted;
 use crate::written::At;
 
@@ -40,6 +42,8 @@ pub(super) struct Choices {
     pub layout: Sourced<String>,
     /// How the clock of its processor is chosen, where somebody said so.
     pub governor: Option<Sourced<Governor>>,
+    /// What its compressed swap holds, where somebody said so.
+    pub zram: Option<Sourced<Bytes>>,
 }
 
 /// What a node has, each with its place.
@@ -59,6 +63,9 @@ pub(super) struct Own {
     /// Its second port.
     pub port: Option<Sourced<Port>>,
 }
+
+/// Least that compressed swap may hold.
+const LEAST_ZRAM: Bytes = Bytes::mib(16);
 
 /// A value that no table sets: which, and for the nodes of which cluster.
 type Missing<'a> = BTreeSet<(&'static str, &'a str)>;
@@ -182,32 +189,44 @@ impl Draft<'_> {
             &shared.layout,
             &defaults.layout,
         );
-        let governors = [
-            (own.and_then(|own| own.governor.as_ref()), None),
-            (
-                shared.governor.as_ref(),
-                Some(format!("cluster {}", self.cluster.value)),
-            ),
-            (
-                defaults.governor.as_ref(),
-                Some("default of the fleet".to_owned()),
-            ),
-        ];
-        let governor = governors.into_iter().find_map(|(written, note)| {
-            let written = written?;
-            Some(Sourced {
+        let governor = self.nearest([
+            own.and_then(|own| own.governor.as_ref()),
+            shared.governor.as_ref(),
+            defaults.governor.as_ref(),
+        ]);
+        let zram = self.nearest([
+            own.and_then(|own| own.zram.as_ref()),
+            shared.zram.as_ref(),
+            defaults.zram.as_ref(),
+        ]);
+        let zram = match zram {
+            None => None,
+            Some((written, note)) => Some(Sourced {
+                value: read_zram(check, written)?,
+                span: written.span.clone(),
+                note,
+            }),
+        };
+        Some(Choices {
+            governor: governor.map(|(written, note)| Sourced {
                 value: written.value,
                 span: written.span.clone(),
                 note,
-            })
-        });
-        Some(Choices {
-            governor,
+            }),
+            zram,
             network: network?,
             role: role?,
             board: board?,
             layout: layout?,
         })
+    }
+
+    /// What the node itself says, else its cluster, else the fleet, and how it came about where that is not the node.
+    fn nearest<'w, T>(&self, written: [Option<&'w At<T>>; 3]) -> Option<(&'w At<T>, Option<String>)> {
+        let [own, shared, default] = written;
+        own.map(|own| (own, None))
+            .or_else(|| Some((shared?, Some(format!("cluster {}", self.cluster.value)))))
+            .or_else(|| Some((default?, Some("default of the fleet".to_owned()))))
     }
 
     /// The node's MAC address, where it has one of its own.
@@ -280,9 +299,30 @@ impl Draft<'_> {
                 .governor
                 .map(|governor| governor.value)
                 .unwrap_or_default(),
+            zram: choices
+                .zram
+                .filter(|zram| zram.value > Bytes(0))
+                .map(|zram| Placed {
+                    value: zram.value,
+                    place: file.place(zram.span),
+                }),
             buddy: None,
         }
     }
+}
+
+/// What compressed swap holds, or `None` with a finding.
+fn read_zram(check: &mut Check<'_>, written: &At<String>) -> Option<Bytes> {
+    let (fault, hint) = match parse_size(written) {
+        Ok(size) if size == Bytes(0) || size >= LEAST_ZRAM => return Some(size),
+        Ok(size) => (
+            format!("{size} of swap are less than {LEAST_ZRAM}"),
+            "that would help nobody; \"0 MiB\" is none".to_owned(),
+        ),
+        Err(fault) => fault,
+    };
+    check.found(&written.span, fault).hint(hint);
+    None
 }
 
 /// A MAC address as written, or `None` with a finding.

@@ -134,7 +134,7 @@ impl Check<'_> {
                     })
                 })()
             }
-            BaseToml::Stage3(source) => self.stage3(source).map(BaseSource::Stage3),
+            BaseToml::Stage3(source) => self.stage3(*source).map(BaseSource::Stage3),
         };
         Some(SourceSet {
             name: name.to_owned(),

@@ -158,7 +158,7 @@ pub(super) enum BaseToml {
     /// Made by mmdebstrap from the set's archive.
     Archive(BaseArchiveToml),
     /// A Gentoo stage3 tarball.
-    Stage3(Stage3Toml),
+    Stage3(Box<Stage3Toml>),
 }
 
 /// A source package of an archive.

@@ -2,7 +2,7 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`, `governor`; what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
+//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers` |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
@@ -134,6 +134,7 @@ struct NodeContext<'a> {
     board: &'a str,
     layout: &'a str,
     governor: String,
+    zram: Option<u64>,
     #[serde(flatten)]
     ports: PortsContext<'a>,
     #[serde(flatten)]
@@ -351,6 +352,7 @@ fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
         board: &node.board,
         layout: &node.layout,
         governor: node.governor.to_string(),
+        zram: node.zram.as_ref().map(|zram| zram.value.0),
         ports: PortsContext::of(fleet, node),
         containers: ContainersContext::of(fleet, node),
         own: None,
