@@ -76,7 +76,7 @@ pub(super) fn make(
         .collect::<Result<Vec<_>>>()?;
     workshop.add_distfiles(&files)?;
     workshop.begin_packages(Some(key))?;
-    workshop.add_packages(&tools)?;
+    let fetched = workshop.add_packages(&tools)?;
     let atoms: Vec<&str> = locked.atoms.iter().map(String::as_str).collect();
     let program = [
         &["emerge", "--buildpkg", "--jobs=1", "--quiet-build=n"],
@@ -111,7 +111,6 @@ pub(super) fn make(
         Some(cpv) => format!("cannot compile {cpv} (what is done so far is gone on with)"),
         None => "cannot compile what no source has (what is done so far is gone on with)".to_owned(),
     })?;
-    let fetched: BTreeSet<Sha256Sum> = locked.tools.iter().map(|tool| tool.sha256).collect();
     let count = collect(&workshop.packages(), &fetched, packages)?;
     if count == 0 {
         bail!("emerge made no package of {}", atoms.join(", "));
