@@ -139,17 +139,19 @@ impl Tool {
         // The command holds the pipe's writing end: without it gone, reading would never end.
         drop(command);
         let input = child.stdin.take();
+        let begun = begin(child.id());
         let (copied, fed) = std::thread::scope(|scope| {
-            let feeding = begin(child.id()).map(|()| scope.spawn(|| feed(input)));
-            let copied = match &feeding {
-                Ok(_) => self.copy_lines(reader, log, &mut each_line),
-                Err(_) => Ok(()),
-            };
-            if copied.is_err() || feeding.is_err() {
+            if let Err(error) = begun {
+                ask_to_end(&child);
+                return (Err(error), Ok(None));
+            }
+            let feeding = scope.spawn(|| feed(input));
+            let copied = self.copy_lines(reader, log, &mut each_line);
+            if copied.is_err() {
                 ask_to_end(&child);
             }
-            let panicked = || anyhow!("what feeds {} panicked", self.program);
-            let fed = feeding.and_then(|feeding| feeding.join().map_err(|_| panicked())?);
+            let panicked = |_| anyhow!("what feeds {} panicked", self.program);
+            let fed = feeding.join().map_err(panicked).and_then(|fed| fed);
             (copied, fed)
         });
         // One that reads what is held may wait for its end before it ends itself.

@@ -94,7 +94,7 @@ impl Signatures for Locked {
 }
 
 /// The text of a clearsigned document, whoever signed it (RFC 9580, 7).
-fn signed_text(document: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn signed_text(document: &[u8]) -> Result<Vec<u8>, String> {
     let text = std::str::from_utf8(document).map_err(|_| "it is no UTF-8 text")?;
     let mut lines = text.lines();
     if lines.next().map(str::trim_end) != Some("-----BEGIN PGP SIGNED MESSAGE-----") {

@@ -1,6 +1,6 @@
 //! Packages, compiled in a workshop, and the index that makes a source of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -55,6 +55,12 @@ const KEYS: [&str; 20] = [
     "USE",
 ];
 
+/// What a phase of an ebuild that fails begins to say.
+const ERROR: &str = " * ERROR: ";
+
+/// Lines before it that are told.
+const LINES: usize = 8;
+
 /// What to do where no mirror has a distfile.
 const GONE: &str = "mirrors keep what the newest ebuilds name: `portadc update` takes the newest snapshot";
 
@@ -76,7 +82,7 @@ pub(super) fn make(
         .collect::<Result<Vec<_>>>()?;
     workshop.add_distfiles(&files)?;
     workshop.begin_packages(Some(key))?;
-    workshop.add_packages(&tools)?;
+    let fetched = workshop.add_packages(&tools)?;
     let atoms: Vec<&str> = locked.atoms.iter().map(String::as_str).collect();
     let program = [
         &["emerge", "--buildpkg", "--jobs=1", "--quiet-build=n"],
@@ -88,30 +94,44 @@ pub(super) fn make(
     let progress = &errand.engine.progress;
     let task = progress.steps("compile", 0);
     let (mut at, mut failed) = (String::new(), None);
-    let ran = workshop.run(&program, |line| match Step::of(line) {
-        Some(Step::Package {
-            cpv,
-            number,
-            of,
-            compiled,
-        }) => {
-            at = format!("{number} of {of}: {cpv}");
-            let how = if compiled { "" } else { " (binary package)" };
-            progress.say(format!("compile: {at}{how}"));
-            task.message(at.clone());
+    let (mut recent, mut last): (VecDeque<String>, Option<String>) = (VecDeque::new(), None);
+    let ran = workshop.run(&program, |line| {
+        // Behind it emerge says much that is none of the ebuild's.
+        if last.is_none() && line.starts_with(ERROR) {
+            let lines = recent.iter().map(String::as_str).chain([line]);
+            last = Some(lines.map(|line| format!("\n    {line}")).collect());
         }
-        Some(Step::Phase(phase)) => {
-            progress.detail(format!("compile: {at}: {phase}"));
-            task.message(format!("{at}: {phase}"));
+        if recent.len() == LINES {
+            recent.pop_front();
         }
-        Some(Step::Failed(cpv)) => failed = Some(cpv),
-        None => {}
+        recent.push_back(line.to_owned());
+        match Step::of(line) {
+            Some(Step::Package {
+                cpv,
+                number,
+                of,
+                compiled,
+            }) => {
+                at = format!("{number} of {of}: {cpv}");
+                let how = if compiled { "" } else { " (binary package)" };
+                progress.say(format!("compile: {at}{how}"));
+                task.message(at.clone());
+            }
+            Some(Step::Phase(phase)) => {
+                progress.detail(format!("compile: {at}: {phase}"));
+                task.message(format!("{at}: {phase}"));
+            }
+            Some(Step::Failed(cpv)) => failed = Some(cpv),
+            None => {}
+        }
     });
-    ran.with_context(|| match failed {
-        Some(cpv) => format!("cannot compile {cpv} (what is done so far is gone on with)"),
-        None => "cannot compile what no source has (what is done so far is gone on with)".to_owned(),
+    ran.with_context(|| {
+        let what = failed.map_or("what no source has".into(), |cpv| cpv.to_string());
+        let last = last
+            .map(|last| format!("; it printed last:{last}\n  emerge"))
+            .unwrap_or_default();
+        format!("cannot compile {what} (what is done so far is gone on with){last}")
     })?;
-    let fetched: BTreeSet<Sha256Sum> = locked.tools.iter().map(|tool| tool.sha256).collect();
     let count = collect(&workshop.packages(), &fetched, packages)?;
     if count == 0 {
         bail!("emerge made no package of {}", atoms.join(", "));

@@ -9,11 +9,13 @@
 //! | `snapshot` | the newest snapshot, verified |
 //! | `workshop` | the stage3 that is entered, and what is in it |
 //! | `plan` | what emerge would compile, of which distfiles and with which packages |
+//! | `unsigned` | packages without the signatures that were verified |
 //! | `make` | the packages, compiled |
 
 mod make;
 mod plan;
 mod snapshot;
+mod unsigned;
 mod workshop;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -9,8 +9,9 @@
 //! <cache>/compiling/of          for which output they are: a killed run's are gone on with, another's are not
 //! ```
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -20,8 +21,10 @@ use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2};
 
 use super::super::{Errand, LockedCompile, Stage3Tarball};
 use super::snapshot;
+use super::unsigned::unsigned;
 use crate::engine::{Key, Log, Preflight};
 use crate::fetch::VerificationFailed;
+use crate::fetch::digest::Sha256Sum;
 use crate::private;
 use crate::rootfs::check_arm64;
 use crate::sandbox::{Access, Bind, Sandbox, requirements};
@@ -33,7 +36,8 @@ const MEMORY_OF_JOB: u64 = 1 << 30;
 /// signature is asked for again, for everything was verified before it was brought.
 const FEATURES: &str = "-pid-sandbox -network-sandbox -ipc-sandbox -mount-sandbox -sandbox -usersandbox -userpriv -userfetch \
      -cgroup -distlocks -parallel-fetch -parallel-install -news -getbinpkg -binpkg-request-signature -binpkg-signing \
-     -ccache -distcc -test binpkg-ignore-signature binpkg-multi-instance";
+     -ccache -distcc -test -pkgdir-index-trusted \
+     binpkg-ignore-signature binpkg-multi-instance";
 
 /// Folders of the workshop, as they are named and seen.
 const REPOSITORY: Bind = Bind {
@@ -119,7 +123,7 @@ impl Workshop {
     }
 
     /// Unpacks files that are made here into a folder that is there: they belong to the root of the sandbox.
-    fn add<'f>(&mut self, name: &str, files: impl IntoIterator<Item = (String, Content<'f>)>) -> Result<()> {
+    fn add(&mut self, name: &str, files: impl IntoIterator<Item = (String, Content)>) -> Result<()> {
         let mut tar = tar::Builder::new(Vec::new());
         let mut from_files = Vec::new();
         for (path, content) in files {
@@ -139,7 +143,6 @@ impl Workshop {
             let mut spool = tempfile::tempfile()?;
             let mut tar = tar::Builder::new(&mut spool);
             for (path, file) in from_files {
-                let file = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
                 let mut header = header(file.metadata()?.len());
                 tar.append_data(&mut header, &path, file)?;
             }
@@ -266,21 +269,30 @@ impl Workshop {
         self.sandbox.folder().join(PACKAGES.name)
     }
 
-    /// Adds binary packages to compile with: files by their path below the folder of packages.
-    pub(super) fn add_packages(&mut self, files: &[(String, PathBuf)]) -> Result<()> {
-        let files = files
-            .iter()
-            .map(|(path, file)| (path.clone(), Content::File(file)));
-        self.add(PACKAGES.name, files)
-            .context("cannot bring packages to compile with")
+    /// Adds binary packages to compile with, files by their path below the folder of packages, without their signatures.
+    /// Returns the SHA-256 of each as it is there.
+    pub(super) fn add_packages(&mut self, files: &[(String, PathBuf)]) -> Result<BTreeSet<Sha256Sum>> {
+        let mut sums = BTreeSet::new();
+        let mut contents = Vec::with_capacity(files.len());
+        for (path, file) in files {
+            let mut file = unsigned(file)?;
+            sums.insert(Sha256Sum::of_reader(&mut file)?);
+            file.rewind()?;
+            contents.push((path.clone(), Content::File(file)));
+        }
+        self.add(PACKAGES.name, contents)
+            .context("cannot bring packages to compile with")?;
+        Ok(sums)
     }
 
     /// Adds what is compiled.
     pub(super) fn add_distfiles(&mut self, files: &[(String, PathBuf)]) -> Result<()> {
-        let files = files
-            .iter()
-            .map(|(path, file)| (path.clone(), Content::File(file)));
-        self.add(DISTFILES.name, files)
+        let mut contents = Vec::with_capacity(files.len());
+        for (path, file) in files {
+            let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+            contents.push((path.clone(), Content::File(opened)));
+        }
+        self.add(DISTFILES.name, contents)
             .context("cannot bring what is compiled")
     }
 }
@@ -293,9 +305,9 @@ impl Drop for Workshop {
 }
 
 /// What a file holds.
-enum Content<'f> {
+enum Content {
     Text(String),
-    File(&'f Path),
+    File(File),
 }
 
 /// The header of a file that everybody may read.
