@@ -76,7 +76,7 @@ pub enum LockedBase {
     /// The state of a Debian archive, from which mmdebstrap makes it.
     Archive(LockedArchive),
     /// A stage3 tarball and the packages over it.
-    Stage3(LockedStage3),
+    Stage3(Box<LockedStage3>),
 }
 
 /// The state of a Debian archive: an `InRelease` for each suite, which decides over every package by its hashes.

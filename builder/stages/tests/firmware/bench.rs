@@ -48,7 +48,6 @@ impl Bench {
             },
             folder,
             u_boot: BTreeMap::new(),
-            mirror: None,
             network: Network {
                 mode: Mode::Online,
                 limits: Limits {
@@ -109,6 +108,7 @@ impl Bench {
         let request = FirmwareRequest {
             project: &project,
             blob_dir,
+            mirror: None,
             u_boot: &|board| Ok(self.u_boot.get(&board.name).cloned()),
             network: &self.network,
         };
