@@ -161,7 +161,7 @@ pub fn audit(engine: &Engine, request: &AuditRequest) -> Result<Audit> {
                      --advisories"
                 );
             };
-            let files = Stage3Files::new(engine, &project.root, source, (**base).clone(), mirror, network);
+            let files = Stage3Files::new(engine, &project.root, source, base.clone(), mirror, network);
             let packages = files.installed(needs.zstd)?;
             let items: Vec<Item> = packages
                 .into_iter()

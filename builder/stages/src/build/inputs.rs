@@ -53,7 +53,7 @@ impl<'a> Inputs<'a> {
             }
             (BaseSource::Stage3(source), LockedBase::Stage3(base)) => {
                 let (root, network) = (&request.project.root, &request.network);
-                let files = Stage3Files::new(engine, root, source, (**base).clone(), request.mirror, network);
+                let files = Stage3Files::new(engine, root, source, base.clone(), request.mirror, network);
                 let base = GentooBase { files, source, time };
                 // Said before, not after, a kernel is compiled.
                 for zstd in levels(request) {

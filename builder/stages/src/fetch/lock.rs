@@ -72,11 +72,12 @@ pub struct LockedFile {
 /// A userland, resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::large_enum_variant, reason = "a set has one")]
 pub enum LockedBase {
     /// The state of a Debian archive, from which mmdebstrap makes it.
     Archive(LockedArchive),
     /// A stage3 tarball and the packages over it.
-    Stage3(Box<LockedStage3>),
+    Stage3(LockedStage3),
 }
 
 /// The state of a Debian archive: an `InRelease` for each suite, which decides over every package by its hashes.

@@ -76,12 +76,12 @@ impl Gathering<'_> {
                     tarball,
                     sources: _,
                     compiled: _,
-                } = &**base;
+                } = base;
                 let files = Stage3Files::new(
                     self.engine,
                     self.root,
                     source,
-                    (**base).clone(),
+                    base.clone(),
                     self.mirror,
                     self.network,
                 );

@@ -323,8 +323,9 @@ impl<'a> Resolver<'a> {
                 let release = self.release(archive, &mirrors)?;
                 Ok(LockedBase::Archive(release.lock(archive, architecture)?))
             }
-            BaseSource::Stage3(source) => stage3::resolve(&self.errand, source, needs, &self.past)
-                .map(|base| LockedBase::Stage3(Box::new(base))),
+            BaseSource::Stage3(source) => {
+                stage3::resolve(&self.errand, source, needs, &self.past).map(LockedBase::Stage3)
+            }
         }
     }
 

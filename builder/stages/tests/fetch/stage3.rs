@@ -27,7 +27,7 @@ pub fn needs(packages: &[&str]) -> BaseNeeds {
 /// What is locked of the base.
 pub fn base(project: &Project) -> LockedStage3 {
     match &project.lock().find(&project.set).unwrap().base {
-        LockedBase::Stage3(base) => (**base).clone(),
+        LockedBase::Stage3(base) => base.clone(),
         LockedBase::Archive(_) => panic!("the gentoo set has an archive"),
     }
 }
