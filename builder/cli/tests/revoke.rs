@@ -6,47 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+mod place;
 
-/// A project of its own, so that its identities are, too.
-struct Place(tempfile::TempDir);
+use place::Place;
 
 impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        for name in [
-            "boards",
-            "images",
-            "kernel",
-            "overlays",
-            "sources.toml",
-            "sources.lock",
-        ] {
-            let copied = Command::new("cp")
-                .arg("-a")
-                .args([Path::new(PROJECT).join(name), place.0.path().join(name)])
-                .status();
-            assert!(copied.unwrap().success());
-        }
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portadc"));
-        command
-            .args(arguments)
-            .current_dir(self.0.path())
-            .stdin(Stdio::null());
-        command
-    }
-
     fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }

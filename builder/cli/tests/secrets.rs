@@ -9,40 +9,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use place::Place;
 use testkit::oracle;
 
-const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+mod place;
 
 /// Whoever calls sudo in these tests.
 const CALLER: (u32, u32) = (65534, 65533);
 
-/// A project of its own.
-fn place() -> tempfile::TempDir {
-    let place = tempfile::tempdir().unwrap();
-    for name in [
-        "boards",
-        "images",
-        "kernel",
-        "overlays",
-        "sources.toml",
-        "sources.lock",
-    ] {
-        let copied = Command::new("cp")
-            .arg("-a")
-            .args([Path::new(PROJECT).join(name), place.path().join(name)])
-            .status();
-        assert!(copied.unwrap().success());
-    }
-    place
-}
-
-fn command(place: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portadc"));
-    command
-        .args(["--cache", "cache"])
-        .args(arguments)
-        .current_dir(place)
-        .stdin(Stdio::null());
+/// The program with these arguments and a cache of its own.
+fn command(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = place.command(&["--cache", "cache"]);
+    command.args(arguments);
     command
 }
 
@@ -69,12 +47,12 @@ fn all(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes a volume and identities, as root for `CALLER` where this test runs as root.
-fn make(place: &Path) {
-    fs::write(place.join("secret"), "of a node").unwrap();
+fn make(place: &Place) {
+    fs::write(place.path("secret"), "of a node").unwrap();
     succeeds(
         Command::new("tar")
             .args(["-cf", "root.tar", "secret"])
-            .current_dir(place),
+            .current_dir(place.path("")),
     );
     for arguments in [
         &["-q", "volume", "root.tar", "-o", "volume"][..],
@@ -90,12 +68,12 @@ fn make(place: &Path) {
 
 #[test]
 fn what_holds_keys_is_for_its_user_alone_who_is_who_called_sudo() {
-    let place = place();
-    make(place.path());
-    let (volume, identity) = (place.path().join("volume"), place.path().join("identity"));
+    let place = Place::new();
+    make(&place);
+    let (volume, identity) = (place.path("volume"), place.path("identity"));
     assert_eq!(fs::metadata(&volume).unwrap().mode() & 0o7777, 0o600);
     // Whoever is not root keeps what is theirs, whatever the variables of sudo say.
-    let me = fs::metadata(place.path()).unwrap();
+    let me = fs::metadata(place.path("")).unwrap();
     let owner = match me.uid() {
         0 => CALLER,
         user => (user, me.gid()),
@@ -109,7 +87,7 @@ fn what_holds_keys_is_for_its_user_alone_who_is_who_called_sudo() {
     }
     // It stays so when somebody revokes a node.
     succeeds(
-        command(place.path(), &["revoke", "red-07", "--yes"])
+        command(&place, &["revoke", "red-07", "--yes"])
             .env("SUDO_UID", CALLER.0.to_string())
             .env("SUDO_GID", CALLER.1.to_string()),
     );
@@ -122,7 +100,7 @@ fn what_holds_keys_is_for_its_user_alone_who_is_who_called_sudo() {
 
 #[test]
 fn the_umask_opens_nothing() {
-    let place = place();
+    let place = Place::new();
     let output = Command::new("sh")
         .args([
             "-c",
@@ -134,8 +112,8 @@ fn the_umask_opens_nothing() {
             "-",
         ])
         .args(["-o", "volume"])
-        .current_dir(place.path())
-        .stdin(Stdio::from(empty_tar(place.path())))
+        .current_dir(place.path(""))
+        .stdin(Stdio::from(empty_tar(&place)))
         .output()
         .unwrap();
     assert!(
@@ -143,26 +121,23 @@ fn the_umask_opens_nothing() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert_eq!(
-        fs::metadata(place.path().join("volume")).unwrap().mode() & 0o7777,
-        0o600
-    );
+    assert_eq!(fs::metadata(place.path("volume")).unwrap().mode() & 0o7777, 0o600);
 }
 
-fn empty_tar(place: &Path) -> fs::File {
-    fs::write(place.join("file"), "x").unwrap();
+fn empty_tar(place: &Place) -> fs::File {
+    fs::write(place.path("file"), "x").unwrap();
     succeeds(
         Command::new("tar")
             .args(["-cf", "root.tar", "file"])
-            .current_dir(place),
+            .current_dir(place.path("")),
     );
-    fs::File::open(place.join("root.tar")).unwrap()
+    fs::File::open(place.path("root.tar")).unwrap()
 }
 
 #[test]
 fn who_cannot_be_encrypted_to_is_told_before_anything_is_built() {
-    let place = place();
-    let key = place.path().join("key");
+    let place = Place::new();
+    let key = place.path("key");
     oracle::run("age", "age-keygen", [OsStr::new("-o"), key.as_os_str()]);
     let text = fs::read_to_string(&key).unwrap();
     let private = text
@@ -180,10 +155,10 @@ fn who_cannot_be_encrypted_to_is_told_before_anything_is_built() {
             "--encrypt-secrets",
             recipient,
         ];
-        let output = command(place.path(), &arguments).output().unwrap();
+        let output = command(&place, &arguments).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said.matches("error:").count(), 1, "{said}");
-        assert!(!place.path().join("out").exists() && !place.path().join("identity").exists());
+        assert!(!place.path("out").exists() && !place.path("identity").exists());
         (output.status.code(), said)
     };
     for format in ["img", "zst"] {
