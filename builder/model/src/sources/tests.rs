@@ -91,7 +91,7 @@ fn a_good_file_becomes_two_complete_sets() {
         let signers = sources.sets[set].signers();
         signers.into_iter().map(|signer| signer.name.clone()).collect()
     };
-    assert_eq!(names("gentoo"), ["kernel-org"]);
+    assert_eq!(names("gentoo"), ["debian", "kernel-org"]);
     assert_eq!(names("debian"), ["debian"]);
 }
 
