@@ -24,7 +24,7 @@ network_packages=(
     systemd util-linux wireguard-go wireguard-tools
 )
 # What `ci/check-backup` needs besides.
-backup_packages=(btrfs-progs busybox-static gcc libc6-dev libcap2-bin lxc openssh-client openssh-server rsync uidmap)
+backup_packages=(btrfs-progs busybox-static gcc libc6-dev libcap2-bin lxc lxcfs openssh-client openssh-server rsync uidmap)
 # The oracles: programs we did not write that judge what we write.
 test_packages=(
     age attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
@@ -61,7 +61,7 @@ install() {
 # The same for packages with services, which only judge here: none is started, now or with the machine.
 install_idle() {
     local policy=/usr/sbin/policy-rc.d unit units=() refused='' status=0
-    for unit in haproxy i2pd lxc lxc-monitord lxc-net nagios-nrpe-server nagios4; do
+    for unit in haproxy i2pd lxc lxcfs lxc-monitord lxc-net nagios-nrpe-server nagios4; do
         systemctl is-enabled --quiet "$unit.service" 2>/dev/null || units+=("$unit.service")
     done
     if [ ! -e $policy ]; then

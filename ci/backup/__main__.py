@@ -20,6 +20,7 @@ import hostile_buddy
 import hostile_mover
 import hostile_sender
 import limits
+import lxcfs
 import moves
 import restarts
 import trouble
@@ -54,6 +55,7 @@ def main():
         "moves": lambda: moves.judge(*nodes[:2], client),
         "hostile_mover": lambda: hostile_mover.judge(*nodes),
         "devices": lambda: devices.judge(nodes[0]),
+        "lxcfs": lambda: lxcfs.judge(nodes[0]),
     }
     # Of a person in a hurry.
     only = os.environ.get("ONLY", " ".join(judges)).split()

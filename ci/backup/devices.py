@@ -79,8 +79,8 @@ class Judge:
         (self.root / "sbin/init").write_text(INIT)
         (self.root / "sbin/init").chmod(0o755)
 
-    def start(self, settings):
-        """Starts it; returns what it said of each word."""
+    def configure(self, settings):
+        """Writes its configuration."""
         own = [
             "lxc.uts.name = tried",
             f"lxc.rootfs.path = dir:{self.root}",
@@ -89,6 +89,10 @@ class Judge:
             "lxc.net.0.type = empty",
         ]
         (self.folder / "tried/config").write_text("\n".join([*settings, *own, ""]))
+
+    def start(self, settings):
+        """Starts it; returns what it said of each word."""
+        self.configure(settings)
         (self.root / "said").unlink(missing_ok=True)
         done = subprocess.run(["unshare", "--mount", "sh", "-c", START, "start", self.folder, self.files], capture_output=True, text=True)
         if done.returncode != 0:
