@@ -20,6 +20,7 @@ import crowd
 import inproxy
 import matrix
 import monitor
+import port
 import spoofing
 import tunnels
 from namespaces import HERE, Host, Namespace, Switch, cable
@@ -199,6 +200,9 @@ def main():
     matrix.stop(listeners, ["red-07"])
     finish(*crowd.check_ssh(machines["red-07"], machines["blue-23"], utilite, addresses["red-07"][0], work))
     listeners |= matrix.listen_all({"red-07": machines["red-07"]})
+
+    say("what a port of the switch has, and a connection whose rule goes")
+    finish(*port.check(machines, addresses, datacenter))
 
     say("frames in another's name")
     world = SimpleNamespace(

@@ -4,6 +4,8 @@ are JSON.
     traffic.py listen NAME PORT...    until standard input ends; prints `null` when it listens
     traffic.py try SECONDS            [[address, "80" or "ping"], ...] -> [answer or null, ...]
     traffic.py go-on ADDRESS PORT     a connection every 50 ms until standard input ends -> [made, failed]
+    traffic.py echo PORT              says what it hears, until standard input ends; prints `null` when it listens
+    traffic.py talk ADDRESS PORT      one connection to that: for each line of standard input, whether an answer comes within 2 s
     traffic.py keep PORT              takes connections and says nothing, until standard input ends; prints `null` when it listens
     traffic.py hold ADDRESS PORT COUNT [SOURCE...]
                                       opens COUNT connections, from each of these addresses, and says nothing; prints how many
@@ -112,6 +114,31 @@ async def go_on(address, port):
     return made, failed
 
 
+async def echo(port):
+    async def answer(reader, writer):
+        while line := await reader.readline():
+            writer.write(line)
+            await writer.drain()
+
+    server = await asyncio.start_server(answer, "0.0.0.0", int(port))
+    print(json.dumps(None), flush=True)
+    async with server:
+        await asyncio.to_thread(sys.stdin.read)
+
+
+async def talk(address, port):
+    async with asyncio.timeout(6):
+        reader, writer = await asyncio.open_connection(address, int(port))
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        writer.write(line.encode())
+        try:
+            async with asyncio.timeout(2):
+                heard = await reader.readline() == line.encode()
+        except OSError:
+            heard = False
+        print(json.dumps(heard), flush=True)
+
+
 def many_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, (16384, 16384))
 
@@ -167,6 +194,10 @@ def main():
             print(json.dumps(asyncio.run(attempt(json.load(sys.stdin), float(seconds)))))
         case ["go-on", address, port]:
             print(json.dumps(asyncio.run(go_on(address, port))))
+        case ["echo", port]:
+            asyncio.run(echo(port))
+        case ["talk", address, port]:
+            asyncio.run(talk(address, port))
         case ["keep", port]:
             asyncio.run(keep(port))
         case ["hold", address, port, count, *sources]:
