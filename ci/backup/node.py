@@ -99,6 +99,8 @@ class Node(Namespace):
 
     def new_card(self):
         """An empty card with the subvolumes of the layout, and a template of a few files."""
+        # Another file: what the kernel still has to write to the card that was taken out is not on this one.
+        self.image.unlink(missing_ok=True)
         with open(self.image, "wb") as file:
             file.truncate(CARD_BYTES)
         run("mkfs.btrfs", "-q", self.image)
