@@ -139,8 +139,12 @@ fn key(stage3: &Stage3Tarball, locked: &LockedCompile) -> Key {
     key.finish()
 }
 
-/// The folder in which the compiled packages of a locked base are, or will be.
-pub(super) fn folder_of(errand: &Errand, source: &Stage3, base: &LockedStage3) -> Result<PathBuf> {
+/// The stage3 that packages of a locked base were compiled in, and of what they were.
+fn compiled_in<'a>(
+    errand: &'a Errand<'a>,
+    source: &'a Stage3,
+    base: &'a LockedStage3,
+) -> Result<(Stage3Tarball<'a>, &'a LockedCompile)> {
     let locked = base
         .compiled
         .as_ref()
@@ -150,6 +154,12 @@ pub(super) fn folder_of(errand: &Errand, source: &Stage3, base: &LockedStage3) -
         source,
         locked: &base.tarball,
     };
+    Ok((stage3, locked))
+}
+
+/// The folder in which the compiled packages of a locked base are, or will be.
+pub(super) fn folder_of(errand: &Errand, source: &Stage3, base: &LockedStage3) -> Result<PathBuf> {
+    let (stage3, locked) = compiled_in(errand, source, base)?;
     let key = key(&stage3, locked);
     let folder = errand.engine.cache.root().join(STAGE).join(key.as_str());
     Ok(folder.join(PACKAGES))
@@ -177,15 +187,7 @@ pub(super) fn bring(
     if errand.own.is_some() && packages().all(|package| vendored(package).is_ok()) {
         return Ok(());
     }
-    let locked = base
-        .compiled
-        .as_ref()
-        .context("the lock does not say of what packages were compiled")?;
-    let stage3 = Stage3Tarball {
-        errand,
-        source,
-        locked: &base.tarball,
-    };
+    let (stage3, locked) = compiled_in(errand, source, base)?;
     let folder = obtain(&stage3, locked, &base.sources, None)?;
     let differing: Vec<String> = packages()
         .filter(|package| !make::is_same(&folder.join(&package.path), package))
