@@ -1,13 +1,16 @@
 //! A kind of computer that a card is made for.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use formats::fip::Loader;
 use formats::units::{Bytes, Lba};
 
+use crate::finding::SourceFile;
 use crate::kernel::fragment::Request;
 
 pub use check::check_board;
+pub(crate) use device_tree::load_source;
 pub(crate) use firmware::load_fragment;
 pub use toml::BoardToml;
 
@@ -43,8 +46,8 @@ pub struct Board {
 /// A device tree of a board.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceTree {
-    /// Source file, relative to the project's root.
-    pub source: PathBuf,
+    /// Its source.
+    pub source: Arc<SourceFile>,
     /// Name below `dtbs/` of the boot partition: the one that U-Boot asks for.
     pub install: String,
     /// What has to be in it once it is compiled.
@@ -80,7 +83,7 @@ pub enum PropertyState {
 pub struct UBoot {
     /// The make target that the fragment builds on: `odroid-c2_defconfig`.
     pub defconfig: String,
-    /// File of the lines on top of it, relative to the project's root.
+    /// File of the lines on top of it, as messages show it.
     pub fragment: PathBuf,
     /// What the fragment asks for; no two lines contradict each other, none is for some versions only.
     pub requests: Vec<Request>,

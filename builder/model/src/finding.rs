@@ -20,7 +20,7 @@ const LARGEST: u64 = 1 << 20;
 /// A file of the project as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Path relative to the project's root, as messages show it.
+    /// Path relative to the project's root, as messages show it; of a file that comes with the program behind `stock:`.
     pub path: PathBuf,
     /// Its text.
     pub text: String,
@@ -85,7 +85,12 @@ impl SourceFile {
                 metadata.len()
             )));
         }
-        let bytes = std::fs::read(&whole).map_err(unreadable)?;
+        Self::decode(path, std::fs::read(&whole).map_err(unreadable)?)
+    }
+
+    /// What was read from `path`, as text.
+    pub(crate) fn decode(path: &Path, bytes: Vec<u8>) -> Result<Arc<Self>, Finding> {
+        let shown = path.display();
         match String::from_utf8(bytes) {
             Ok(text) => {
                 let zero = text.find('\0');

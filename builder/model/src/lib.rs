@@ -13,6 +13,7 @@
 //! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
+//! | [`files`] | | where each part comes from: the project, or the program |
 //! | [`finding`] | | what is wrong, where, and what to do |
 //! | [`document`] | | a TOML file held against its schema |
 //! | [`written`] | | values together with their place |
@@ -23,6 +24,7 @@ mod template;
 
 pub mod board;
 pub mod document;
+pub mod files;
 pub mod finding;
 pub mod fleet;
 pub mod kernel;

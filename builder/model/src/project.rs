@@ -8,12 +8,13 @@ use formats::units::Bytes;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::board::{Board, BoardToml, UBoot, check_board, load_fragment};
+use crate::board::{Board, UBoot, check_board, load_fragment, load_source};
 use crate::document;
+use crate::files::{Files, PartKind};
 use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
 use crate::kernel::Kernel;
-use crate::layout::{Card, Layout, LayoutToml, check_layout};
+use crate::layout::{Card, Layout, check_layout};
 use crate::names::{name_fault, quoted, suggest};
 use crate::overlay::Overlay;
 use crate::sources::{Distribution, Platform, Sources};
@@ -24,13 +25,15 @@ use crate::template::check_templates;
 pub struct Project {
     /// Its root folder.
     pub root: PathBuf,
+    /// Where its parts come from.
+    pub files: Files,
     /// `images/fleet.toml`.
     pub fleet: Fleet,
-    /// `boards/*/board.toml` by name.
+    /// Boards by name: `boards/*/board.toml`, of the project or of the program.
     pub boards: BTreeMap<String, Board>,
-    /// `images/layouts/*.toml` by name.
+    /// Layouts by name: `images/layouts/*.toml`.
     pub layouts: BTreeMap<String, Layout>,
-    /// `overlays/*/` by name.
+    /// Overlays by name: `overlays/*/`.
     pub overlays: BTreeMap<String, Overlay>,
     /// `kernel/`.
     pub kernel: Kernel,
@@ -56,20 +59,26 @@ struct Partitions {
 }
 
 impl Project {
-    /// Reads the project at `root`. Everything that is wrong with it comes back at once, by file and line.
+    /// Reads the project at `root`, which has all parts itself. Everything that is wrong with it comes back at once, by file
+    /// and line.
     pub fn load(root: &Path) -> Result<Self, Findings> {
+        Self::load_from(Files::of(root))
+    }
+
+    /// The same of a project that may use parts which come with the program.
+    pub fn load_from(files: Files) -> Result<Self, Findings> {
         let mut findings = Findings::default();
-        let boards = load_boards(root, &mut findings);
-        let layouts = load_layouts(root, &mut findings);
-        let overlays = load_overlays(root, &mut findings);
-        let kernel = findings.keep_all(Kernel::load(root));
-        let sources = findings.keep_all(Sources::load(root));
+        let boards = load_all(&files, PartKind::Board, &mut findings);
+        let layouts = load_all(&files, PartKind::Layout, &mut findings);
+        let overlays = load_overlays(&files, &mut findings);
+        let kernel = findings.keep_all(Kernel::load(&files));
+        let sources = findings.keep_all(Sources::load(files.root()));
         let known = Known {
             boards: boards.keys().cloned().collect(),
             layouts: layouts.keys().cloned().collect(),
             overlays: overlays.keys().cloned().collect(),
         };
-        let fleet = load::<FleetToml>(root, Path::new("images/fleet.toml"), &mut findings)
+        let fleet = load::<FleetToml>(&files, Path::new("images/fleet.toml"), &mut findings)
             .map(|fleet| check_fleet(&fleet.file, &fleet.written, &known, &mut findings))
             .unwrap_or_default();
 
@@ -79,9 +88,11 @@ impl Project {
             let before = findings.0.len();
             let mut board = check_board(&name, &file, &written, &mut findings);
             if findings.0.len() == before {
-                check_device_tree(root, &file, &written, &board, &mut findings);
+                if let (Some(written), Some(tree)) = (&written.device_tree, &mut board.device_tree) {
+                    load_source(&files, &file, written, tree, &mut findings);
+                }
                 if let (Some(written), Some(u_boot)) = (&written.u_boot, &mut board.u_boot) {
-                    u_boot.requests = load_fragment(root, &file, written, u_boot, &mut findings);
+                    u_boot.requests = load_fragment(&files, &file, written, u_boot, &mut findings);
                 }
             }
             board_origins.insert(name.clone(), written.origins(&file));
@@ -128,7 +139,8 @@ impl Project {
             return Err(findings);
         };
         findings.or_value(Self {
-            root: root.to_owned(),
+            root: files.root().to_owned(),
+            files,
             fleet,
             boards: checked_boards,
             layouts: checked_layouts,
@@ -229,25 +241,6 @@ impl Project {
     }
 }
 
-/// The source of a board's device tree is there.
-fn check_device_tree(
-    root: &Path,
-    file: &Arc<SourceFile>,
-    written: &BoardToml,
-    board: &Board,
-    findings: &mut Findings,
-) {
-    if let (Some(written), Some(tree)) = (&written.device_tree, &board.device_tree)
-        && !root.join(&tree.source).is_file()
-    {
-        findings.push(
-            Finding::new(format!("there is no file `{}`", tree.source.display()))
-                .at(file.place(written.source.span.clone()))
-                .hint("`source` is a file in the board's folder"),
-        );
-    }
-}
-
 /// Holds each layout against each board that some node brings it together with.
 fn check_cards(
     fleet: &Fleet,
@@ -339,93 +332,55 @@ fn only_loaded<T>(files: BTreeMap<String, Option<Loaded<T>>>) -> impl Iterator<I
         .filter_map(|(name, loaded)| Some((name, loaded?)))
 }
 
-/// `path` below `root` as `T`, or `None` with what is wrong.
+/// The file at `path` as `T`, or `None` with what is wrong.
 fn load<T: DeserializeOwned + JsonSchema>(
-    root: &Path,
+    files: &Files,
     path: &Path,
     findings: &mut Findings,
 ) -> Option<Loaded<T>> {
-    let file = findings.keep(SourceFile::load(root, path))?;
+    let file = findings.keep(files.load(path))?;
     let written = document::parse(&file, findings)?;
     Some(Loaded { file, written })
 }
 
-/// `boards/*/board.toml` by the folder's name. A board whose file has faults is still known by its name.
-fn load_boards(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option<Loaded<BoardToml>>> {
-    let mut boards = BTreeMap::new();
-    for (name, path) in entries(root, Path::new("boards"), findings) {
-        if root.join(&path).is_dir() {
-            check_entry_name(&name, &path, "board", findings);
-            let board = load(root, &path.join("board.toml"), findings);
-            boards.insert(name, board);
-        }
-    }
-    boards
-}
-
-/// `images/layouts/*.toml` by the file's name without `.toml`.
-fn load_layouts(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option<Loaded<LayoutToml>>> {
-    let mut layouts = BTreeMap::new();
-    for (name, path) in entries(root, Path::new("images/layouts"), findings) {
-        if let Some(name) = name.strip_suffix(".toml") {
-            check_entry_name(name, &path, "layout", findings);
-            layouts.insert(name.to_owned(), load(root, &path, findings));
-        }
-    }
-    layouts
+/// Boards or layouts by name. A part whose file has faults is still known by its name.
+fn load_all<T: DeserializeOwned + JsonSchema>(
+    files: &Files,
+    kind: PartKind,
+    findings: &mut Findings,
+) -> BTreeMap<String, Option<Loaded<T>>> {
+    let parts = files.parts(kind, findings);
+    parts
+        .into_iter()
+        .map(|(name, path)| {
+            check_entry_name(&name, &path, kind, findings);
+            (name, load(files, &kind.main_file(path), findings))
+        })
+        .collect()
 }
 
 /// `overlays/*/` by the folder's name. An overlay that has faults is still known by its name.
-fn load_overlays(root: &Path, findings: &mut Findings) -> BTreeMap<String, Option<Overlay>> {
-    let mut overlays = BTreeMap::new();
-    for (name, path) in entries(root, Path::new("overlays"), findings) {
-        if root.join(&path).is_dir() {
-            let overlay = findings.keep_all(Overlay::load(root, &name));
-            overlays.insert(name, overlay);
-        }
-    }
-    overlays
+fn load_overlays(files: &Files, findings: &mut Findings) -> BTreeMap<String, Option<Overlay>> {
+    let names = files.parts(PartKind::Overlay, findings).into_keys();
+    names
+        .map(|name| {
+            let overlay = findings.keep_all(Overlay::load(files, &name));
+            (name, overlay)
+        })
+        .collect()
 }
 
 /// A name that is taken from a path obeys the rules of names.
-fn check_entry_name(name: &str, path: &Path, what: &str, findings: &mut Findings) {
+fn check_entry_name(name: &str, path: &Path, kind: PartKind, findings: &mut Findings) {
     if let Some(fault) = name_fault(name) {
         findings.push(
             Finding::new(format!(
-                "`{}`: {what} name {} {fault}",
+                "`{}`: {} name {} {fault}",
                 path.display(),
+                kind.text(),
                 quoted(name)
             ))
             .hint("names are lower-case letters, digits and inner hyphens, 63 at most"),
         );
     }
-}
-
-/// The entries of a folder, by name, without hidden ones.
-fn entries(root: &Path, folder: &Path, findings: &mut Findings) -> Vec<(String, PathBuf)> {
-    let read = std::fs::read_dir(root.join(folder)).and_then(|entries| {
-        entries
-            .map(|entry| entry.map(|entry| entry.file_name()))
-            .collect::<Result<Vec<_>, _>>()
-    });
-    let names = read.map_err(|error| {
-        Finding::new(format!("cannot read folder `{}`: {error}", folder.display()))
-            .hint("a project has `boards/`, `kernel/`, `overlays/`, `images/` and `sources.toml`; is this its root?")
-    });
-    let mut entries = Vec::new();
-    for name in findings.keep(names).unwrap_or_default() {
-        match name.into_string() {
-            Ok(name) if name.starts_with('.') => {}
-            Ok(name) => entries.push((name.clone(), folder.join(name))),
-            Err(name) => findings.push(
-                Finding::new(format!(
-                    "the name {name:?} in `{}` is not UTF-8",
-                    folder.display()
-                ))
-                .hint("rename or remove it"),
-            ),
-        }
-    }
-    entries.sort();
-    entries
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::files::PartKind;
 use crate::finding::Finding;
-use crate::fleet::{BusPower, Milli, Origin};
+use crate::fleet::{BusPower, Milli, Node, Origin};
 use crate::project::Project;
 
 /// A value of a node, as people and programs read it.
@@ -35,7 +36,7 @@ impl From<&Origin> for Shown {
     }
 }
 
-/// Each value of the node called `name`: its own, then those of its board and of its layout.
+/// Each value of the node called `name`: its own, then those of its board and of its layout; then the parts that it is made of.
 pub fn values(project: &Project, name: &str) -> Result<Vec<Shown>, Finding> {
     let node = project.node(name)?;
     let board = project.board_origins.get(&node.board);
@@ -45,7 +46,38 @@ pub fn values(project: &Project, name: &str) -> Result<Vec<Shown>, Finding> {
         .iter()
         .chain(board.into_iter().flatten())
         .chain(layout.into_iter().flatten());
-    Ok(all.map(Shown::from).collect())
+    Ok(all.map(Shown::from).chain(parts(project, node)).collect())
+}
+
+/// The parts that `node` is made of: each with the file that says what it is, and whose that is.
+fn parts(project: &Project, node: &Node) -> Vec<Shown> {
+    let role = project.fleet.roles.get(&node.role);
+    let overlays = role.into_iter().flat_map(|role| &role.overlays);
+    let template = role.into_iter().flat_map(|role| &role.template);
+    let template = template.map(|overlay| &overlay.value);
+    let overlays: Vec<&String> = overlays.chain(template).collect();
+    let mut parts = vec![(PartKind::Board, &node.board), (PartKind::Layout, &node.layout)];
+    for (index, overlay) in overlays.iter().enumerate() {
+        // One may be both the node's and its containers'.
+        if !overlays[..index].contains(overlay) {
+            parts.push((PartKind::Overlay, overlay));
+        }
+    }
+    let fragments = &project.kernel.fragments;
+    parts.extend(fragments.iter().map(|name| (PartKind::Fragment, name)));
+    let shown = |(kind, name): (PartKind, &String)| Shown {
+        name: "part".to_owned(),
+        value: kind.reference(name),
+        file: kind.main_file(project.files.part(kind, name)),
+        line: 1,
+        note: project
+            .files
+            .origin(kind, name)
+            .map(|origin| origin.text().to_owned()),
+    };
+    let kernel = "kernel".to_owned();
+    parts.push((PartKind::Kernel, &kernel));
+    parts.into_iter().map(shown).collect()
 }
 
 /// The values as text, a line each: name, value, place and note in columns.

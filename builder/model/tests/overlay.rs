@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use model::files::Files;
 use model::overlay::{Account, Overlay, Source, TargetPath, parse_target_path};
 use model::sources::{Distribution, Init, Platform};
 
@@ -25,7 +26,7 @@ fn findings(files: &[(&str, &str)]) -> String {
 }
 
 fn findings_in(root: &Path) -> String {
-    match Overlay::load(root, "test") {
+    match Overlay::load(&Files::of(root), "test") {
         Ok(overlay) => panic!("accepted: {overlay:?}"),
         Err(findings) => findings.to_string(),
     }
@@ -54,7 +55,7 @@ fn what_an_editor_has_open_is_no_part_of_an_overlay() {
         root.path().join("overlays/test/files/etc/.#motd"),
     )
     .unwrap();
-    let overlay = Overlay::load(root.path(), "test").unwrap();
+    let overlay = Overlay::load(&Files::of(root.path()), "test").unwrap();
     let targets: Vec<_> = overlay.entries.keys().map(TargetPath::to_string).collect();
     assert_eq!(targets, ["/etc/.hidden", "/etc/issue", "/etc/motd"]);
 }
@@ -96,7 +97,8 @@ fn files_templates_links_and_directories_get_owner_and_mode() {
         ("templates/etc/ssh/key.hbs", "{{key}}"),
         ("README.md", "notes"),
     ]);
-    let overlay = Overlay::load(root.path(), "test").unwrap_or_else(|findings| panic!("{findings}"));
+    let overlay =
+        Overlay::load(&Files::of(root.path()), "test").unwrap_or_else(|findings| panic!("{findings}"));
     let shown: Vec<_> = overlay
         .entries
         .iter()
@@ -315,9 +317,11 @@ fn a_path_comes_from_one_place_and_names_stay_within_the_folder() {
     );
     let root = tempfile::tempdir().unwrap();
     for name in ["../test", "", "a/b", "Test"] {
-        assert!(Overlay::load(root.path(), name).is_err(), "{name}");
+        assert!(Overlay::load(&Files::of(root.path()), name).is_err(), "{name}");
     }
-    let missing = Overlay::load(root.path(), "test").unwrap_err().to_string();
+    let missing = Overlay::load(&Files::of(root.path()), "test")
+        .unwrap_err()
+        .to_string();
     assert!(
         missing.contains("`overlays/test/overlay.toml` does not exist"),
         "{missing}"

@@ -49,14 +49,8 @@ pub fn check_board(
             .iter()
             .map(|console| console.value.clone())
             .collect(),
-        device_tree: written
-            .device_tree
-            .as_ref()
-            .map(|tree| device_tree(check, name, tree)),
-        u_boot: written
-            .u_boot
-            .as_ref()
-            .map(|written| u_boot(check, name, written)),
+        device_tree: written.device_tree.as_ref().map(|tree| device_tree(check, tree)),
+        u_boot: written.u_boot.as_ref().map(|written| u_boot(check, written)),
         load: written.load.as_ref().map(|load| load_map(check, load)),
         partition_table: match written.partition_table.value {
             PartitionTableToml::Mbr => PartitionTable::Mbr,

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
+use std::sync::Arc;
 
 use formats::digest::parse_hex;
 
 use super::toml::{DeviceTreeToml, ExpectationToml, PropertyStateToml};
 use super::{DeviceTree, Expectation, PropertyState};
 use crate::check::Check;
+use crate::files::Files;
+use crate::finding::{Findings, SourceFile};
 use crate::names::quoted;
 use crate::written::At;
 
 /// Longest name of a property, in bytes. Devicetree specification 0.4, section 2.2.4.1.
 const LONGEST_PROPERTY: usize = 31;
 
-/// Holds `[device-tree]` of `board` against every rule.
-pub(super) fn device_tree(check: &mut Check<'_>, board: &str, written: &DeviceTreeToml) -> DeviceTree {
+/// Holds `[device-tree]` against every rule but those of its source, which [`load_source`] reads.
+pub(super) fn device_tree(check: &mut Check<'_>, written: &DeviceTreeToml) -> DeviceTree {
     check_path(
         check,
         &written.source,
@@ -29,7 +32,10 @@ pub(super) fn device_tree(check: &mut Check<'_>, board: &str, written: &DeviceTr
         "a path below `dtbs/`: \"amlogic/meson-gxbb-odroidc2.dtb\"",
     );
     DeviceTree {
-        source: Path::new("boards").join(board).join(&written.source.value),
+        source: Arc::new(SourceFile {
+            path: check.file.path.with_file_name(&written.source.value),
+            text: String::new(),
+        }),
         install: written.install.value.clone(),
         expect: expectations(check, &written.expect),
         scpi_firmware: written
@@ -37,6 +43,27 @@ pub(super) fn device_tree(check: &mut Check<'_>, board: &str, written: &DeviceTr
             .iter()
             .filter_map(|digest| sha256(check, digest))
             .collect(),
+    }
+}
+
+/// The source that `written`, which is in `file`, names: a file in the board's folder.
+pub(crate) fn load_source(
+    files: &Files,
+    file: &Arc<SourceFile>,
+    written: &DeviceTreeToml,
+    tree: &mut DeviceTree,
+    findings: &mut Findings,
+) {
+    let loaded = files
+        .load(&tree.source.path)
+        .map_err(|finding| match finding.place {
+            Some(_) => finding,
+            None => finding
+                .at(file.place(written.source.span.clone()))
+                .hint("`source` is a file in the board's folder"),
+        });
+    if let Some(source) = findings.keep(loaded) {
+        tree.source = source;
     }
 }
 

@@ -1,13 +1,13 @@
 //! The rules of what starts a board: U-Boot, and the memory that it reads files into.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::device_tree::check_path;
 use super::toml::{LoadToml, UBootToml, WindowToml};
 use super::{LoadMap, UBoot, Window};
 use crate::check::Check;
+use crate::files::Files;
 use crate::finding::{Finding, Findings, SourceFile};
 use crate::kernel::fragment::{self, Request};
 use crate::kernel::version::VersionRange;
@@ -16,8 +16,8 @@ use crate::names::quoted;
 /// How U-Boot's targets end that set up a board.
 const DEFCONFIG: &str = "_defconfig";
 
-/// Holds `[u-boot]` of `board` against every rule but those of its fragment, which [`load_fragment`] reads.
-pub(super) fn u_boot(check: &mut Check<'_>, board: &str, written: &UBootToml) -> UBoot {
+/// Holds `[u-boot]` against every rule but those of its fragment, which [`load_fragment`] reads.
+pub(super) fn u_boot(check: &mut Check<'_>, written: &UBootToml) -> UBoot {
     let defconfig = &written.defconfig;
     // It becomes an argument of make.
     let plain = defconfig.strip_suffix(DEFCONFIG).is_some_and(|name| {
@@ -42,7 +42,7 @@ pub(super) fn u_boot(check: &mut Check<'_>, board: &str, written: &UBootToml) ->
     );
     UBoot {
         defconfig: defconfig.value.clone(),
-        fragment: Path::new("boards").join(board).join(&written.fragment.value),
+        fragment: check.file.path.with_file_name(&written.fragment.value),
         requests: Vec::new(),
     }
 }
@@ -50,13 +50,13 @@ pub(super) fn u_boot(check: &mut Check<'_>, board: &str, written: &UBootToml) ->
 /// What the fragment of `written`, which is in `file`, asks for. Nothing in it is for some versions only: a board has
 /// one U-Boot.
 pub(crate) fn load_fragment(
-    root: &Path,
+    files: &Files,
     file: &Arc<SourceFile>,
     written: &UBootToml,
     u_boot: &UBoot,
     findings: &mut Findings,
 ) -> Vec<Request> {
-    let loaded = SourceFile::load(root, &u_boot.fragment);
+    let loaded = files.load(&u_boot.fragment);
     let place = || file.place(written.fragment.span.clone());
     let Some(fragment) = findings.keep(loaded.map_err(|finding| finding.at(place()))) else {
         return Vec::new();

@@ -9,13 +9,14 @@
 pub mod fragment;
 pub mod version;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::files::{Files, PartKind};
 use crate::finding::{Finding, Findings, SourceFile};
 use fragment::Request;
 use version::{Series, VersionRange};
@@ -76,6 +77,8 @@ pub struct Kernel {
     pub cross_compile: String,
     /// What follows the version in the release: empty, or `-` or `.` and letters, digits, `.`, `_`, `~`, `+`, `-`.
     pub local_version: String,
+    /// The names of the fragments, in the order in which they are laid over it.
+    pub fragments: Vec<String>,
     /// What all fragments ask for, in the order they were written. No two contradict each other in any series.
     pub requests: Vec<Request>,
     /// Patches in the order they are applied.
@@ -102,10 +105,9 @@ impl Base {
 }
 
 impl Kernel {
-    /// Reads and checks `kernel/` below the project's `root`. Everything that is wrong comes back at once.
-    pub fn load(root: &Path) -> Result<Self, Findings> {
-        let folder = Path::new(FOLDER);
-        let file = SourceFile::load(root, &folder.join("kernel.toml"))?;
+    /// Reads and checks `kernel.toml` and what it names. Everything that is wrong comes back at once.
+    pub fn load(files: &Files) -> Result<Self, Findings> {
+        let file = files.load(&files.part(PartKind::Kernel, "kernel"))?;
         let toml: KernelToml = file.parse()?;
         let mut findings = Findings::default();
         check_prefix(&file, &toml.cross_compile, &mut findings);
@@ -123,10 +125,8 @@ impl Kernel {
                 );
                 continue;
             }
-            let path = folder
-                .join("fragments")
-                .join(format!("{}.config", name.get_ref()));
-            if let Some(fragment) = load_named(root, &path, &file, name, &mut findings) {
+            let path = PartKind::Fragment.path(name.get_ref());
+            if let Some(fragment) = load_named(files, path, &file, name, &mut findings) {
                 requests.extend(fragment::parse(&fragment, &mut findings));
             }
         }
@@ -134,7 +134,7 @@ impl Kernel {
 
         let mut patches = Vec::new();
         for patch in &toml.patches {
-            let path = folder.join("patches").join(patch.file.get_ref());
+            let path = Path::new(FOLDER).join("patches").join(patch.file.get_ref());
             let range = match &patch.when {
                 None => Ok(VersionRange::default()),
                 Some(when) => when.get_ref().parse().map_err(|error: version::VersionError| {
@@ -142,7 +142,7 @@ impl Kernel {
                 }),
             };
             let range = findings.keep(range);
-            let text = load_named(root, &path, &file, &patch.file, &mut findings);
+            let text = load_named(files, path, &file, &patch.file, &mut findings);
             if let (Some(range), Some(file)) = (range, text) {
                 patches.push(Patch { file, range });
             }
@@ -152,6 +152,7 @@ impl Kernel {
             base: toml.base,
             cross_compile: toml.cross_compile.into_inner(),
             local_version: toml.local_version.into_inner(),
+            fragments: toml.fragments.into_iter().map(Spanned::into_inner).collect(),
             requests,
             patches,
         })
@@ -178,8 +179,8 @@ impl Kernel {
 /// The file at `path` that `kernel.toml` calls `name`; a name that leaves the folder, or a file that cannot be read, is
 /// a finding where it is named.
 fn load_named(
-    root: &Path,
-    path: &Path,
+    files: &Files,
+    path: PathBuf,
     toml: &Arc<SourceFile>,
     name: &Spanned<String>,
     findings: &mut Findings,
@@ -188,7 +189,7 @@ fn load_named(
     let loaded = if text.is_empty() || text.contains('/') || text.starts_with('.') {
         Err(Finding::new(format!("`{text}` is no plain file name")))
     } else {
-        SourceFile::load(root, path)
+        files.load(&files.placed(path))
     };
     findings.keep(loaded.map_err(|finding| finding.at(toml.place(name.span()))))
 }

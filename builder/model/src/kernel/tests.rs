@@ -44,7 +44,7 @@ CONFIG_BASE=0xdead\n\
 CONFIG_LSM=\"a # b \\\"c\\\" \\\\\"  # >=6.1\n\
 CONFIG_NO_NEWLINE=-1";
     let root = project(&toml("\"a\""), &[("a", text)]);
-    let kernel = Kernel::load(root.path()).unwrap();
+    let kernel = Kernel::load(&Files::of(root.path())).unwrap();
     let lines: Vec<_> = kernel
         .requests
         .iter()
@@ -92,7 +92,7 @@ CONFIG_H=0x\n\
  CONFIG_I=y\n\
 # CONFIG_J is not set at all\n";
     let root = project(&toml("\"a\""), &[("a", text)]);
-    let findings = Kernel::load(root.path()).unwrap_err();
+    let findings = Kernel::load(&Files::of(root.path())).unwrap_err();
     let lines: Vec<_> = findings
         .0
         .iter()
@@ -107,7 +107,7 @@ fn a_bad_line_is_shown_with_a_caret() {
         &toml("\"a\""),
         &[("a", "# Hub.\nCONFIG_USB_HUB=y  # since 6.10\n")],
     );
-    assert_snapshot!(Kernel::load(root.path()).unwrap_err());
+    assert_snapshot!(Kernel::load(&Files::of(root.path())).unwrap_err());
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn lines_that_contradict_each_other_are_refused_and_others_are_not() {
             ("b", "CONFIG_X=m  # >=6.18\nCONFIG_Y=m  # >=6.10\nCONFIG_Z=m\n"),
         ],
     );
-    assert_snapshot!(Kernel::load(root.path()).unwrap_err());
+    assert_snapshot!(Kernel::load(&Files::of(root.path())).unwrap_err());
 }
 
 #[test]
@@ -133,13 +133,13 @@ fragments = [\"a\", \"missing\", \"../a\", \"a\"]\n\
 file = \"no.patch\"\n\
 when = \"6.12\"\n";
     let root = project(text, &[("a", "CONFIG_X=y\n")]);
-    assert_snapshot!(Kernel::load(root.path()).unwrap_err());
+    assert_snapshot!(Kernel::load(&Files::of(root.path())).unwrap_err());
 }
 
 #[test]
 fn an_unknown_key_is_refused() {
     let root = project("bases = \"allnoconfig\"\n", &[]);
-    let findings = Kernel::load(root.path()).unwrap_err();
+    let findings = Kernel::load(&Files::of(root.path())).unwrap_err();
     assert!(
         findings.0[0].message.contains("unknown key `bases`"),
         "{findings}"
@@ -153,7 +153,7 @@ fn patches_are_chosen_by_series_in_order() {
     for name in ["1.patch", "2.patch"] {
         fs::write(root.path().join(FOLDER).join("patches").join(name), "").unwrap();
     }
-    let kernel = Kernel::load(root.path()).unwrap();
+    let kernel = Kernel::load(&Files::of(root.path())).unwrap();
     let names = |series| {
         let patches = kernel.patches_for(series);
         patches
@@ -172,6 +172,6 @@ fn patches_are_chosen_by_series_in_order() {
 #[test]
 fn the_kernel_of_this_project_is_sound() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let kernel = Kernel::load(&root).unwrap_or_else(|findings| panic!("{findings}"));
+    let kernel = Kernel::load(&Files::of(&root)).unwrap_or_else(|findings| panic!("{findings}"));
     assert!(kernel.requests_for(series("6.12")).len() > 300);
 }

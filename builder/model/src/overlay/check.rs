@@ -1,7 +1,6 @@
 //! The rules of an overlay.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs;
 use std::path::Path;
 
 use super::folder::{self, FolderKind};
@@ -10,7 +9,8 @@ use super::written::{DistributionToml, InitToml, OverlayToml, PathToml, WhenToml
 use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Placed, Source, When};
 use crate::check::Check;
 use crate::document;
-use crate::finding::{Finding, Findings, Place, SourceFile};
+use crate::files::{Files, PartKind};
+use crate::finding::{Finding, Findings, Place};
 use crate::names::{is_gentoo_atom, name_fault, quoted, suggest};
 use crate::sources::{Distribution, Init};
 use crate::written::At;
@@ -26,14 +26,14 @@ struct PathRule {
 }
 
 /// Reads and checks `overlays/<name>/`.
-pub(super) fn load(root: &Path, name: &str) -> Result<Overlay, Findings> {
+pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
     if let Some(fault) = name_fault(name) {
         return Err(Finding::new(format!("the name of overlay {} {fault}", quoted(name))).into());
     }
-    let folder = Path::new("overlays").join(name);
-    let file = SourceFile::load(root, &folder.join("overlay.toml"))?;
+    let folder = files.part(PartKind::Overlay, name);
+    let file = files.load(&folder.join("overlay.toml"))?;
     let mut findings = Findings::default();
-    for entry in folder::names(root, &folder, &mut findings) {
+    for entry in folder::names(files, &folder, &mut findings) {
         let entry = entry.to_string_lossy();
         if !CONTENTS.contains(&entry.as_ref()) {
             findings.push(
@@ -49,7 +49,7 @@ pub(super) fn load(root: &Path, name: &str) -> Result<Overlay, Findings> {
         return Err(findings);
     };
     let mut rules = Rules {
-        root,
+        files,
         check: Check {
             file: &file,
             findings: &mut findings,
@@ -98,7 +98,7 @@ fn when(written: &WhenToml) -> When {
 
 /// The check of one overlay under way.
 pub(super) struct Rules<'a> {
-    root: &'a Path,
+    files: &'a Files,
     pub(super) check: Check<'a>,
 }
 
@@ -197,7 +197,7 @@ impl Rules<'_> {
     fn entries(&mut self, folder: &Path, written: &OverlayToml) -> BTreeMap<TargetPath, OverlayEntry> {
         let mut sources = BTreeMap::new();
         for (kind, name) in [(FolderKind::Files, "files"), (FolderKind::Templates, "templates")] {
-            for found in folder::walk(self.root, &folder.join(name), kind, self.check.findings) {
+            for found in folder::walk(self.files, &folder.join(name), kind, self.check.findings) {
                 if let Some(source) = self.read(&found.file, kind) {
                     self.claim(&mut sources, found.target, source, EntryOrigin::File(found.file));
                 }
@@ -232,8 +232,8 @@ impl Rules<'_> {
 
     fn read(&mut self, file: &Path, kind: FolderKind) -> Option<Source> {
         match kind {
-            FolderKind::Files => match fs::read(self.root.join(file)) {
-                Ok(bytes) => Some(Source::Verbatim(bytes.into())),
+            FolderKind::Files => match self.files.read(file) {
+                Ok(bytes) => Some(Source::Verbatim(bytes.as_ref().into())),
                 Err(error) => {
                     let message = format!("cannot read {}: {error}", quoted(&file.to_string_lossy()));
                     self.check.findings.push(Finding::new(message));
@@ -243,7 +243,7 @@ impl Rules<'_> {
             FolderKind::Templates => self
                 .check
                 .findings
-                .keep(SourceFile::load(self.root, file))
+                .keep(self.files.load(file))
                 .map(Source::Template),
         }
     }

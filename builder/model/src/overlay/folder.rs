@@ -1,9 +1,9 @@
 //! The files below `files/` and `templates/` of an overlay.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::path::{TargetPath, parse_target_path};
+use crate::files::{FileKind, Files};
 use crate::finding::{Finding, Findings};
 use crate::names::quoted;
 
@@ -30,32 +30,25 @@ pub(super) enum FolderKind {
     Templates,
 }
 
-/// The files below `folder` (relative to `root`) in order of their names; one that is missing has none.
-pub(super) fn walk(root: &Path, folder: &Path, kind: FolderKind, findings: &mut Findings) -> Vec<Found> {
+/// The files below `folder` in order of their names; one that is missing has none.
+pub(super) fn walk(files: &Files, folder: &Path, kind: FolderKind, findings: &mut Findings) -> Vec<Found> {
     let mut found = Vec::new();
-    match fs::symlink_metadata(root.join(folder)) {
+    match files.kind(folder) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => findings.push(unreadable(folder, &error)),
-        Ok(metadata) if !metadata.is_dir() => {
-            findings.push(Finding::new(format!(
-                "{} is not a folder",
-                quoted(&folder.to_string_lossy())
-            )));
-        }
-        Ok(_) => descend(root, folder, "", kind, &mut found, findings),
+        Ok(FileKind::Folder) => descend(files, folder, "", kind, &mut found, findings),
+        Ok(_) => findings.push(Finding::new(format!(
+            "{} is not a folder",
+            quoted(&folder.to_string_lossy())
+        ))),
     }
     found
 }
 
 /// The names in a folder, sorted, without what editors keep beside a file that they have open; a folder that cannot be read is
 /// a finding.
-pub(super) fn names(root: &Path, folder: &Path, findings: &mut Findings) -> Vec<std::ffi::OsString> {
-    let listed = fs::read_dir(root.join(folder)).and_then(|entries| {
-        entries
-            .map(|entry| Ok(entry?.file_name()))
-            .collect::<std::io::Result<Vec<_>>>()
-    });
-    match listed {
+pub(super) fn names(files: &Files, folder: &Path, findings: &mut Findings) -> Vec<std::ffi::OsString> {
+    match files.names(folder) {
         Ok(mut names) => {
             names.retain(|name| !is_editors(name.as_encoded_bytes()));
             names.sort();
@@ -84,45 +77,44 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
 
 /// Adds what lies in `folder`, which is `target` (without a `/` at its end) on the node.
 fn descend(
-    root: &Path,
+    files: &Files,
     folder: &Path,
     target: &str,
     kind: FolderKind,
     found: &mut Vec<Found>,
     findings: &mut Findings,
 ) {
-    for name in names(root, folder, findings) {
+    for name in names(files, folder, findings) {
         let file = folder.join(&name);
         let shown = quoted(&file.to_string_lossy());
         let Some(name) = name.to_str() else {
             findings.push(Finding::new(format!("the name of {shown} is not UTF-8")));
             continue;
         };
-        let metadata = match fs::symlink_metadata(root.join(&file)) {
-            Ok(metadata) => metadata,
+        let length = match files.kind(&file) {
+            Ok(FileKind::Folder) => {
+                descend(files, &file, &format!("{target}/{name}"), kind, found, findings);
+                continue;
+            }
+            Ok(FileKind::Link) => {
+                findings.push(Finding::new(format!("{shown} is a symbolic link")).hint(format!(
+                    "declare it in overlay.toml: [links] \"{target}/{name}\" = \"target\""
+                )));
+                continue;
+            }
+            Ok(FileKind::Other) => {
+                findings.push(Finding::new(format!("{shown} is neither a file nor a folder")));
+                continue;
+            }
+            Ok(FileKind::File(length)) => length,
             Err(error) => {
                 findings.push(unreadable(&file, &error));
                 continue;
             }
         };
-        if metadata.is_dir() {
-            descend(root, &file, &format!("{target}/{name}"), kind, found, findings);
-            continue;
-        }
-        if metadata.is_symlink() {
-            findings.push(Finding::new(format!("{shown} is a symbolic link")).hint(format!(
-                "declare it in overlay.toml: [links] \"{target}/{name}\" = \"target\""
-            )));
-            continue;
-        }
-        if !metadata.is_file() {
-            findings.push(Finding::new(format!("{shown} is neither a file nor a folder")));
-            continue;
-        }
-        if metadata.len() > MAX_FILE {
+        if length > MAX_FILE {
             findings.push(Finding::new(format!(
-                "{shown} has {} bytes, the limit of an overlay's file is {MAX_FILE}",
-                metadata.len()
+                "{shown} has {length} bytes, the limit of an overlay's file is {MAX_FILE}"
             )));
             continue;
         }

@@ -30,9 +30,9 @@ pub use written::{
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
+use crate::files::Files;
 use crate::finding::{Findings, Place, SourceFile};
 use crate::sources::{Distribution, Init, Platform};
 
@@ -153,9 +153,9 @@ pub struct Placed<T> {
 }
 
 impl Overlay {
-    /// Reads and checks `overlays/<name>/` below the project's `root`; all findings at once.
-    pub fn load(root: &Path, name: &str) -> Result<Self, Findings> {
-        check::load(root, name)
+    /// Reads and checks the overlay called `name`; all findings at once.
+    pub fn load(files: &Files, name: &str) -> Result<Self, Findings> {
+        check::load(files, name)
     }
 
     /// Whether it is laid over a base of `platform`; else it is passed over.

@@ -167,7 +167,7 @@ fn device_trees(project: &Project) -> Vec<DeviceTreeSource> {
         .boards
         .values()
         .filter(|board| used(&board.name))
-        .filter_map(|board| DeviceTreeSource::of(board, &project.root))
+        .filter_map(DeviceTreeSource::of)
         .collect()
 }
 

@@ -1,36 +1,31 @@
 //! Linux scales the processor's clock by asking BL301 for it, if the device tree says so. A BL301 that does not offer these
 //! clocks would be asked all the same.
 
-use std::fs;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use formats::digest::hex;
 use model::board::Board;
-use model::project::Project;
 
 /// The node that lets Linux set clocks.
 const NODE: &str = "&scpi_clocks";
 
 /// Refuses a BL301 that is not known to offer what the board's device tree enables.
-pub fn check(project: &Project, board: &Board, bl301: &[u8; 32]) -> Result<()> {
+pub fn check(board: &Board, bl301: &[u8; 32]) -> Result<()> {
     let Some(tree) = &board.device_tree else {
         return Ok(());
     };
     if tree.scpi_firmware.contains(bl301) {
         return Ok(());
     }
-    let path = project.root.join(&tree.source);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    if !enables_clocks(&text) {
+    if !enables_clocks(&tree.source.text) {
         return Ok(());
     }
     bail!(
         "{} enables scpi_clocks, but this bl301.bin (sha256 {}) is not known to offer them: cpufreq would set clocks that \
          the firmware does not have. Take scpi_clocks out of {0}, or, if you know that it offers them, add the sha256 to \
-         scpi-firmware in boards/{}/board.toml",
-        tree.source.display(),
+         scpi-firmware in {}",
+        tree.source.path.display(),
         hex(bl301),
-        board.name
+        tree.source.path.with_file_name("board.toml").display()
     )
 }
 

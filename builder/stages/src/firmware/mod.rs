@@ -130,7 +130,7 @@ pub fn firmware(
     }
     if board.boot_contents().next().is_none() {
         return Ok(Some(BoardFirmware::Absent(format!(
-            "boards/{}/board.toml does not say which files lie in the boot area",
+            "board.toml of {} does not say which files lie in the boot area",
             board.name
         ))));
     }
@@ -138,12 +138,11 @@ pub fn firmware(
         Search::Found(found) => found,
         Search::Refused(why) => return Ok(Some(BoardFirmware::Absent(why))),
     };
-    let made = make(request.project, board, found)
-        .with_context(|| format!("cannot make the boot area of {}", board.name))?;
+    let made = make(board, found).with_context(|| format!("cannot make the boot area of {}", board.name))?;
     Ok(Some(BoardFirmware::Ready(made)))
 }
 
-fn make(project: &Project, board: &Board, found: Blobs) -> Result<Firmware> {
+fn make(board: &Board, found: Blobs) -> Result<Firmware> {
     let mut key = Key::builder("firmware", REVISION);
     let mut described = Vec::new();
     let mut describe = |loader: &str, bytes: &[u8]| {
@@ -175,7 +174,7 @@ fn make(project: &Project, board: &Board, found: Blobs) -> Result<Firmware> {
                     let payload = file_of(&found, loader.name(), file)?;
                     let digest = describe(loader.name(), payload);
                     if *loader == Loader::Bl301 {
-                        clocks::check(project, board, &digest.into())?;
+                        clocks::check(board, &digest.into())?;
                     }
                     key = key.bytes(loader.name(), &digest);
                     signed.push((*loader, payload, fip::derived_id(payload)));

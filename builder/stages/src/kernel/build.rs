@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use model::kernel::Kernel;
+use sha2::{Digest, Sha256};
 
 use super::configure::{configure, install};
 use super::device_tree::{self, DeviceTreeSource};
@@ -65,18 +66,19 @@ impl Output {
 }
 
 /// The key of a kernel with these device trees.
-pub(super) fn key_of(configured: &Configured, kernel: &Kernel, trees: &[DeviceTreeSource]) -> Result<Key> {
+pub(super) fn key_of(configured: &Configured, kernel: &Kernel, trees: &[DeviceTreeSource]) -> Key {
     // The configuration's key holds source, patches and compiler.
     let builder = Key::builder("kernel", REVISION)
         .key("configuration", &configured.key)
         .text("config", &configured.config)
         .text("local-version", &kernel.local_version);
-    let builder = trees.iter().try_fold(builder, |builder, tree| {
+    let builder = trees.iter().fold(builder, |builder, tree| {
+        let source = Sha256::digest(&tree.source.text);
         builder
             .text("install", &tree.install)
-            .file("device tree", &tree.source)
-    })?;
-    Ok(builder.finish())
+            .bytes("device tree", &source)
+    });
+    builder.finish()
 }
 
 /// Builds `source`, or finds it built. The configuration is compared with the fragments before anything is compiled, and
@@ -91,7 +93,7 @@ pub fn build(
         tree.check_install()?;
     }
     let configured = configure(engine, kernel, source)?;
-    let key = key_of(&configured, kernel, trees)?;
+    let key = key_of(&configured, kernel, trees);
     let entry = engine.cache.obtain("kernel", &key, |part| {
         // The kernel's build changes folders: relative paths would lead elsewhere.
         let work = fs::canonicalize(part)

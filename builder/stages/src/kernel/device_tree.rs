@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use dtoolkit::fdt::Fdt;
 use dtoolkit::{Node, Property};
 use formats::units::Bytes;
 use model::board::{Board, Expectation, LoadMap, PropertyState, Window};
+use model::finding::SourceFile;
 
 /// Where the kernel keeps the device trees of its architecture.
 const FOLDER: &str = "arch/arm64/boot/dts";
@@ -16,8 +18,8 @@ const FOLDER: &str = "arch/arm64/boot/dts";
 /// A device tree to compile with the kernel.
 #[derive(Debug, Clone)]
 pub struct DeviceTreeSource {
-    /// The source file. It may include the kernel's own device trees by name.
-    pub source: PathBuf,
+    /// The source. It may include the kernel's own device trees by name.
+    pub source: Arc<SourceFile>,
     /// Its name below `dtbs/`: `amlogic/meson-gxbb-odroidc2.dtb`. The folder is the one that its includes are in.
     pub install: String,
     /// What the compiled tree has to say.
@@ -27,11 +29,11 @@ pub struct DeviceTreeSource {
 }
 
 impl DeviceTreeSource {
-    /// The device tree of `board`, if it has one; `root` is the project's.
-    pub fn of(board: &Board, root: &Path) -> Option<Self> {
+    /// The device tree of `board`, if it has one.
+    pub fn of(board: &Board) -> Option<Self> {
         let tree = board.device_tree.as_ref()?;
         Some(Self {
-            source: root.join(&tree.source),
+            source: tree.source.clone(),
             install: tree.install.clone(),
             expect: tree.expect.clone(),
             load: board.load,
@@ -60,7 +62,7 @@ impl DeviceTreeSource {
 
     /// Holds the compiled tree against what is expected of it; everything that is not so is told at once.
     pub(super) fn check(&self, compiled: &Path) -> Result<()> {
-        let source = self.source.display();
+        let source = self.source.path.display();
         let bytes = fs::read(compiled).with_context(|| format!("cannot read {}", compiled.display()))?;
         if let Some(load) = &self.load {
             check_fits("the device tree", bytes.len() as u64, load.device_tree)
@@ -107,8 +109,7 @@ pub(super) fn put_sources(sources: &[DeviceTreeSource], tree: &Path) -> Result<V
         }
         let target = format!("{vendor}/portadc-{index}");
         let to = tree.join(FOLDER).join(format!("{target}.dts"));
-        fs::copy(&source.source, &to)
-            .with_context(|| format!("cannot copy {} to {}", source.source.display(), to.display()))?;
+        fs::write(&to, &source.source.text).with_context(|| format!("cannot write {}", to.display()))?;
         targets.push(target);
     }
     Ok(targets)
@@ -199,7 +200,7 @@ mod tests {
         };
         let window = |at, size| Window { at, below: at + size };
         let source = DeviceTreeSource {
-            source: "boards/x/node.dts".into(),
+            source: named("boards/x/node.dts"),
             install: "amlogic/x.dtb".into(),
             expect: expect.iter().map(expectation).collect(),
             load: Some(LoadMap {
@@ -208,6 +209,13 @@ mod tests {
             }),
         };
         (source, compiled)
+    }
+
+    fn named(path: &str) -> Arc<SourceFile> {
+        Arc::new(SourceFile {
+            path: path.into(),
+            text: SOURCE.into(),
+        })
     }
 
     fn text(text: &str) -> PropertyState {
@@ -318,7 +326,7 @@ mod tests {
     #[test]
     fn names_of_device_trees_stay_below_their_folder() {
         let source = |install: &str| DeviceTreeSource {
-            source: PathBuf::new(),
+            source: named(""),
             install: install.into(),
             expect: Vec::new(),
             load: None,

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use insta::assert_snapshot;
 use liblzma::write::XzEncoder;
 use model::board::{Expectation, LoadMap, PropertyState, Window};
+use model::files::Files;
+use model::finding::SourceFile;
 use tempfile::TempDir;
 
 use super::*;
@@ -76,6 +78,9 @@ END {
 }
 "#;
 
+/// The source of its one device tree.
+const TREE: &str = "boards/node.dts";
+
 /// A project, a miniature kernel, and an engine of its own.
 struct Bench {
     folder: TempDir,
@@ -96,7 +101,7 @@ impl Bench {
                  fragments = [\"a\"]\n",
             ),
             ("kernel/fragments/a.config", fragment),
-            ("boards/node.dts", "/dts-v1/;\n/ { model = \"x\"; };\n"),
+            (TREE, "/dts-v1/;\n/ { model = \"x\"; };\n"),
             ("linux/Makefile", MAKEFILE),
             ("linux/Kconfig", KCONFIG),
             ("linux/drivers/Kconfig", "config DRIVERS\n\tbool\n"),
@@ -115,7 +120,7 @@ impl Bench {
             jobs: 2,
         };
         let trees = vec![DeviceTreeSource {
-            source: root.join("boards/node.dts"),
+            source: SourceFile::load(root, Path::new(TREE)).unwrap(),
             install: "amlogic/meson-gxbb-odroidc2.dtb".into(),
             expect: Vec::new(),
             load: None,
@@ -134,7 +139,7 @@ impl Bench {
     }
 
     fn kernel(&self) -> Kernel {
-        Kernel::load(self.root()).unwrap()
+        Kernel::load(&Files::of(self.root())).unwrap()
     }
 
     fn build(&self) -> anyhow::Result<Output> {
@@ -144,12 +149,15 @@ impl Bench {
     fn key(&self) -> crate::engine::Key {
         let kernel = self.kernel();
         let configured = configure(&self.engine, &kernel, &self.source).unwrap();
-        build::key_of(&configured, &kernel, &self.trees).unwrap()
+        build::key_of(&configured, &kernel, &self.trees)
     }
 
     /// Writes a file of the project, or of the kernel and packs that again.
     fn write(&mut self, name: &str, text: &str) {
         fs::write(self.root().join(name), text).unwrap();
+        if name == TREE {
+            self.trees[0].source = SourceFile::load(self.root(), Path::new(TREE)).unwrap();
+        }
         if name.starts_with("linux/") {
             self.source = pack_source(self.root());
         }
@@ -263,7 +271,7 @@ fn what_can_change_the_output_changes_the_key_and_nothing_else_does() {
     assert_eq!(bench.key(), keys[0], "a comment, and a line for another series");
     bench.write("kernel/fragments/a.config", "CONFIG_NET=y\n");
     keys.push(bench.key());
-    bench.write("boards/node.dts", "/dts-v1/;\n/ { model = \"y\"; };\n");
+    bench.write(TREE, "/dts-v1/;\n/ { model = \"y\"; };\n");
     keys.push(bench.key());
     let toml = fs::read_to_string(bench.root().join("kernel/kernel.toml")).unwrap();
     bench.write("kernel/kernel.toml", &toml.replace("-test", "-other"));

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use formats::tree::{Share, Tree};
+use model::files::Files;
 use model::fleet::Node;
 use model::overlay::Overlay;
 use model::project::Project;
@@ -156,7 +157,7 @@ impl Workshop {
             fs::create_dir_all(overlay.join(path).parent().unwrap()).unwrap();
             fs::write(overlay.join(path), text).unwrap();
         }
-        Overlay::load(&root, name).unwrap_or_else(|findings| panic!("{findings}"))
+        Overlay::load(&Files::of(&root), name).unwrap_or_else(|findings| panic!("{findings}"))
     }
 
     /// The error that a role with this overlay gets, or its node red-07.
