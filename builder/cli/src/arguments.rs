@@ -7,6 +7,10 @@ use formats::fip::{Id, Nonce};
 use model::sources::Series;
 use stages::firmware::{parse_id, parse_nonce};
 
+pub use init::InitArguments;
+
+mod init;
+
 /// Ready-to-flash microSD images for a portable datacenter
 #[derive(Debug, Parser)]
 #[command(name = "portadc", version, max_term_width = 110, after_help = EXIT_CODES)]
@@ -73,16 +77,25 @@ pub struct LockedSourceOptions {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make a project of your own: a fleet, sources, room for overlays. What is not said is asked for on a terminal
+    Init(InitArguments),
     /// Check every rule of the project; all findings at once
     Check,
-    /// Print each value of a node with the file and line it comes from, or what the buses draw
+    /// List the nodes, and the boards, layouts, overlays and kernel fragments that there are: stock, or the project's own
+    List,
+    /// Print each value of a node, and each part that it is made of, with the file and line it comes from; or what the buses draw
     Show {
-        /// The node
-        #[arg(required_unless_present = "power")]
+        /// The node; without it everything is listed, as `portadc list` does
         node: Option<String>,
         /// Print amperes and watts of each bus: idle, at worst, and what its supply gives
         #[arg(long, conflicts_with = "node")]
         power: bool,
+    },
+    /// Copy a stock part into the project, to edit: from then on it is used in place of the stock one
+    Eject {
+        /// The part: overlay/NAME, board/NAME, layout/NAME, kernel/NAME (a fragment) or kernel (kernel.toml)
+        #[arg(value_name = "PART")]
+        part: String,
     },
     /// Show what overlays lay on a node, without building it: the paths, one file, or all of them in a folder
     Render {
@@ -156,7 +169,7 @@ pub enum Command {
     /// Build images into out/images, which only you can read: the nodes' keys are in them
     Build {
         /// The nodes
-        #[arg(required_unless_present = "all", conflicts_with = "all", value_name = "NODE")]
+        #[arg(conflicts_with = "all", value_name = "NODE")]
         nodes: Vec<String>,
         /// Every node of the fleet
         #[arg(long)]

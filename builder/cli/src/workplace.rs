@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use model::finding::Findings;
 use model::names::suggest;
 use model::project::Project;
 use stages::build::ImageFiles;
@@ -25,15 +26,20 @@ pub fn project_folder(common: &Common) -> Result<PathBuf> {
     match here.ancestors().find(|folder| folder.join(MARK).is_file()) {
         Some(folder) => Ok(folder.to_owned()),
         None => bail!(
-            "no {MARK} in {} or above it: go to a project, or name one with -C",
+            "no {MARK} in {} or above it: go to a project, name one with -C, or make one with `portadc init DIR`",
             here.display()
         ),
     }
 }
 
+/// The project of a folder, and the stock parts that it uses.
+pub fn load_project(folder: &Path) -> Result<Project, Findings> {
+    Project::load_from(stock::files(folder))
+}
+
 /// The project of a folder, with nothing left that can be found wrong before something is built of it.
 pub fn checked_project(folder: &Path) -> Result<Project> {
-    let project = Project::load(folder)?;
+    let project = load_project(folder)?;
     // Templates are rendered with what the fleet says, so they come after it.
     check_overlays(&project)?.or_value(())?;
     Ok(project)
@@ -58,7 +64,7 @@ pub fn image_file(common: &Common, image: &str) -> Result<PathBuf> {
     let folder = project_folder(common).with_context(|| {
         format!("there is no file {image}, and no project that could have a node of this name")
     })?;
-    let project = Project::load(&folder)?;
+    let project = load_project(&folder)?;
     let Ok(node) = project.node(image) else {
         let names = project.fleet.nodes.iter().map(|node| node.name.as_str());
         bail!(

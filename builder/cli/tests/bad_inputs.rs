@@ -250,14 +250,15 @@ fn kernel() {
     project.finds(&["BTRFS_FS"]);
 
     let project = Project::new();
-    project.remove("kernel/fragments/usb.config");
-    project.finds(&["usb.config"]);
+    // Of a fragment that comes with the program only the copy would be gone.
+    project.edit("kernel/kernel.toml", "\"usb\"", "\"own-usb\"");
+    project.finds(&["own-usb.config", "kernel/kernel.toml:"]);
 
     let project = Project::new();
     project.append("kernel/kernel.toml", "\n[[patch]]\nfile = \"0001-none.patch\"\n");
     project.finds(&["0001-none.patch"]);
 
-    project.remove("kernel/kernel.toml");
+    project.write("kernel/kernel.toml", "");
     project.finds(&["kernel.toml"]);
 
     let project = Project::new();

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use formats::manifest::Manifest;
 use formats::units::Bytes;
 use model::finding::Findings;
-use model::project::Project;
 use model::sources::Init;
 use serde_json::json;
 use stages::basis::Form;
@@ -27,7 +26,7 @@ const CARD: Bytes = Bytes::gib(4);
 /// Boots a node: to check it, or with its console.
 pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::load_project(&folder)?;
     let node = project.node(&arguments.node).map_err(Findings::from)?;
     check_taps(
         &arguments.tap,

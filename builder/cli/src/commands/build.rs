@@ -16,10 +16,11 @@ use crate::arguments::{BuildForm, Common, Format, LockedSourceOptions};
 use crate::output::{Coded, USAGE, print, print_json, table, warn};
 use crate::workplace;
 
-/// Builds the images of `nodes`, or of every node where none is named, and lists them.
+/// Builds the images of `nodes`, or of every node, and lists them.
 pub fn run(
     common: &Common,
     nodes: &[String],
+    all: bool,
     form: &BuildForm,
     sources: &LockedSourceOptions,
     blob_dir: Option<&Path>,
@@ -27,8 +28,17 @@ pub fn run(
     let started = Instant::now();
     let folder = workplace::project_folder(common)?;
     let project = workplace::checked_project(&folder)?;
-    let chosen = if nodes.is_empty() {
+    let chosen = if all {
         project.fleet.nodes.iter().collect()
+    } else if nodes.is_empty() {
+        let names: Vec<&str> = project
+            .fleet
+            .nodes
+            .iter()
+            .map(|node| node.name.as_str())
+            .collect();
+        let message = format!("name the nodes to build, or give --all: {}", names.join(", "));
+        return Err(Coded { code: USAGE, message }.into());
     } else {
         nodes
             .iter()

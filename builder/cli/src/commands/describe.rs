@@ -34,7 +34,7 @@ pub fn check(common: &Common) -> Result<()> {
 /// `show NODE`
 pub fn show(common: &Common, node: &str) -> Result<()> {
     let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::load_project(&folder)?;
     let mut values = show::values(&project, node).map_err(Findings::from)?;
     let node = project.node(node).map_err(Findings::from)?;
     let kept = outside(&project, &folder.join("identity"), node, &mut values);
@@ -78,7 +78,7 @@ fn outside(project: &Project, identity: &Path, node: &Node, values: &mut Vec<Sho
 
 /// `show --power`
 pub fn power(common: &Common) -> Result<()> {
-    let project = Project::load(&workplace::project_folder(common)?)?;
+    let project = workplace::load_project(&workplace::project_folder(common)?)?;
     let buses = &project.fleet.power;
     if common.json {
         print_json(&show::power_json(buses))

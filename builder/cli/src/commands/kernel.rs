@@ -21,7 +21,7 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
         sources,
     } = command;
     let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::load_project(&folder)?;
     let engine = workplace::engine(common, &folder)?;
     let mut preflight = stages::engine::Preflight::default();
     preflight.programs(programs_to_configure(&project.kernel));

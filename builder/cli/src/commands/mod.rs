@@ -8,9 +8,11 @@ mod describe;
 mod diff;
 mod export;
 mod firmware;
+mod init;
 mod inspect;
 mod kernel;
 mod keys;
+mod list;
 mod render;
 mod revoke;
 mod uboot;
@@ -33,7 +35,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.command {
         Command::Check => describe::check(common)?,
         Command::Show { node: Some(node), .. } => describe::show(common, node)?,
-        Command::Show { node: None, .. } => describe::power(common)?,
+        Command::Show { power: true, .. } => describe::power(common)?,
+        Command::Init(arguments) => init::run(common, arguments)?,
+        Command::List | Command::Show { .. } => list::run(common)?,
+        Command::Eject { part } => list::eject(common, part)?,
         Command::Render {
             nodes,
             all,
@@ -74,11 +79,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Vendor { folder, sources } => vendor::run(common, folder, sources)?,
         Command::Build {
             nodes,
+            all,
             form,
             sources,
             blob_dir,
-            ..
-        } => build::run(common, nodes, form, sources, blob_dir.as_deref())?,
+        } => build::run(common, nodes, *all, form, sources, blob_dir.as_deref())?,
         Command::Export(arguments) => export::run(common, arguments)?,
         Command::Boot(arguments) => return boot::run(common, arguments),
         Command::Flash {

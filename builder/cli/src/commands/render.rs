@@ -9,7 +9,6 @@ use anyhow::{Context, Result, anyhow, bail};
 use model::finding::Findings;
 use model::names::{quoted, suggest};
 use model::overlay::TargetPath;
-use model::project::Project;
 use stages::build::partition_ids;
 use stages::rootfs::identity::IdentityStore;
 use stages::rootfs::{Content, Laid, preview};
@@ -31,7 +30,7 @@ pub enum What<'a> {
 /// Shows what overlays lay on `nodes`, or on every node.
 pub fn run(common: &Common, nodes: &[String], all: bool, what: What, set: Option<&str>) -> Result<()> {
     let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::load_project(&folder)?;
     let names: Vec<&str> = match all {
         true => project
             .fleet

@@ -29,7 +29,7 @@ pub fn run(common: &Common, arguments: &UBootArguments) -> Result<()> {
         check_output(output, &source)?;
     }
     let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::load_project(&folder)?;
     let (board, u_boot) = project.u_boot(options.board.as_deref()).map_err(Findings::from)?;
     let engine = workplace::engine(common, &folder)?;
     let cross_compile = &project.kernel.cross_compile;

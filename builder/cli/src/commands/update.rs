@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use model::finding::Findings;
-use model::project::Project;
 use model::sources::{BaseSource, Sources};
 use serde_json::json;
 use stages::fetch::{BaseNeeds, Downgrade, Extent, UpdateOptions, update};
@@ -19,7 +18,7 @@ pub fn run(common: &Common, options: &SourceOptions, if_gone: bool, allow_downgr
     let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
     // Which packages go over a stage3 the overlays say; a base of another kind is locked whatever they ask.
     let needs = match &set.base {
-        BaseSource::Stage3(_) => BaseNeeds::of(&Project::load(&folder)?, set),
+        BaseSource::Stage3(_) => BaseNeeds::of(&workplace::load_project(&folder)?, set),
         BaseSource::Archive { .. } => BaseNeeds::default(),
     };
     let engine = workplace::engine(common, &folder)?;
