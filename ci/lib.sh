@@ -1,5 +1,7 @@
 # Shared by the scripts of this folder: say what happens, install what is missing, register foreign binaries.
-# shellcheck shell=bash
+#
+# Lists of packages and `portadc` are for those scripts.
+# shellcheck shell=bash disable=SC2034
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -87,6 +89,7 @@ register_arm64() {
 # The compiler: Debian's is older than this project needs, so it comes from rustup.
 need_rust() {
     command -v cargo >/dev/null || {
+        # shellcheck source=/dev/null
         [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
     }
     if ! command -v cargo >/dev/null; then
@@ -111,6 +114,9 @@ tests_as_root() {
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${host}_RUNNER=${become}unshare --mount"
 }
+
+# newest PATH...: the one that was changed last.
+newest() { find "$@" -maxdepth 0 -printf '%T@ %p\n' | sort -rn | head -n 1 | cut -d ' ' -f 2-; }
 
 build_portadc() {
     say "building portadc"

@@ -1,10 +1,10 @@
 """Backups and moves between nodes: ci/check-backup calls this within name spaces of its own, where what it makes ends with it.
 
-                        THIRD, with container `irc`
-                             |
-            client ---- [datacenter] ---- ONE, with container `web`
-                             |
-                           OTHER, its buddy
+            THIRD, with container `irc`
+                 |
+client ---- [datacenter] ---- ONE, with container `web`
+                 |
+               OTHER, its buddy
 """
 
 import os

@@ -74,7 +74,11 @@ class Judge:
         os.chown(self.root / "outsider", 70000, 70000)
         for name in ("setuid", "outsider"):
             (self.root / name).chmod(0o4755)
-        for name, kind, device in (("disk", "b", os.stat(disk).st_rdev), ("memory", "c", os.makedev(1, 1)), ("zero", "c", os.makedev(1, 5))):
+        for name, kind, device in (
+            ("disk", "b", os.stat(disk).st_rdev),
+            ("memory", "c", os.makedev(1, 1)),
+            ("zero", "c", os.makedev(1, 5)),
+        ):
             run("mknod", "-m", "0666", self.root / name, kind, os.major(device), os.minor(device))
         (self.root / "sbin/init").write_text(INIT)
         (self.root / "sbin/init").chmod(0o755)
@@ -94,7 +98,9 @@ class Judge:
         """Starts it; returns what it said of each word."""
         self.configure(settings)
         (self.root / "said").unlink(missing_ok=True)
-        done = subprocess.run(["unshare", "--mount", "sh", "-c", START, "start", self.folder, self.files], capture_output=True, text=True)
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", START, "start", self.folder, self.files], capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             self.expect(False, f"LXC does not start it: {done.stdout}{done.stderr}")
             return {}
@@ -109,9 +115,14 @@ class Judge:
         mounted = [line for line in self.settings if not line.startswith("lxc.cgroup2.devices")]
         bare = [line.replace(",nodev", "") for line in mounted]
         said = self.start(bare)
-        self.expect(said.get("/disk") == "open", f"without the node's settings the disk should be open, or nothing is tried: {said}")
-        for what, settings, harmless in (("the node's settings", self.settings, False), ("nodev alone", mounted, False),
-                                         ("the list alone", [*listed, "lxc.rootfs.options = idmap=container"], True)):
+        self.expect(
+            said.get("/disk") == "open", f"without the node's settings the disk should be open, or nothing is tried: {said}"
+        )
+        for what, settings, harmless in (
+            ("the node's settings", self.settings, False),
+            ("nodev alone", mounted, False),
+            ("the list alone", [*listed, "lxc.rootfs.options = idmap=container"], True),
+        ):
             said = self.start(settings)
             for name in LAID:
                 wanted = name == "/zero" and harmless
@@ -119,7 +130,10 @@ class Judge:
             missing = [name for name, state in said.items() if name.startswith("/dev/") and state != "open"]
             self.expect(not missing, f"with {what}, a container lacks {missing}: {said}")
         self.expect(said.get("owners") == "65534 0", f"owners, as they are seen within: {said.get('owners')}")
-        self.expect(said.get("setuid") == "0 1000", f"users that a program of the container's root and one of nobody's run as: {said.get('setuid')}")
+        self.expect(
+            said.get("setuid") == "0 1000",
+            f"users that a program of the container's root and one of nobody's run as: {said.get('setuid')}",
+        )
         run("losetup", "--detach", disk)
 
 

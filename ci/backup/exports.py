@@ -75,8 +75,10 @@ class Judge:
         self.whole("the second run")
         usage = self.other.within("btrfs", "filesystem", "du", "--raw", "-s", f"{self.home}/kept/{self.kept()[0]}")
         exclusive = int(usage.splitlines()[-1].split()[1])
-        print(f"first run: {first} bytes; second, of which one byte in {BIG} differs: {second}; "
-              f"what the older snapshot does not share: {exclusive}")
+        print(
+            f"first run: {first} bytes; second, of which one byte in {BIG} differs: {second}; "
+            f"what the older snapshot does not share: {exclusive}"
+        )
         self.expect(first > BIG, f"{first} bytes went over the wire, fewer than there are")
         self.expect(second < BIG / 50, f"the second run sent {second} bytes")
         self.expect(exclusive < BIG / 10, f"the older snapshot has {exclusive} bytes of its own")
@@ -90,9 +92,10 @@ class Judge:
         self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
         arrived = self.other.path(f"{self.home}/current/lxc/web/rootfs/srv/bigger")
         for part in (1, 4, 9, 14):
-            running = subprocess.Popen(self.one.enter("/usr/lib/portadc/backup"), stdout=subprocess.PIPE,
-                                       stderr=subprocess.STDOUT, start_new_session=True)
-            wait_for(f"{part} MiB", lambda: arrived.exists() and arrived.stat().st_size > part << 20, 60)
+            running = subprocess.Popen(
+                self.one.enter("/usr/lib/portadc/backup"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            wait_for(f"{part} MiB", lambda least=part << 20: arrived.exists() and arrived.stat().st_size > least, 60)
             os.killpg(running.pid, signal.SIGKILL)
             running.wait()
             self.expect(self.kept() == before, "a run that was cut off made a snapshot")
@@ -108,14 +111,25 @@ class Judge:
         config = ["ssh", "-F", "/etc/portadc/backup.ssh", "buddy"]
         kept = self.kept()[-1]
         for asked in (
-            "", "sh", "cat /etc/shadow", "keep; id", "prepare $(id)", "list ..", "keep now",
-            "rsync --server -logDtpre.iLsfxCIvu . /etc/", "rsync --server -logDtpre.iLsfxCIvu . ./",
-            f"rsync --server -logDtpre.iLsfxCIvu . kept/{kept}/", "rsync --server -logDtpre.iLsfxCIvu . current/../kept/",
+            "",
+            "sh",
+            "cat /etc/shadow",
+            "keep; id",
+            "prepare $(id)",
+            "list ..",
+            "keep now",
+            "rsync --server -logDtpre.iLsfxCIvu . /etc/",
+            "rsync --server -logDtpre.iLsfxCIvu . ./",
+            f"rsync --server -logDtpre.iLsfxCIvu . kept/{kept}/",
+            "rsync --server -logDtpre.iLsfxCIvu . current/../kept/",
             "rsync --server --sender -logDtpre.iLsfxCIvu . /etc/shadow",
             f"rsync --server --sender -logDtpre.iLsfxCIvu . kept/{kept}/../../..",
-            "rsync --server --sender -logDtpre.iLsfxCIvu . kept/", "rsync --server -slogDtpre.iLsfxCIvu", "rsync --daemon .",
+            "rsync --server --sender -logDtpre.iLsfxCIvu . kept/",
+            "rsync --server -slogDtpre.iLsfxCIvu",
+            "rsync --daemon .",
             "rsync --server --log-file=/etc/x -logDtpre.iLsfxCIvu . current/",
-            "rsync --server --temp-dir=/etc -logDtpre.iLsfxCIvu . current/", "btrfs subvolume delete kept",
+            "rsync --server --temp-dir=/etc -logDtpre.iLsfxCIvu . current/",
+            "btrfs subvolume delete kept",
         ):
             done = self.one.tries(*config, asked, text="")
             refused = done.returncode != 0 and "refuses" in done.stderr
@@ -144,13 +158,17 @@ class Judge:
 
     def retention(self):
         """Which snapshots stay, of a year of them, against the rule in another form."""
-        limits = dict(re.findall(r"^(hourly|daily|weekly)=(\d+)$", self.other.path("/etc/portadc/backup.conf").read_text(), re.M))
+        limits = dict(
+            re.findall(r"^(hourly|daily|weekly)=(\d+)$", self.other.path("/etc/portadc/backup.conf").read_text(), re.MULTILINE)
+        )
         home, names = f"{KEPT}/retained", []
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         for step in [*range(1, 60), *range(60, 2400, 17)]:
             names.append((now - datetime.timedelta(minutes=step * 27)).strftime("%Y%m%dT%H%M%SZ"))
-        self.other.sh(f"mkdir -p {home}/kept; btrfs -q subvolume create {home}/current; "
-                      f"for name in {' '.join(names)}; do btrfs -q subvolume snapshot -r {home}/current {home}/kept/$name; done")
+        self.other.sh(
+            f"mkdir -p {home}/kept; btrfs -q subvolume create {home}/current; "
+            f"for name in {' '.join(names)}; do btrfs -q subvolume snapshot -r {home}/current {home}/kept/$name; done"
+        )
         self.other.sh("SSH_ORIGINAL_COMMAND=keep /usr/lib/portadc/keep-backup retained")
         found = self.other.sh(f"ls {home}/kept").split()
         names.append(max(found))
@@ -160,7 +178,7 @@ class Judge:
             for name in sorted(names):
                 moment = datetime.datetime.strptime(name, "%Y%m%dT%H%M%SZ")
                 periods[moment.strftime(form)] = name
-            wanted |= {periods[period] for period in sorted(periods)[-int(limits[limit]):]}
+            wanted |= {periods[period] for period in sorted(periods)[-int(limits[limit]) :]}
         self.expect(set(found) == wanted, f"kept: {sorted(found)}, and not {sorted(wanted)}")
         print(f"{len(names)} snapshots, of which {len(found)} stay")
         self.other.sh(f"btrfs -q subvolume delete {home}/current {home}/kept/*")
@@ -197,22 +215,34 @@ class Judge:
         starts = "touch /tmp/held/lock; until [ -e /tmp/held/go ]; do sleep 0.1; done; lxc-start --name web"
         starter = subprocess.Popen(self.one.enter("flock", "--close", lock, "sh", "-euc", starts))
         wait_for("the lock", self.one.path("/tmp/held/lock").exists)
-        restore = subprocess.Popen(self.one.enter("portadc-restore", "latest", "container", "web"), stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.PIPE, text=True)
+        restore = subprocess.Popen(
+            self.one.enter("portadc-restore", "latest", "container", "web"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         new = "/var/lib/lxc/.web.restored"
         waits = "for process in /proc/[0-9]*; do tr '\\0' ' ' < $process/cmdline 2> /dev/null | grep -x 'flock 8 ' || true; done"
         wait_for("its turn", lambda: restore.poll() is not None or self.one.sh(waits), 60)
-        self.expect(restore.poll() is None and self.one.path(f"{new}/rootfs/srv").exists(), "it does not wait for who starts a container")
+        self.expect(
+            restore.poll() is None and self.one.path(f"{new}/rootfs/srv").exists(), "it does not wait for who starts a container"
+        )
         self.one.sh("touch /tmp/held/go")
         told = restore.communicate()[1]
         starter.wait()
         self.expect(restore.returncode != 0 and "web runs" in told, f"a container that has just started is replaced: {told}")
         whole = self.one.path(f"{ROOT}/srv/mine").exists() and not self.one.path(new).exists()
-        self.expect(whole and self.one.sh("ls /.snapshots/replaced") == replaced, "of a restore that came too late, something is left")
+        self.expect(
+            whole and self.one.sh("ls /.snapshots/replaced") == replaced, "of a restore that came too late, something is left"
+        )
         # What takes its place, does so under the lock.
-        self.one.path("/tmp/held/mv").write_text(f"#!/bin/sh\n! flock --nonblock {lock} true || echo \"$*\" >> /tmp/held/free\nexec /usr/bin/mv \"$@\"\n")
+        self.one.path("/tmp/held/mv").write_text(
+            f'#!/bin/sh\n! flock --nonblock {lock} true || echo "$*" >> /tmp/held/free\nexec /usr/bin/mv "$@"\n'
+        )
         self.one.sh("chmod 755 /tmp/held/mv; touch /tmp/held/free; lxc-stop --name web")
-        done = self.one.tries("env", "PATH=/tmp/held:/usr/sbin:/usr/bin:/sbin:/bin", "portadc-restore", "latest", "container", "web")
+        done = self.one.tries(
+            "env", "PATH=/tmp/held:/usr/sbin:/usr/bin:/sbin:/bin", "portadc-restore", "latest", "container", "web"
+        )
         free = self.one.sh("cat /tmp/held/free")
         self.expect(done.returncode == 0 and not free, f"containers are exchanged where anybody may start one: {free}{done.stderr}")
         self.one.sh("/usr/lib/portadc/containers; lxc-start --name web; rm -r /tmp/held")

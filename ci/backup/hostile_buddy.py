@@ -19,7 +19,7 @@ class Buddy(Judge):
     def begin(self):
         self.other.sh("cp -a /usr/lib/portadc/keep-backup /tmp/honest")
         keep = self.other.path("/usr/lib/portadc/keep-backup")
-        self.other.sh(f"mkdir -p /tmp/hostile")
+        self.other.sh("mkdir -p /tmp/hostile")
         keep.write_text(SCRIPT)
         # As on a new card, which has nothing of it.
         self.one.sh("lxc-stop --name web")
@@ -30,15 +30,19 @@ class Buddy(Judge):
 
     def offer(self, script):
         """What the buddy has: a small container, and what `script` adds to it."""
-        self.other.sh(f"rm -rf /tmp/hostile; mkdir -p {FOLDER}/rootfs/srv {FOLDER}/rootfs/etc; cd {FOLDER}; "
-                      f"echo {SNAPSHOT} > /tmp/hostile/list; echo old > rootfs/srv/old; {script}")
+        self.other.sh(
+            f"rm -rf /tmp/hostile; mkdir -p {FOLDER}/rootfs/srv {FOLDER}/rootfs/etc; cd {FOLDER}; "
+            f"echo {SNAPSHOT} > /tmp/hostile/list; echo old > rootfs/srv/old; {script}"
+        )
 
     def restore(self):
         return self.one.tries("portadc-restore", "latest", "container", "web")
 
     def clean(self):
-        self.one.sh("if [ -d /var/lib/lxc/web/rootfs ] && [ ! -L /var/lib/lxc/web/rootfs ]; then btrfs -q subvolume delete "
-                    "/var/lib/lxc/web/rootfs; fi; rm -rf /var/lib/lxc/web /var/lib/lxc/.web.restored 2> /dev/null || true")
+        self.one.sh(
+            "if [ -d /var/lib/lxc/web/rootfs ] && [ ! -L /var/lib/lxc/web/rootfs ]; then btrfs -q subvolume delete "
+            "/var/lib/lxc/web/rootfs; fi; rm -rf /var/lib/lxc/web /var/lib/lxc/.web.restored 2> /dev/null || true"
+        )
 
     def reads(self):
         """What it can: read all that it keeps."""
@@ -58,8 +62,10 @@ class Buddy(Judge):
 
     def settings(self):
         """A configuration of LXC has hooks, which run as root of the node."""
-        self.offer("echo 'lxc.hook.pre-start = /var/lib/lxc/web/hook' > local.conf; cp /bin/true hook; "
-                   "echo x > config; echo x > guest; echo other > moved; echo x > trial; mkdir more; touch more/x")
+        self.offer(
+            "echo 'lxc.hook.pre-start = /var/lib/lxc/web/hook' > local.conf; cp /bin/true hook; "
+            "echo x > config; echo x > guest; echo other > moved; echo x > trial; mkdir more; touch more/x"
+        )
         done = self.restore()
         self.expect(done.returncode == 0, f"it is not restored: {done.stderr}")
         # What counts for its disk, this node has written.
@@ -74,23 +80,30 @@ class Buddy(Judge):
         """What is to become a folder is a link into the node."""
         self.one.sh("mkdir -p /srv/victim; echo mine > /srv/victim/file")
         for script in (
-            "rm -r rootfs; ln -s /srv/victim rootfs", "ln -s /srv/victim local.conf", "rm -r rootfs/srv; ln -s /srv/victim rootfs/srv",
-            "mkdir local.conf; ln -s /srv/victim/file local.conf/x", "mkfifo local.conf",
+            "rm -r rootfs; ln -s /srv/victim rootfs",
+            "ln -s /srv/victim local.conf",
+            "rm -r rootfs/srv; ln -s /srv/victim rootfs/srv",
+            "mkdir local.conf; ln -s /srv/victim/file local.conf/x",
+            "mkfifo local.conf",
         ):
             self.offer(script)
             self.restore()
             state = self.one.sh("cd /var/lib/lxc/web 2> /dev/null || exit 0; stat --format='%n %F' rootfs; ls -A")
-            self.expect(not state or (state.startswith("rootfs directory") and "local.conf" not in state), f"with `{script}`: {state}")
+            self.expect(
+                not state or (state.startswith("rootfs directory") and "local.conf" not in state), f"with `{script}`: {state}"
+            )
             self.expect(self.one.sh("ls -A /srv/victim; cat /srv/victim/file") == "file\nmine\n", f"`{script}` leads into the node")
             self.clean()
         self.one.sh("rm -r /srv/victim")
 
     def rights(self):
         """Devices, programs with rights, owners that no container has: names that a terminal obeys."""
-        self.offer("mkdir rootfs/dev; mknod rootfs/dev/disk b 7 0; cp /bin/true rootfs/srv/root; chmod 4755 rootfs/srv/root; "
-                   "cp /bin/true \"rootfs/srv/$(printf 'a\\033[31mb')\"; chmod 2755 rootfs/srv/a*; "
-                   "cp /bin/true rootfs/srv/capable; setcap cap_net_admin+ep rootfs/srv/capable; touch rootfs/srv/strange; "
-                   "chown 0:70000 rootfs/srv/strange")
+        self.offer(
+            "mkdir rootfs/dev; mknod rootfs/dev/disk b 7 0; cp /bin/true rootfs/srv/root; chmod 4755 rootfs/srv/root; "
+            "cp /bin/true \"rootfs/srv/$(printf 'a\\033[31mb')\"; chmod 2755 rootfs/srv/a*; "
+            "cp /bin/true rootfs/srv/capable; setcap cap_net_admin+ep rootfs/srv/capable; touch rootfs/srv/strange; "
+            "chown 0:70000 rootfs/srv/strange"
+        )
         done = self.restore()
         self.expect(done.returncode == 0, f"it is not restored: {done.stderr}")
         self.expect(not self.one.sh("find /var/lib/lxc -type b -o -type c"), "a buddy makes devices in a container")
@@ -109,16 +122,22 @@ class Buddy(Judge):
     def files(self):
         """A file that was asked for is something else, in a folder of a container with a way out of it."""
         self.one.sh("rm -rf /tmp/to /tmp/victim; mkdir -p /tmp/to /tmp/victim; ln -s /tmp/victim /tmp/to/notes")
-        for script in ("mkdir -p ../../srv/notes; echo x > ../../srv/notes/x", "mkdir ../../srv; ln -s /tmp/victim ../../srv/notes",
-                       "mkdir ../../srv; mknod ../../srv/notes b 7 0", "mkdir ../../srv; ln -s /tmp/victim/x ../../srv/notes"):
+        for script in (
+            "mkdir -p ../../srv/notes; echo x > ../../srv/notes/x",
+            "mkdir ../../srv; ln -s /tmp/victim ../../srv/notes",
+            "mkdir ../../srv; mknod ../../srv/notes b 7 0",
+            "mkdir ../../srv; ln -s /tmp/victim/x ../../srv/notes",
+        ):
             self.offer(script)
             self.one.tries("portadc-restore", "latest", "srv/notes", "/tmp/to")
             found = self.one.sh("ls -A /tmp/victim; find /tmp/to -type b; ls -A /tmp/to")
             self.expect(found == "notes\n", f"with `{script}`, {found}")
         # A folder of a container that runs leads to one of the node; so does one that is nobody's.
         self.clean()
-        self.one.sh(f"mkdir /var/lib/lxc/web; btrfs -q subvolume create {ROOT}; mkdir -p {ROOT}/srv/own; "
-                    f"ln -s /tmp/victim {ROOT}/srv/way; ln -s /tmp/victim /tmp/way")
+        self.one.sh(
+            f"mkdir /var/lib/lxc/web; btrfs -q subvolume create {ROOT}; mkdir -p {ROOT}/srv/own; "
+            f"ln -s /tmp/victim {ROOT}/srv/way; ln -s /tmp/victim /tmp/way"
+        )
         self.offer("mkdir ../../srv; echo x > ../../srv/notes")
         done = self.one.tries("portadc-restore", "latest", "srv/notes", f"{ROOT}/srv/own")
         there = self.one.path(f"{ROOT}/srv/own/notes").exists()

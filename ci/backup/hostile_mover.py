@@ -47,7 +47,9 @@ class Judge:
 
     def refuses(self, what, *question, **more):
         done = self.asks(*question, **more)
-        self.expect(done.returncode not in (0, 124) and "refuses" in done.stderr, f"{what}: {done.returncode} {done.stdout}{done.stderr}")
+        self.expect(
+            done.returncode not in (0, 124) and "refuses" in done.stderr, f"{what}: {done.returncode} {done.stdout}{done.stderr}"
+        )
         return done.stderr
 
     def accepts(self, what, *question, **more):
@@ -88,11 +90,20 @@ class Judge:
         image.write_bytes(bytes(1 << 20))
         disk = self.other.within("losetup", "--find", "--show", "/tmp/disk").strip()
         device = os.stat(disk).st_rdev
-        self.sends("a stream that writes to a disk",
-                   base().device("disk", device).add(stream.WRITE, (stream.PATH, "disk"), (stream.FILE_OFFSET, stream.u64(0)), (stream.DATA, b"gone")).end())
+        self.sends(
+            "a stream that writes to a disk",
+            base()
+            .device("disk", device)
+            .add(stream.WRITE, (stream.PATH, "disk"), (stream.FILE_OFFSET, stream.u64(0)), (stream.DATA, b"gone"))
+            .end(),
+        )
         self.expect(run("dd", f"if={disk}", "bs=4", "count=1", "status=none") == "\0" * 4, "a stream wrote to a disk of the node")
         self.other.within("losetup", "--detach", disk)
-        self.sends("a disk in a folder", base().folder("a").device("a/disk", device).end(), reason="a device is in it: block special file 7:")
+        self.sends(
+            "a disk in a folder",
+            base().folder("a").device("a/disk", device).end(),
+            reason="a device is in it: block special file 7:",
+        )
         memory = os.makedev(1, 1)
         # Further down than any path can name.
         deep = base()
@@ -105,7 +116,12 @@ class Judge:
             if top == "a":
                 deep.device(f"{path}/disk", device)
         self.sends("a disk far down", deep.rename("a", f"{path}/a").end(), reason="a device is in it: block special file 7:")
-        self.sends("memory", base().end(), Stream().subvolume("last").device("memory", memory, stream.stat.S_IFCHR).end(), reason="a device is in it")
+        self.sends(
+            "memory",
+            base().end(),
+            Stream().subvolume("last").device("memory", memory, stream.stat.S_IFCHR).end(),
+            reason="a device is in it",
+        )
 
     def owners(self):
         for uid, gid in ((65536, 0), (0, 70000), (1 << 31, 0)):
@@ -120,12 +136,23 @@ class Judge:
             self.sends(f"a link {name} beside", base().symlink(f"../{name}", "/srv/victim").end(), reason="something else")
         self.expect(self.other.path("/srv/victim/file").exists(), "a link where subvolumes go has another one deleted")
         self.sends("a link as last", base().end(), Stream().subvolume("x").symlink("../last", "/srv/victim").end())
-        self.sends("a link in the place of the first", base().end(), Stream().subvolume("last").rename("../base", "../x").symlink("../base", "/srv/victim")
-                   .end(), reason="something else")
+        self.sends(
+            "a link in the place of the first",
+            base().end(),
+            Stream().subvolume("last").rename("../base", "../x").symlink("../base", "/srv/victim").end(),
+            reason="something else",
+        )
         self.expect(self.other.path("/srv/victim/file").exists(), "a link in the place of a subvolume has another one deleted")
         self.other.sh("btrfs -q subvolume delete /srv/victim || true")
-        self.sends("two subvolumes", Stream().subvolume("x").file("y").add(stream.SUBVOL, (stream.PATH, "base"), (stream.UUID, uuid.uuid4().bytes),
-                   (stream.CTRANSID, stream.u64(7))).end(), reason="something else")
+        self.sends(
+            "two subvolumes",
+            Stream()
+            .subvolume("x")
+            .file("y")
+            .add(stream.SUBVOL, (stream.PATH, "base"), (stream.UUID, uuid.uuid4().bytes), (stream.CTRANSID, stream.u64(7)))
+            .end(),
+            reason="something else",
+        )
         self.sends("a subvolume of another name", Stream().subvolume("x").end())
         self.sends("one that does not end", base().bytes)
         within = Stream().subvolume("x").subvolume("base").folder("a").rename("../x", "a/in")
@@ -157,9 +184,15 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         before = self.other.sh(SUBVOLUMES)
         self.other.within("python3", "-c", make)
         seen = self.other.tries("/usr/lib/portadc/look-through", f"{place}/root")
-        self.expect(seen.returncode != 0 and "a subvolume is in it: ddd" in seen.stdout, f"subvolumes within are let in: {seen.stdout}{seen.stderr}")
+        self.expect(
+            seen.returncode != 0 and "a subvolume is in it: ddd" in seen.stdout,
+            f"subvolumes within are let in: {seen.stdout}{seen.stderr}",
+        )
         self.other.portadc("throw-away", f"{place}/root", f"{place}/link", f"{place}/nothing")
-        self.expect(self.other.sh(f"ls -A {place}") == "victim\n", f"of what is thrown away, there is left: {self.other.sh(f'ls -A {place}')}")
+        self.expect(
+            self.other.sh(f"ls -A {place}") == "victim\n",
+            f"of what is thrown away, there is left: {self.other.sh(f'ls -A {place}')}",
+        )
         self.other.portadc("throw-away", place)
         self.expect(self.other.sh(SUBVOLUMES) == before, "what is thrown away leaves subvolumes")
 
@@ -180,7 +213,12 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         first, content = uuid.uuid4(), bytes(8192)
         self.accepts("an offer", self.other, f"offer irc {SAID}")
         self.accepts("a base", self.other, "receive irc base", Stream().subvolume("base", first).file("zeros", content).end())
-        self.accepts("one that shares with it", self.other, "receive irc last", Stream().snapshot("last", first).clone("more", first, "zeros", 8192).end())
+        self.accepts(
+            "one that shares with it",
+            self.other,
+            "receive irc last",
+            Stream().snapshot("last", first).clone("more", first, "zeros", 8192).end(),
+        )
         self.accepts("taking it back", self.other, "abort irc")
 
     def size(self):
@@ -211,10 +249,15 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         self.accepts("the end of it", self.other, "abort web", by=self.one)
         self.expect(self.runs_at() == [self.one], f"web runs at {[node.name for node in self.runs_at()]}")
         # It keeps nobody else from what it may not touch.
-        waiting = subprocess.Popen(self.third.enter("sh", "-c", f"sleep 9 | ssh -F /etc/portadc/move.ssh {self.other.name} receive web base"),
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        waiting = subprocess.Popen(
+            self.third.enter("sh", "-c", f"sleep 9 | ssh -F /etc/portadc/move.ssh {self.other.name} receive web base"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         done = self.asks(self.other, "status web", by=self.one)
-        self.expect(waiting.poll() is None and done.stdout == "absent\n", f"who may not move it holds its lock: {done.stdout}{done.stderr}")
+        self.expect(
+            waiting.poll() is None and done.stdout == "absent\n", f"who may not move it holds its lock: {done.stdout}{done.stderr}"
+        )
         waiting.kill()
         waiting.wait()
 
@@ -225,8 +268,13 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         lines = [line.split(" ") for line in text.splitlines()]
         keys = {line[0]: line[2] for line in lines if len(line) > 2}
         wrong = next(key for name, key in keys.items() if self.other.name not in name.split(","))
-        known.write_text("".join(" ".join([line[0], line[1], wrong if self.other.name in line[0].split(",") else line[2]]) + "\n"
-                                 for line in lines if len(line) > 2))
+        known.write_text(
+            "".join(
+                " ".join([line[0], line[1], wrong if self.other.name in line[0].split(",") else line[2]]) + "\n"
+                for line in lines
+                if len(line) > 2
+            )
+        )
         # What is connected stays so.
         self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", "-O", "exit", self.other.name)
         done = self.one.tries("portadc-move", "web", self.other.name)
@@ -261,10 +309,15 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         self.expect(self.mark() == self.third.name, f"web is believed to be at {self.mark()}")
         self.moves(self.third, self.one)
         folder = "/var/lib/lxc/web"
-        self.other.sh(f"mkdir -m 0700 {folder}; btrfs -q subvolume snapshot /.snapshots/move/web/last {folder}/rootfs; "
-                      f"echo {self.one.name} > {folder}/guest; echo {self.third.name} > {folder}/leaving; echo {self.third.name} > /.snapshots/move/web/to")
+        self.other.sh(
+            f"mkdir -m 0700 {folder}; btrfs -q subvolume snapshot /.snapshots/move/web/last {folder}/rootfs; "
+            f"echo {self.one.name} > {folder}/guest; echo {self.third.name} > {folder}/leaving; echo {self.third.name} > /.snapshots/move/web/to"
+        )
         done = self.other.tries("portadc-move", "--resume")
-        self.expect(done.returncode == 0 and self.runs_at() == [self.one], f"one that moved on runs at {[node.name for node in self.runs_at()]}: {done.stderr}")
+        self.expect(
+            done.returncode == 0 and self.runs_at() == [self.one],
+            f"one that moved on runs at {[node.name for node in self.runs_at()]}: {done.stderr}",
+        )
         self.expect(not self.other.path(folder).exists(), "what has moved on is kept where it left")
 
     def new_card(self):
@@ -274,29 +327,43 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
         self.one.power_off()
         self.one.new_card()
         done = self.boots()
-        said = f"web: {self.other.name} {self.third.name} each say" in done or f"web: {self.third.name} {self.other.name} each say" in done
+        said = (
+            f"web: {self.other.name} {self.third.name} each say" in done
+            or f"web: {self.third.name} {self.other.name} each say" in done
+        )
         self.expect(said, f"of two who have it, nothing is said: {done}")
-        self.expect(self.runs_at() == [self.other] and not self.mark(), f"with two who have it, it runs at {[n.name for n in self.runs_at()]}, "
-                    f"and is believed to be at {self.mark()!r}")
+        self.expect(
+            self.runs_at() == [self.other] and not self.mark(),
+            f"with two who have it, it runs at {[n.name for n in self.runs_at()]}, and is believed to be at {self.mark()!r}",
+        )
         # Somebody decides.
-        self.one.sh(f"mkdir -m 0700 /var/lib/lxc/web; echo {self.other.name} > /var/lib/lxc/web/moved; /usr/lib/portadc/guests; /usr/lib/portadc/containers")
+        self.one.sh(
+            f"mkdir -m 0700 /var/lib/lxc/web; echo {self.other.name} > /var/lib/lxc/web/moved; /usr/lib/portadc/guests; /usr/lib/portadc/containers"
+        )
         self.moves(self.other, self.one)
         # In the name of another: a backslash that two shells take for the end of a line.
         for claim in (rf"printf '%s\n' 'x\\n{self.other.name} web'", rf"printf '%s\n' 'x\n{self.other.name} web'"):
             self.claim(claim)
             self.one.sh("lxc-stop --name web; mv /var/lib/lxc/web /var/lib/lxc/.kept")
             made = self.one.tries("/usr/lib/portadc/containers")
-            self.expect(made.returncode == 0 and not self.mark(), f"it claims in the name of another: {self.mark()} {made.stdout}{made.stderr}")
-            self.one.sh("btrfs -q subvolume delete /var/lib/lxc/web/rootfs || true; rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web; "
-                        "/usr/lib/portadc/containers; lxc-start --name web")
+            self.expect(
+                made.returncode == 0 and not self.mark(),
+                f"it claims in the name of another: {self.mark()} {made.stdout}{made.stderr}",
+            )
+            self.one.sh(
+                "btrfs -q subvolume delete /var/lib/lxc/web/rootfs || true; rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web; "
+                "/usr/lib/portadc/containers; lxc-start --name web"
+            )
         # What nobody else claims is believed, and said: a person takes the mark away.
         self.claim("echo web")
         self.one.sh("lxc-stop --name web; mv /var/lib/lxc/web /var/lib/lxc/.kept")
         made = self.one.portadc("containers")
         told = f"web: is at {self.third.name}, where it moved before this card was new" in made
         self.expect(told and self.mark() == self.third.name and not self.runs_at(), f"one that a single node claims: {made}")
-        self.one.sh("rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web; /usr/lib/portadc/guests; /usr/lib/portadc/containers; "
-                    "lxc-start --name web")
+        self.one.sh(
+            "rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web; /usr/lib/portadc/guests; /usr/lib/portadc/containers; "
+            "lxc-start --name web"
+        )
         self.third.sh("mv /usr/lib/portadc/.honest /usr/lib/portadc/take-container")
 
     def claim(self, script):
@@ -322,7 +389,19 @@ subprocess.run(["btrfs", "-q", "property", "set", "-t", "subvol", ".", "ro", "tr
 
 def judge(one, other, third):
     judge = Judge(one, other, third)
-    for step in ("devices", "owners", "beside", "within", "shares", "size", "others_containers", "another_key", "redirects", "onward", "new_card"):
+    for step in (
+        "devices",
+        "owners",
+        "beside",
+        "within",
+        "shares",
+        "size",
+        "others_containers",
+        "another_key",
+        "redirects",
+        "onward",
+        "new_card",
+    ):
         say(f"hostile mover: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults

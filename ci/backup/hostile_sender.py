@@ -3,8 +3,18 @@
 from exports import KEPT, Judge, say
 
 CONFIG = ["ssh", "-F", "/etc/portadc/backup.ssh", "buddy"]
-RSYNC = ["rsync", "--rsh=ssh -F /etc/portadc/backup.ssh", "--archive", "--hard-links", "--acls", "--xattrs", "--numeric-ids",
-         "--inplace", "--delete-delay", "--timeout=600"]
+RSYNC = [
+    "rsync",
+    "--rsh=ssh -F /etc/portadc/backup.ssh",
+    "--archive",
+    "--hard-links",
+    "--acls",
+    "--xattrs",
+    "--numeric-ids",
+    "--inplace",
+    "--delete-delay",
+    "--timeout=600",
+]
 PLAIN = ["--no-devices", "--no-specials"]
 
 
@@ -18,9 +28,16 @@ class Sender(Judge):
         """The buddy takes files with two names apart: what is in their way may be anything."""
         self.other.sh("mkdir -p -m 0700 /root/.ssh; echo whole > /root/kept")
         self.one.tries(*CONFIG, "prepare", text="")
-        for way in ("ln -s /root/.ssh .apart", "ln -s /root/kept .apart", "mkdir .apart",
-                    "ln -s /root/.ssh srv; ln -s /root/.ssh lxc", "mkdir -p a/.apart; ln -s /root/.ssh a/b"):
-            sent = self.push(f"{way}; echo key > authorized_keys; ln authorized_keys ./-rf; mkdir -p 'x\ny'; ln authorized_keys 'x\ny/z'", *PLAIN)
+        for way in (
+            "ln -s /root/.ssh .apart",
+            "ln -s /root/kept .apart",
+            "mkdir .apart",
+            "ln -s /root/.ssh srv; ln -s /root/.ssh lxc",
+            "mkdir -p a/.apart; ln -s /root/.ssh a/b",
+        ):
+            sent = self.push(
+                f"{way}; echo key > authorized_keys; ln authorized_keys ./-rf; mkdir -p 'x\ny'; ln authorized_keys 'x\ny/z'", *PLAIN
+            )
             self.expect(sent.returncode == 0, f"nothing of the attack is sent: {sent.stderr}")
             for asked in ("prepare", "keep"):
                 self.one.tries(*CONFIG, asked, text="")
@@ -64,16 +81,28 @@ class Sender(Judge):
         """Whatever rsync could be asked for besides."""
         kept = self.kept()[-1]
         for asked in (
-            "rsync --server -lHogDtpAXre.iLsfxCIvu . current/", "rsync --server -Te.x -logtpre.iLsfxCIvu . current/",
-            "rsync --server -logtpre.iLsfxCIvu -Me.x . current/", "rsync --server -fe.x -logtpre.iLsfxCIvu . current/",
-            "rsync --server -logtprLe.iLsfxCIvu . current/", "rsync --server -logtprKe.iLsfxCIvu . current/",
-            "rsync --server -logtpr . current/", "rsync --server -logtpre.i/x . current/", "rsync --server . current/ x",
-            "rsync --server -logtpre.iLsfxCIvu --sender . current/", "rsync --server -logtpre.iLsfxCIvu --files-from=- . current/",
-            "rsync --server -logtpre.iLsfxCIvu --copy-dest=/home . current/", "rsync --server -logtpre.iLsfxCIvu . . current/",
-            f"rsync --server --sender -logtprLe.iLsfxCIvu . kept/{kept}/", f"rsync --server --sender -logtpre.iLsfxCIvu . current/",
-            f"rsync --server --sender -logtpre.iLsfxCIvu --inplace . kept/{kept}/", "rsync --server --sender -logtpre.iLsfxCIvu . kept/x/",
+            "rsync --server -lHogDtpAXre.iLsfxCIvu . current/",
+            "rsync --server -Te.x -logtpre.iLsfxCIvu . current/",
+            "rsync --server -logtpre.iLsfxCIvu -Me.x . current/",
+            "rsync --server -fe.x -logtpre.iLsfxCIvu . current/",
+            "rsync --server -logtprLe.iLsfxCIvu . current/",
+            "rsync --server -logtprKe.iLsfxCIvu . current/",
+            "rsync --server -logtpr . current/",
+            "rsync --server -logtpre.i/x . current/",
+            "rsync --server . current/ x",
+            "rsync --server -logtpre.iLsfxCIvu --sender . current/",
+            "rsync --server -logtpre.iLsfxCIvu --files-from=- . current/",
+            "rsync --server -logtpre.iLsfxCIvu --copy-dest=/home . current/",
+            "rsync --server -logtpre.iLsfxCIvu . . current/",
+            f"rsync --server --sender -logtprLe.iLsfxCIvu . kept/{kept}/",
+            "rsync --server --sender -logtpre.iLsfxCIvu . current/",
+            f"rsync --server --sender -logtpre.iLsfxCIvu --inplace . kept/{kept}/",
+            "rsync --server --sender -logtpre.iLsfxCIvu . kept/x/",
             f"rsync --server --sender -logtpre.iLsfxCIvu --delete-delay . kept/{kept}/",
-            "rsync --server --sender -logtpre.iLsfxCIvu --remove-source-files . kept/x/", "keep complete", "repair x", "list x",
+            "rsync --server --sender -logtpre.iLsfxCIvu --remove-source-files . kept/x/",
+            "keep complete",
+            "repair x",
+            "list x",
         ):
             done = self.one.tries("timeout", "20", *CONFIG, asked, text="")
             refused = done.returncode != 0 and "refuses" in done.stderr
@@ -83,11 +112,29 @@ class Sender(Judge):
         """What an rsync could do that obeyed its sender in everything."""
         self.other.sh("mkdir -p /srv/in; mkdir -p /tmp/kept-out; touch /srv/near")
         for script in (
-            "mknod new/disk b 7 0", "mount -t tmpfs tmpfs /home", "mount -o remount,rw /usr", "umount /home/new", "touch /usr/x",
-            "touch /home/x", "touch /x", "ls /proc/self", "ls /etc", "ls /root", "ls /srv/near", "ls /home/new/../near", "ls /sys/kernel",
-            "chroot /home/new /usr/bin/true", "unshare --mount true", "test $(ls /proc/*/stat | wc -l) -gt 0", "hostname other",
-            "cp /usr/bin/true new/run; chmod 4755 new/run; new/run", "ln -s /dev new/dev; ls new/dev/zero", "ip link add x type dummy",
-            "ping -c 1 127.0.0.1", "nice -n -5 true", "date --set=2000-01-01",
+            "mknod new/disk b 7 0",
+            "mount -t tmpfs tmpfs /home",
+            "mount -o remount,rw /usr",
+            "umount /home/new",
+            "touch /usr/x",
+            "touch /home/x",
+            "touch /x",
+            "ls /proc/self",
+            "ls /etc",
+            "ls /root",
+            "ls /srv/near",
+            "ls /home/new/../near",
+            "ls /sys/kernel",
+            "chroot /home/new /usr/bin/true",
+            "unshare --mount true",
+            "test $(ls /proc/*/stat | wc -l) -gt 0",
+            "hostname other",
+            "cp /usr/bin/true new/run; chmod 4755 new/run; new/run",
+            "ln -s /dev new/dev; ls new/dev/zero",
+            "ip link add x type dummy",
+            "ping -c 1 127.0.0.1",
+            "nice -n -5 true",
+            "date --set=2000-01-01",
         ):
             done = self.other.tries("/usr/lib/portadc/cell", "rw=/srv/in:new", "--", "sh", "-ec", script)
             if script.startswith("nice"):
@@ -99,14 +146,15 @@ class Sender(Judge):
         self.expect(done.returncode == 0, f"in a cell, nothing can be written: {done.stderr}")
         self.other.sh("rm -r /srv/in /srv/near /tmp/kept-out")
 
-
     def own(self):
         """What it can: lose what is its own, as far as that is not kept any more, and read what is."""
         self.back_up()
         before = self.kept()[-1]
         self.one.sh("rm -rf /tmp/read; mkdir /tmp/read")
         done = self.one.tries("portadc-restore", before, "lxc/web/rootfs/etc", "/tmp/read")
-        self.expect(done.returncode == 0 and self.one.path("/tmp/read/etc/hostname").exists(), f"it cannot read its own: {done.stderr}")
+        self.expect(
+            done.returncode == 0 and self.one.path("/tmp/read/etc/hostname").exists(), f"it cannot read its own: {done.stderr}"
+        )
         self.push("true", *PLAIN)
         self.one.tries(*CONFIG, "keep", text="")
         last = self.kept()[-1]

@@ -81,7 +81,9 @@ class Scene(Judge):
         self.configure(self.settings)
         process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", START, "start", self.folder, self.files],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
         def step():

@@ -1,5 +1,6 @@
 """Moves: a container that serves goes from one node to the other and back, is cut off at any moment, and is never at two."""
 
+import itertools
 import os
 import re
 import signal
@@ -70,7 +71,7 @@ class Asker:
         self.running.kill()
         self.running.wait()
         moments = [moment for moment, _ in self.answers]
-        return max(b - a for a, b in zip(moments, moments[1:])), [number for _, number in self.answers]
+        return max(b - a for a, b in itertools.pairwise(moments)), [number for _, number in self.answers]
 
 
 class Judge:
@@ -126,7 +127,7 @@ class Judge:
         self.expect(count() > before, f"at {node.name} it may send with an address that is not its own")
         node.sh("ip -n web address delete 172.16.77.77/32 dev eth0")
         knock = f"import socket; socket.create_connection(('{self.addresses[0]}', 22), 1)"
-        done = subprocess.run(self.client.command(sys.executable, "-c", knock), capture_output=True, text=True)
+        done = subprocess.run(self.client.command(sys.executable, "-c", knock), capture_output=True, text=True, check=False)
         self.expect("timed out" in done.stderr, f"at {node.name} its port 22 is open: {done.stderr.strip().splitlines()[-1:]}")
 
     def restart(self):
@@ -181,8 +182,12 @@ class Judge:
         slow = ("tbf", "rate", "40mbit", "burst", "64k", "latency", "99ms")
         for power_off in (False, True):
             self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
-            running = subprocess.Popen(self.one.enter("portadc-move", "web", self.other.name), stdout=subprocess.PIPE,
-                                       stderr=subprocess.STDOUT, start_new_session=True)
+            running = subprocess.Popen(
+                self.one.enter("portadc-move", "web", self.other.name),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             begun = self.other.path("/.snapshots/move/.in/web/cell/base")
             wait_for("beginning of the move", begun.exists)
             if power_off:
@@ -204,8 +209,12 @@ class Judge:
         self.one.sh(f"head -c 20000000 /dev/urandom > {ROOT}/srv/late")
         slow = ("tbf", "rate", "200mbit", "burst", "64k", "latency", "99ms")
         self.one.run("tc", "qdisc", "replace", "dev", "eth0", "root", *slow)
-        running = subprocess.Popen(self.one.enter("portadc-move", "web", self.other.name), stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, start_new_session=True)
+        running = subprocess.Popen(
+            self.one.enter("portadc-move", "web", self.other.name),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         mark = self.one.path("/var/lib/lxc/web/leaving")
         wait_for("container that leaves", mark.exists)
         self.one.power_off()
@@ -259,7 +268,9 @@ class Judge:
         said = "did not say which containers they have:" in made.stdout and self.other.name in made.stdout
         self.expect(made.returncode == 0 and said, f"where nobody answers: {made.stdout}{made.stderr}")
         self.expect(self.one.path(f"{ROOT}/etc/hostname").exists(), "where nobody answers, it is not made")
-        self.one.sh("btrfs --quiet subvolume delete /var/lib/lxc/web/rootfs; rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web")
+        self.one.sh(
+            "btrfs --quiet subvolume delete /var/lib/lxc/web/rootfs; rm -r /var/lib/lxc/web; mv /var/lib/lxc/.kept /var/lib/lxc/web"
+        )
         self.one.sh("lxc-start --name web")
         self.other.boot()
 
@@ -269,12 +280,16 @@ class Judge:
         outcomes, stopping = [], 0
         for step in range(12):
             source, target = (self.one, self.other) if self.runs_at() == [self.one] else (self.other, self.one)
-            running = subprocess.Popen(source.enter("portadc-move", "web", target.name), stdout=subprocess.PIPE,
-                                       stderr=subprocess.STDOUT, start_new_session=True)
+            running = subprocess.Popen(
+                source.enter("portadc-move", "web", target.name),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             if step > 2:
                 # From when it stops the container.
                 mark = source.path("/var/lib/lxc/web/leaving")
-                wait_for("container that leaves", lambda: mark.exists() or running.poll() is not None)
+                wait_for("container that leaves", lambda mark=mark, mover=running: mark.exists() or mover.poll() is not None)
             time.sleep(0.2 * (step - 3 if step > 2 else step))
             try:
                 os.killpg(running.pid, signal.SIGKILL)
@@ -284,7 +299,7 @@ class Judge:
             if step > 2 and mark.exists() and self.runs_at() == [source]:
                 stopping += 1
             self.expect(len(self.runs_at()) <= 1, f"after a kill at step {step} it runs twice")
-            wait_for(f"end of the move that was killed at step {step}", lambda: self.resumed(source))
+            wait_for(f"end of the move that was killed at step {step}", lambda node=source: self.resumed(node))
             now = self.runs_at()
             self.expect(len(now) == 1, f"after a kill at step {step} it runs at {[node.name for node in now]}")
             if len(now) != 1:
@@ -294,7 +309,9 @@ class Judge:
             asker.answers_again()
         self.lost(self.runs_at()[0], asker.end()[1])
         self.expect(stopping, "no mover was killed while the container stopped")
-        print(f"{len(outcomes)} movers killed, {stopping} while it stopped: {outcomes.count('stayed')} stayed, {outcomes.count('moved')} moved")
+        print(
+            f"{len(outcomes)} movers killed, {stopping} while it stopped: {outcomes.count('stayed')} stayed, {outcomes.count('moved')} moved"
+        )
 
     def resumed(self, node):
         """Does what moves.timer does each minute. It waits its turn while what was killed is still ending."""
@@ -305,8 +322,18 @@ class Judge:
     def refusals(self):
         """What a node that may bring containers asks for besides."""
         for asked in (
-            "", "sh", "offer ../x 1", "offer nobody 1", "offer web", "offer web x", "receive web etc", "start web", "moved web nowhere",
-            "status web; id", "moved web /etc", "yours web",
+            "",
+            "sh",
+            "offer ../x 1",
+            "offer nobody 1",
+            "offer web",
+            "offer web x",
+            "receive web etc",
+            "start web",
+            "moved web nowhere",
+            "status web; id",
+            "moved web /etc",
+            "yours web",
         ):
             done = self.one.tries("ssh", "-F", "/etc/portadc/move.ssh", self.other.name, asked, text="")
             refused = done.returncode != 0 and "refuses" in done.stderr
@@ -318,8 +345,18 @@ class Judge:
 
 def judge(one, other, client):
     judge = Judge(one, other, client)
-    for step in ("there_and_back", "restart", "failed_start", "no_room", "lost_on_the_way", "down_while_leaving", "unknown_guest",
-                 "new_card", "refusals", "killed"):
+    for step in (
+        "there_and_back",
+        "restart",
+        "failed_start",
+        "no_room",
+        "lost_on_the_way",
+        "down_while_leaving",
+        "unknown_guest",
+        "new_card",
+        "refusals",
+        "killed",
+    ):
         say(f"move: {step.replace('_', ' ')}")
         getattr(judge, step)()
     return judge.faults

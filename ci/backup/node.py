@@ -126,9 +126,9 @@ class Node(Namespace):
         """Starts it; the card is as it was left."""
         self.sysctl_d(self.folder)
         loop = run("losetup", "--find", "--show", self.image).strip()
-        self.unit_log = open(self.log, "a")
         command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder, self.judge, loop)
-        self.sshd = subprocess.Popen([*command, self.subvolumes], stdout=self.unit_log, stderr=self.unit_log)
+        with open(self.log, "a") as log:
+            self.sshd = subprocess.Popen([*command, self.subvolumes], stdout=log, stderr=log)
         try:
             wait_for(f"sshd at {self.name}", self.listens)
         finally:
@@ -147,7 +147,7 @@ class Node(Namespace):
             self.sh(f"lxc-stop --kill --name {container.removesuffix('.pid')}")
         members = run("ip", "netns", "pids", self.name).split()
         for member in members:
-            subprocess.run(["kill", "-KILL", member], stderr=subprocess.DEVNULL)
+            subprocess.run(["kill", "-KILL", member], stderr=subprocess.DEVNULL, check=False)
         self.sshd.wait()
         # What only the machine's memory had.
         self.ip("address", "flush", "dev", "eth0")
@@ -176,7 +176,7 @@ class Node(Namespace):
 
     def tries(self, *command, text=None):
         """Runs a command that may fail."""
-        return subprocess.run(self.enter(*command), capture_output=True, text=True, input=text)
+        return subprocess.run(self.enter(*command), capture_output=True, text=True, input=text, check=False)
 
     def path(self, path):
         """A path of the node as it is seen from here."""

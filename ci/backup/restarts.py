@@ -25,8 +25,10 @@ class Judge:
 
     def ends(self, after):
         """Has it end as many seconds after its start; what the unit does then. Returns for how long it waits."""
-        self.node.sh(f"lxc-stop --name {NAME}; mkdir -p {RUN.rpartition('/')[0]}; : > /tmp/slept/log; "
-                     f"read -r uptime _ < /proc/uptime; echo 1 $((${{uptime%.*}} - {after})) > {RUN}")
+        self.node.sh(
+            f"lxc-stop --name {NAME}; mkdir -p {RUN.rpartition('/')[0]}; : > /tmp/slept/log; "
+            f"read -r uptime _ < /proc/uptime; echo 1 $((${{uptime%.*}} - {after})) > {RUN}"
+        )
         done = self.node.tries("env", "PATH=/tmp/slept:/usr/sbin:/usr/bin:/sbin:/bin", "/usr/lib/portadc/restart-container", NAME)
         self.expect(done.returncode == 0, f"one that ended after {after} s: {done.stdout}{done.stderr}")
         # The stand-in for LXC sleeps for parts of a second.
@@ -39,10 +41,15 @@ class Judge:
         """One that ends at once, again and again, starts once in half a minute."""
         for after, wanted in ((0, [PACE]), (0, [PACE]), (PACE - 5, [PACE]), (PACE + 5, [])):
             waited = self.ends(after)
-            self.expect(waited == wanted and self.runs(), f"one that ended {after} s after its start waits {waited}, and runs: {self.runs()}")
+            self.expect(
+                waited == wanted and self.runs(),
+                f"one that ended {after} s after its start waits {waited}, and runs: {self.runs()}",
+            )
         # The unit is one: what asks for it while it waits has asked for the same start.
         unit = self.node.path("/usr/lib/systemd/system/restart-container@.service").read_text()
-        self.expect("Type=oneshot\n" in unit and "Restart=on-failure\nRestartSec=1min\n" in unit, "the unit starts more than one at once")
+        self.expect(
+            "Type=oneshot\n" in unit and "Restart=on-failure\nRestartSec=1min\n" in unit, "the unit starts more than one at once"
+        )
 
     def others(self):
         """Whose it is to start by now, nobody else starts."""
@@ -52,8 +59,16 @@ class Judge:
             self.expect(not self.runs(), f"one with the mark `{mark}` is started")
             self.node.sh(f"rm {FOLDER}/{mark}")
         # A mark that comes while the lock is somebody's counts.
-        holder = subprocess.Popen(self.node.enter("flock", "--close", "/run/portadc/containers.lock", "sh", "-euc",
-                                                  f"touch /tmp/slept/held; sleep 2; echo x > {FOLDER}/leaving"))
+        holder = subprocess.Popen(
+            self.node.enter(
+                "flock",
+                "--close",
+                "/run/portadc/containers.lock",
+                "sh",
+                "-euc",
+                f"touch /tmp/slept/held; sleep 2; echo x > {FOLDER}/leaving",
+            )
+        )
         wait_for("the lock", self.node.path("/tmp/slept/held").exists)
         self.ends(PACE + 5)
         holder.wait()

@@ -45,7 +45,7 @@ class Trouble(Judge):
         self.expect(not self.readable(path), f"{path} can still be read: nothing is tried here")
 
     def readable(self, path):
-        return self.one.tries("sh", "-c", "cat \"$1\" > /dev/null", "read", path).returncode == 0
+        return self.one.tries("sh", "-c", 'cat "$1" > /dev/null', "read", path).returncode == 0
 
     def in_last(self, path):
         return self.other.path(f"{self.home}/kept/{self.kept()[-1]}/{path}")
@@ -54,11 +54,13 @@ class Trouble(Judge):
         """A file of the node has a bad checksum."""
         odd = "odd \\#012 [*] ü\nname"
         files = ["precious", "precious-too", odd]
-        self.one.sh(f"head -c 300000 /dev/urandom > /srv/precious; ln /srv/precious /srv/precious-too; echo old > /srv/other")
+        self.one.sh("head -c 300000 /dev/urandom > /srv/precious; ln /srv/precious /srv/precious-too; echo old > /srv/other")
         self.one.sh(f"head -c 300000 /dev/urandom > '/srv/{odd}'; head -c 300000 /dev/urandom > /srv/still")
         self.back_up()
         good = {file: digest(self.one.path(f"/srv/{file}")) for file in [*files, "still"]}
-        self.one.sh(f"echo more >> /srv/precious; echo more >> '/srv/{odd}'; echo new > /srv/other; head -c 300000 /dev/urandom > /srv/fresh")
+        self.one.sh(
+            f"echo more >> /srv/precious; echo more >> '/srv/{odd}'; echo new > /srv/other; head -c 300000 /dev/urandom > /srv/fresh"
+        )
         for file in ("precious", odd, "still", "fresh"):
             self.rot(f"/srv/{file}")
         for run in ("first", "second"):
@@ -89,8 +91,10 @@ class Trouble(Judge):
         """Makes a sender with snapshots of these names."""
         home = f"{KEPT}/retained"
         made = " ".join(f"'{name}'" for name in names)
-        self.other.sh(f"mkdir -p {home}/kept; btrfs -q subvolume create {home}/current; "
-                      f"for name in {made}; do btrfs -q subvolume snapshot -r {home}/current \"{home}/kept/$name\"; done")
+        self.other.sh(
+            f"mkdir -p {home}/kept; btrfs -q subvolume create {home}/current; "
+            f'for name in {made}; do btrfs -q subvolume snapshot -r {home}/current "{home}/kept/$name"; done'
+        )
         return home
 
     def drop(self, home):
@@ -106,8 +110,10 @@ class Trouble(Judge):
         self.other.sh("mkdir -p /tmp/wrong")
         self.other.path("/tmp/wrong/date").write_text(DATE)
         self.other.sh("chmod 755 /tmp/wrong/date")
-        now = datetime.datetime.now(datetime.timezone.utc)
-        real = [(now - datetime.timedelta(hours=hours)).strftime("%Y%m%dT%H%M%SZ") for hours in [*range(1, 24), *range(24, 600, 24)]]
+        now = datetime.datetime.now(datetime.UTC)
+        real = [
+            (now - datetime.timedelta(hours=hours)).strftime("%Y%m%dT%H%M%SZ") for hours in [*range(1, 24), *range(24, 600, 24)]
+        ]
         future, odd = "20991231T000000Z", ["before-upgrade", "20261399T996199Z", "a * b", "20260101T000000Z.old"]
         home = self.retained(*real, future, *odd)
         self.keep()
@@ -139,7 +145,9 @@ class Trouble(Judge):
         self.retained(*old)
         done = self.keep("900 days ago")
         found = set(self.other.sh(f"ls {home}/kept").splitlines())
-        self.expect(done.returncode == 0 and set(old) <= found, f"a clock that is behind costs snapshots: {done.stdout}{done.stderr}")
+        self.expect(
+            done.returncode == 0 and set(old) <= found, f"a clock that is behind costs snapshots: {done.stdout}{done.stderr}"
+        )
         self.drop(home)
 
         # Nobody has told the time since the start.
@@ -151,7 +159,9 @@ class Trouble(Judge):
         held = done.returncode == 0 and set(old) <= found and "no time server was heard" in done.stderr
         self.expect(held, f"a clock that nobody sets costs snapshots: {done.stdout}{done.stderr}")
         # A host with another program for that asks the kernel.
-        self.other.path("/tmp/wrong/timedatectl").write_text("#!/bin/sh\n[ \"$*\" = 'show --property=NTPSynchronized --value' ] && echo yes\n")
+        self.other.path("/tmp/wrong/timedatectl").write_text(
+            "#!/bin/sh\n[ \"$*\" = 'show --property=NTPSynchronized --value' ] && echo yes\n"
+        )
         self.other.sh("chmod 755 /tmp/wrong/timedatectl")
         self.keep()
         left = set(old) & set(self.other.sh(f"ls {home}/kept").splitlines())

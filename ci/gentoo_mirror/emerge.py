@@ -37,7 +37,7 @@ def main():
             if said.is_dir():
                 shutil.copytree(said, work / "etc/portage" / name)
         command = portage.command(["--usepkgonly", "--getbinpkg", "--binpkg-respect-use=y", *options.arguments])
-        sys.exit(subprocess.run(command, env=portage.environment_of(options.root)).returncode)
+        sys.exit(subprocess.run(command, env=portage.environment_of(options.root), check=False).returncode)
 
 
 def flavor_of(root):
