@@ -22,15 +22,16 @@ mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv 
 # What `ci/check-network` needs.
 network_packages=(
     conntrack haproxy i2pd iproute2 monitoring-plugins-basic nagios-nrpe-plugin nagios-nrpe-server nagios4-core nftables
-    openssh-client openssh-server openssl python3
+    openssh-client openssh-server openssl python3 python3-pytest
     systemd util-linux wireguard-go wireguard-tools
 )
 # What `ci/check-backup` needs besides.
 backup_packages=(btrfs-progs busybox-static gcc libc6-dev libcap2-bin lxc lxcfs openssh-client openssh-server rsync uidmap)
-# The oracles: programs we did not write that judge what we write.
+# The oracles: programs we did not write that say whether what we write is right.
 test_packages=(
     age attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
-    mount mtools openssh-client pax-utils python3 python3-venv rsync strace systemd tar util-linux wireguard-tools xz-utils zstd
+    mount mtools openssh-client pax-utils python3 python3-venv rsync shellcheck strace systemd tar util-linux wireguard-tools
+    xz-utils zstd
 )
 
 # When the first of these scripts began, which calls the others.
@@ -104,6 +105,13 @@ need_rust() {
     version=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n1.88\n' "$version" | sort -V | head -n1)" = 1.88 ] ||
         die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
+}
+
+# The program that runs tests.
+need_nextest() {
+    cargo nextest --version >/dev/null 2>&1 && return
+    say "installing cargo-nextest"
+    cargo install --locked cargo-nextest@0.9.143
 }
 
 # Tests that mount run as root; everything is compiled as the user who called. Each test has mounts of its own: what others see

@@ -3,11 +3,13 @@ reads them."""
 
 import os
 import subprocess
-import sys
 import time
 
+import pytest
 from namespaces import wait_for
 
+# utilite, which has the checks of all kinds, and what a monitor is told of the fleet.
+MONITORED = "blue-01"
 PLUGINS = "/usr/lib/nagios/plugins"
 AS_NAGIOS = ("setpriv", "--reuid=nagios", "--regid=nagios", "--clear-groups")
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -28,10 +30,17 @@ CHECKS = [
     ("check_containers web=ct-web", {"sys/class/net/ct-web/address": "02:00:00:00:00:01"}, OK),
     ("check_containers", {}, OK),
     ("check_containers web=ct-web irc=ct-irc", {"sys/class/net/ct-web/address": "02:00:00:00:00:01"}, CRITICAL),
-    ("check_containers web=ct-web irc=ct-irc",
-     {"sys/class/net/ct-web/address": "02:00:00:00:00:01", "run/portadc/moved": "irc away"}, OK),
+    (
+        "check_containers web=ct-web irc=ct-irc",
+        {"sys/class/net/ct-web/address": "02:00:00:00:00:01", "run/portadc/moved": "irc away"},
+        OK,
+    ),
     ("check_containers web=ct-web", {"run/portadc/moved": "web away\nirc ct-irc"}, CRITICAL),
-    ("check_containers web=ct-web", {"sys/class/net/ct-irc/address": "02:00:00:00:00:01", "run/portadc/moved": "web away\nirc ct-irc"}, OK),
+    (
+        "check_containers web=ct-web",
+        {"sys/class/net/ct-irc/address": "02:00:00:00:00:01", "run/portadc/moved": "web away\nirc ct-irc"},
+        OK,
+    ),
     ("check_space 100 101 /", {}, OK),
     ("check_space 0 101 /", {}, WARNING),
     ("check_space 0 0 /", {}, CRITICAL),
@@ -136,94 +145,99 @@ define contactgroup {
     alias             admins
 }
 """
+# Minutes since a time server or a tunnel was heard.
+AGES = [(0, OK), (6, WARNING), (16, CRITICAL)]
 
 
-def check_plugins(folder, work):
-    """Every check of a node by itself. Returns faults and how many were tried."""
-    cases = [(check, files, {}, code) for check, files, code in CHECKS]
-    cases += [("check_card 8 10 20 60", CARD | files, {}, code) for files, code in CARDS]
-    cases += [("check_btrfs 80 92", BTRFS | files, {}, code) for files, code in BTRFSES]
-    cases += [
-        ("check_neighbours", HOSTS | {"bin/ip": "\n".join(["#!/bin/sh", "cat <<END", *lines, "END"])}, {}, code)
-        for lines, code in NEIGHBOURS
-    ]
-    cases += [
-        ("check_connections 70 90", {f"{TABLE}_count": count, f"{TABLE}_max": 1000}, {}, code)
-        for count, code in ((699, OK), (700, WARNING), (900, CRITICAL))
-    ]
-    ages = ((0, OK), (6, WARNING), (16, CRITICAL))
-    now = time.time()
-    cases += [("check_tunnels 5 15", {"run/portadc/tunnels-heard": f"wg-a key {now - age * 60:.0f}"}, {}, code) for age, code in ages]
-    cases += [("check_clock 5 15", {"proc/uptime": "9999 1", HEARD: now - age * 60}, {}, code) for age, code in ages]
-    cases += [("check_card 8 10 20 60", {"proc/uptime": "1.00 1.00"}, {}, UNKNOWN)]
-    cases += [(check, {}, {"failed": failed, "active": active}, code) for check, failed, active, code in UNITS]
-    faults = []
-    for number, (check, files, units, code) in enumerate(cases):
-        root = work / f"check-{number}"
-        (root / "bin").mkdir(parents=True)
-        for name, text in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_text(f"{text}\n")
-            (root / name).chmod(0o755)
-            if name == HEARD:
-                os.utime(root / name, (text, text))
-        systemctl = root / "bin/systemctl"
-        systemctl.write_text(SYSTEMCTL.format(**{name: " ".join(of) for name, of in units.items()}) if units else "")
-        systemctl.chmod(0o755)
-        name, *arguments = check.split()
-        done = subprocess.run(
-            ["sh", folder / "usr/lib/portadc/monitor" / name, *arguments],
-            env={"PATH": f"{root}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "CHECK_ROOT": str(root)},
-            capture_output=True,
-            text=True,
-        )
-        word = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[code]
-        # One line, whose second word is the state.
-        if done.returncode != code or done.stdout.count("\n") != 1 or f" {word} - " not in done.stdout.replace(" -", " - "):
-            faults.append(f"{check} with {files or units}: {done.returncode}, {done.stdout or done.stderr!r}, not {word}")
-    return faults, len(cases)
+def cases():
+    """Check and arguments, files, answers of systemctl, and what it returns, of each."""
+    yield from ((check, files, {}, code) for check, files, code in CHECKS)
+    yield from (("check_card 8 10 20 60", CARD | files, {}, code) for files, code in CARDS)
+    yield "check_card 8 10 20 60", {"proc/uptime": "1.00 1.00"}, {}, UNKNOWN
+    yield from (("check_btrfs 80 92", BTRFS | files, {}, code) for files, code in BTRFSES)
+    for lines, code in NEIGHBOURS:
+        yield "check_neighbours", HOSTS | {"bin/ip": "\n".join(["#!/bin/sh", "cat <<END", *lines, "END"])}, {}, code
+    for count, code in ((699, OK), (700, WARNING), (900, CRITICAL)):
+        yield "check_connections 70 90", {f"{TABLE}_count": count, f"{TABLE}_max": 1000}, {}, code
+    for age, code in AGES:
+        yield "check_tunnels 5 15", {"run/portadc/tunnels-heard": lambda now, age=age: f"wg-a key {now - age * 60:.0f}"}, {}, code
+        yield "check_clock 5 15", {"proc/uptime": "9999 1", HEARD: lambda now, age=age: now - age * 60}, {}, code
+    yield from ((check, {}, {"failed": failed, "active": active}, code) for check, failed, active, code in UNITS)
 
 
-def check_nrpe(node, machines, addresses, work):
-    """Who gets an answer from a node. Returns faults."""
-    log = work / "nrpe.log"
+CASES = list(cases())
+WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("check", "files", "units", "code"), CASES, ids=[f"{check.split()[0]}-{WORDS[code]}" for check, *_, code in CASES]
+)
+def test_check(nodes, tmp_path, check, files, units, code):
+    """One of a node's checks by itself."""
+    (tmp_path / "bin").mkdir(parents=True)
+    for name, text in files.items():
+        if callable(text):
+            text = text(time.time())
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+        path.chmod(0o755)
+        if name == HEARD:
+            os.utime(path, (text, text))
+    systemctl = tmp_path / "bin/systemctl"
+    systemctl.write_text(SYSTEMCTL.format(**{name: " ".join(of) for name, of in units.items()}) if units else "")
+    systemctl.chmod(0o755)
+    name, *arguments = check.split()
+    done = subprocess.run(
+        ["sh", nodes / MONITORED / "usr/lib/portadc/monitor" / name, *arguments],
+        env={"PATH": f"{tmp_path}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "CHECK_ROOT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # One line, whose second word is the state.
+    assert done.returncode == code, done.stdout or done.stderr
+    assert done.stdout.count("\n") == 1
+    assert f" {WORDS[code]} - " in done.stdout.replace(" -", " - ")
+
+
+@pytest.fixture(scope="module")
+def nrpe(network, tmp_path_factory):
+    """nrpe of red-07, listening."""
+    node, log = network["red-07"], tmp_path_factory.mktemp("nrpe") / "log"
     node.within("install", "-d", "-o", "nagios", "/run/nrpe")
     with open(log, "w") as output:
-        nrpe = node.start_within(*AS_NAGIOS, "nrpe", "-c", "/etc/portadc/nrpe.cfg", "-f", log=output)
+        process = node.start_within(*AS_NAGIOS, "nrpe", "-c", "/etc/portadc/nrpe.cfg", "-f", log=output)
 
     def listens():
-        if nrpe.poll() is not None:
-            sys.exit(f"error: nrpe ended: {log.read_text()}")
+        assert process.poll() is None, f"nrpe ended: {log.read_text()}"
         return ":5666 " in node.run("ss", "-Hltn")
 
     wait_for(f"nrpe at {node.name}", listens)
-    faults = []
-    for asker, answered in (("home-pc", True), ("router", False), ("blue-23", False), ("internet", False)):
-        command = machines[asker].command(f"{PLUGINS}/check_nrpe", "-H", addresses[node.name][0], "-t", "4", "-c", "containers")
-        done = subprocess.run(command, capture_output=True, text=True)
-        if ("CONTAINERS OK - 1 of 1" in done.stdout) != answered:
-            faults.append(f"{asker} asks nrpe at {node.name}: {done.stdout.strip() or done.stderr.strip()}")
-    nrpe.kill()
-    nrpe.wait()
-    return faults
+    yield
+    process.kill()
+    process.wait()
 
 
-def check_objects(files, work):
-    """nagios reads what is exported. Returns what is wrong, and what it counted."""
-    folder = work / "nagios"
-    folder.mkdir()
-    (folder / "site.cfg").write_text(SITE)
-    (folder / "resource.cfg").write_text(f"$USER1$={PLUGINS}\n")
-    settings = [f"cfg_file={path}" for path in (folder / "site.cfg", *files)]
-    settings += [f"{key}={folder}/{key}" for key in ("log_file", "object_cache_file", "status_file", "lock_file")]
-    settings += [f"{key}={folder}" for key in ("temp_path", "check_result_path")]
-    settings += [f"resource_file={folder}/resource.cfg", "nagios_user=root", "nagios_group=root"]
+@pytest.mark.parametrize(("asker", "is_answered"), (("home-pc", True), ("router", False), ("blue-23", False), ("internet", False)))
+def test_who_is_answered_by_nrpe(network, nrpe, asker, is_answered):
+    at = network.addresses["red-07"][0]
+    command = network[asker].command(f"{PLUGINS}/check_nrpe", "-H", at, "-t", "4", "-c", "containers")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ("CONTAINERS OK - 1 of 1" in done.stdout) == is_answered, done.stdout.strip() or done.stderr.strip()
+
+
+def test_nagios_reads_the_exported_objects(nodes, tmp_path):
+    objects = [nodes / MONITORED / "usr/share/portadc" / name for name in ("nagios.cfg", "nagios-services.cfg")]
+    (tmp_path / "site.cfg").write_text(SITE)
+    (tmp_path / "resource.cfg").write_text(f"$USER1$={PLUGINS}\n")
+    settings = [f"cfg_file={path}" for path in (tmp_path / "site.cfg", *objects)]
+    settings += [f"{key}={tmp_path}/{key}" for key in ("log_file", "object_cache_file", "status_file", "lock_file")]
+    settings += [f"{key}={tmp_path}" for key in ("temp_path", "check_result_path")]
+    settings += [f"resource_file={tmp_path}/resource.cfg", "nagios_user=root", "nagios_group=root"]
     settings += ["illegal_macro_output_chars=`~$&|'\"<>"]
-    (folder / "nagios.cfg").write_text("\n".join(settings) + "\n")
-    done = subprocess.run(["nagios4", "--verify-config", folder / "nagios.cfg"], capture_output=True, text=True)
+    (tmp_path / "nagios.cfg").write_text("\n".join(settings) + "\n")
+    done = subprocess.run(["nagios4", "--verify-config", tmp_path / "nagios.cfg"], capture_output=True, text=True, check=False)
     lines = [line.strip() for line in done.stdout.splitlines()]
-    faults = [line for line in lines if line.startswith(("Error", "Warning"))]
-    if done.returncode != 0 and not faults:
-        faults.append(done.stdout + done.stderr)
-    counted = [line.removeprefix("Checked ").rstrip(".") for line in lines if line.startswith("Checked")]
-    return faults, ", ".join(text for text in counted[:2])
+    assert [line for line in lines if line.startswith(("Error", "Warning"))] == []
+    assert done.returncode == 0, done.stdout + done.stderr
