@@ -84,6 +84,15 @@ pub enum Command {
         #[arg(long, conflicts_with = "node")]
         power: bool,
     },
+    /// Draw the fleet as one picture: networks and routers, buses slot by slot, containers and what they serve
+    Graph {
+        /// The file to write [default: standard output]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// How it is drawn
+        #[arg(long, value_enum, default_value_t = Drawing::Svg)]
+        format: Drawing,
+    },
     /// Show what overlays lay on a node, without building it: the paths, one file, or all of them in a folder
     Render {
         /// The nodes
@@ -242,6 +251,14 @@ pub enum Command {
         /// The folder
         folder: PathBuf,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// A picture for browsers and pages, in light and dark colours
+    Svg,
+    /// A flowchart for Mermaid, which many pages of Markdown show
+    Mermaid,
 }
 
 /// What becomes of the cards

@@ -77,6 +77,8 @@ pub struct Fleet {
     pub time_servers: Vec<String>,
     /// What each bus draws, in the order of the buses.
     pub power: Vec<BusPower>,
+    /// The switches of clusters, by cluster.
+    pub switches: BTreeMap<String, Switch>,
     /// Containers in the order of their names.
     pub containers: Vec<Container>,
     /// What they serve, in the order of the names.
@@ -112,6 +114,15 @@ pub struct Network {
     pub routes: Vec<(IpNet, IpAddr)>,
     /// Name servers of its hosts.
     pub name_servers: Vec<Ipv4Addr>,
+}
+
+/// The switch of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch {
+    /// Ports it has.
+    pub ports: u16,
+    /// Those of them that lead elsewhere.
+    pub uplinks: u16,
 }
 
 /// A MAC address (EUI-48) of one interface: unicast, not all zero.

@@ -11,6 +11,7 @@
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
 //! | [`placement`] | | where the partitions of a card lie |
 //! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
+//! | [`graph`] | | the fleet as one picture |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
 //! | [`finding`] | | what is wrong, where, and what to do |
@@ -25,6 +26,7 @@ pub mod board;
 pub mod document;
 pub mod finding;
 pub mod fleet;
+pub mod graph;
 pub mod kernel;
 pub mod layout;
 pub mod names;

@@ -7,14 +7,16 @@ use anyhow::{Context, Result};
 use clap::CommandFactory;
 use model::finding::Findings;
 use model::fleet::{Node, Origin};
+use model::graph::Graph;
 use model::names::suggest;
 use model::project::Project;
 use model::show::Shown;
 use model::{schema, show};
 use serde_json::json;
+use stages::emit::{Readers, write_file};
 use stages::rootfs::identity::IdentityStore;
 
-use crate::arguments::{Arguments, Common};
+use crate::arguments::{Arguments, Common, Drawing};
 use crate::output::{Coded, USAGE, print, print_json};
 use crate::workplace;
 
@@ -84,6 +86,20 @@ pub fn power(common: &Common) -> Result<()> {
         print_json(&show::power_json(buses))
     } else {
         print(&show::power_text(buses))
+    }
+}
+
+/// `graph`
+pub fn graph(common: &Common, output: Option<&Path>, format: Drawing) -> Result<()> {
+    let project = workplace::checked_project(&workplace::project_folder(common)?)?;
+    let graph = Graph::of(&project.fleet);
+    let text = match format {
+        Drawing::Svg => graph.svg(),
+        Drawing::Mermaid => graph.mermaid(),
+    };
+    match output {
+        Some(path) => write_file(path, text.as_bytes(), Readers::Anybody),
+        None => print(&text),
     }
 }
 

@@ -34,6 +34,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Check => describe::check(common)?,
         Command::Show { node: Some(node), .. } => describe::show(common, node)?,
         Command::Show { node: None, .. } => describe::power(common)?,
+        Command::Graph { output, format } => describe::graph(common, output.as_deref(), *format)?,
         Command::Render {
             nodes,
             all,

@@ -55,7 +55,7 @@ pub fn check_fleet(
             .hint("add one: [clusters.red] with `slots` and `address`");
     }
     let drafts = Drafts::collect(check, written);
-    drafts.check_switches(check, written);
+    let switches = drafts.check_switches(check, written);
     let mut nodes = drafts.into_nodes(check, written, &networks);
     for node in &mut nodes {
         // A bus has one pattern for all its nodes, also for those that run no containers.
@@ -84,6 +84,7 @@ pub fn check_fleet(
         admin_keys: values(&written.admin_keys),
         time_servers: values(&written.time_servers),
         power,
+        switches,
         containers,
         services,
         inproxy,
