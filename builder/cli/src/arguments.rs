@@ -144,7 +144,7 @@ pub enum Command {
     /// something is, 2 where it cannot be told
     Audit {
         /// The advisories: what Debian's security tracker tells as JSON [default: asked for]; for Gentoo a snapshot of the ebuild
-        /// repository, or its folder metadata/glsa
+        /// repository, or its folder metadata/glsa [default: the snapshot that sources.lock pins]
         #[arg(long, value_name = "FILE|DIR")]
         advisories: Option<PathBuf>,
         /// Only what a newer version mends

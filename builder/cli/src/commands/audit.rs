@@ -71,9 +71,10 @@ fn text(found: &Audit, quiet: bool) -> String {
     }
     let mended = found.open.iter().filter(|open| open.mended.is_some()).count();
     text += &format!(
-        "{} packages of the source set `{}`: {} open, {mended} of them mended by a newer version",
+        "{} packages of the source set `{}` against {}: {} open, {mended} of them mended by a newer version",
         found.packages,
         found.set,
+        found.advisories,
         found.open.len()
     );
     if found.unclear > 0 {
