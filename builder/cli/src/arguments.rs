@@ -244,13 +244,13 @@ pub enum Command {
     },
 }
 
-/// What becomes of the cards
+/// The form of the cards
 #[derive(Debug, Args)]
 pub struct BuildForm {
     /// How the cards are written
     #[arg(long, value_enum, default_value_t = Format::Img)]
     pub format: Format,
-    /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; each is held
+    /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; each is checked
     /// against its block map first. Without it the list has the block maps, which have the SHA-256 of every range
     #[arg(long)]
     pub sums: bool,
