@@ -153,7 +153,7 @@ pub enum Command {
     /// something is, 2 where it cannot be told
     Audit {
         /// The advisories: what Debian's security tracker tells as JSON [default: asked for]; for Gentoo a snapshot of the ebuild
-        /// repository, or its folder metadata/glsa
+        /// repository, or its folder metadata/glsa [default: the snapshot that sources.lock pins]
         #[arg(long, value_name = "FILE|DIR")]
         advisories: Option<PathBuf>,
         /// Only what a newer version mends
@@ -261,13 +261,13 @@ pub enum Drawing {
     Mermaid,
 }
 
-/// What becomes of the cards
+/// The form of the cards
 #[derive(Debug, Args)]
 pub struct BuildForm {
     /// How the cards are written
     #[arg(long, value_enum, default_value_t = Format::Img)]
     pub format: Format,
-    /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; each is held
+    /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; each is checked
     /// against its block map first. Without it the list has the block maps, which have the SHA-256 of every range
     #[arg(long)]
     pub sums: bool,

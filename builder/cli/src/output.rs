@@ -39,7 +39,7 @@ impl std::fmt::Display for Coded {
 
 impl std::error::Error for Coded {}
 
-/// Prints `text` on standard output. A reader that went away is no error.
+/// Prints `text` on standard output. A reader that went away is not an error.
 pub fn print(text: &str) -> Result<()> {
     match stdout()
         .write_all(text.as_bytes())

@@ -59,7 +59,7 @@ pub enum Operator {
     Greater,
 }
 
-/// Which slots an atom takes, and what becomes of it when the package changes slot or sub-slot.
+/// Which slots an atom takes, and what happens to it when the package changes slot or sub-slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SlotDependency {
     /// The slot; none for any.

@@ -1,4 +1,4 @@
-//! A binary package as a file: opened, held against what is expected of it, verified; then its metadata in memory and its
+//! A binary package as a file: opened, checked against what is expected of it, verified; then its metadata in memory and its
 //! image as a stream. The format, gpkg or the older xpak, is told by the file.
 
 use std::collections::BTreeMap;
@@ -83,10 +83,10 @@ pub enum BinaryError {
     /// It is not what was expected.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
-    /// It is no sound gpkg.
+    /// It is not a sound gpkg.
     #[error(transparent)]
     Gpkg(#[from] GpkgError),
-    /// It is no sound xpak.
+    /// It is not a sound xpak.
     #[error(transparent)]
     Xpak(#[from] XpakError),
     /// Its metadata is refused.

@@ -83,7 +83,7 @@ pub enum Contradiction {
         /// Name of the part.
         field: &'static str,
     },
-    /// A part of its metadata is no text, or no number.
+    /// A part of its metadata is not text, or no number.
     #[error("the package's {field} is malformed: {}", shown(value))]
     Malformed {
         /// Name of the part.

@@ -44,7 +44,7 @@ pub enum Refusal {
     /// It is a device.
     #[error("it is {0}, which packages do not have")]
     Device(&'static str),
-    /// The target of a hard link is no earlier file.
+    /// The target of a hard link is not an earlier file.
     #[error(
         "it is a hard link to {}, which is no earlier file of the image",
         shown(target)

@@ -30,7 +30,7 @@ pub enum MetadataError {
         /// What names look like.
         form: &'static str,
     },
-    /// Something is no file.
+    /// Something is not a file.
     #[error("metadata {} is {what}, and can only be a file", shown(name))]
     Kind {
         /// Its name.

@@ -26,7 +26,7 @@ const START: &[u8] = b"XPAKPACK";
 const STOP: &[u8] = b"XPAKSTOP";
 const END: &[u8; 4] = b"STOP";
 
-/// Why a file is no sound xpak.
+/// Why a file is not a sound xpak.
 #[derive(Debug, Error)]
 pub enum XpakError {
     /// The file cannot be read.

@@ -1,4 +1,4 @@
-//! A TOML file held against its schema: every syntax error, unknown key, missing key, wrong type and unknown word at
+//! A TOML file checked against its schema: every syntax error, unknown key, missing key, wrong type and unknown word at
 //! once. What serde would report is only the first of them.
 
 use std::ops::Range;

@@ -4,7 +4,7 @@
 //!
 //! | module | file | owns |
 //! |---|---|---|
-//! | [`project`] | | all files of a project, read and held against each other |
+//! | [`project`] | | all files of a project, read and checked against each other |
 //! | [`fleet`] | `images/fleet.toml` | networks, clusters, nodes, roles, admins |
 //! | [`board`] | `boards/*/board.toml` | device tree, consoles, boot area, partition table |
 //! | [`kernel`] | `kernel/` | the kernel's configuration and patches |
@@ -15,7 +15,7 @@
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
 //! | [`finding`] | | what is wrong, where, and what to do |
-//! | [`document`] | | a TOML file held against its schema |
+//! | [`document`] | | a TOML file checked against its schema |
 //! | [`written`] | | values together with their place |
 //! | [`names`] | | which names are allowed, and which was meant |
 

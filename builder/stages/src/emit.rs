@@ -47,7 +47,7 @@ pub struct Written {
     pub mapped: Bytes,
 }
 
-/// Refuses what cannot become a file that is written: what is there and is no regular file, and each of `inputs`, which
+/// Refuses what cannot become a file that is written: what is there and is not a regular file, and each of `inputs`, which
 /// would be lost. Whoever works long before there is something to write asks this first.
 pub fn check_output(path: &Path, inputs: &[&Path]) -> Result<()> {
     refuse_others(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -70,7 +70,7 @@ pub fn check_output(path: &Path, inputs: &[&Path]) -> Result<()> {
     }
 }
 
-/// Refuses what is there, or what a symbolic link leads to, if it is no regular file.
+/// Refuses what is there, or what a symbolic link leads to, if it is not a regular file.
 fn refuse_others(path: &Path) -> Result<()> {
     let Ok(metadata) = fs::metadata(path) else {
         return Ok(());

@@ -190,7 +190,7 @@ fn narrow(path: &Path, file: &File, mode: u32) -> Result<Option<u32>> {
     Ok(Some(found))
 }
 
-/// Opens what is no link, without waiting, to change whose it is.
+/// Opens what is not a link, without waiting, to change whose it is.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

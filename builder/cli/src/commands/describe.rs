@@ -22,7 +22,7 @@ use crate::workplace;
 
 /// `check`
 pub fn check(common: &Common) -> Result<()> {
-    let project = workplace::checked_project(&workplace::project_folder(common)?)?;
+    let project = workplace::checked_project(common)?;
     let nodes = project.fleet.nodes.len();
     if common.json {
         return print_json(&json!([]));
@@ -35,11 +35,10 @@ pub fn check(common: &Common) -> Result<()> {
 
 /// `show NODE`
 pub fn show(common: &Common, node: &str) -> Result<()> {
-    let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::project(common)?;
     let mut values = show::values(&project, node).map_err(Findings::from)?;
     let node = project.node(node).map_err(Findings::from)?;
-    let kept = outside(&project, &folder.join("identity"), node, &mut values);
+    let kept = outside(&project, &project.root.join("identity"), node, &mut values);
     if common.json {
         print_json(&show::json(&values))?;
     } else {
@@ -80,7 +79,7 @@ fn outside(project: &Project, identity: &Path, node: &Node, values: &mut Vec<Sho
 
 /// `show --power`
 pub fn power(common: &Common) -> Result<()> {
-    let project = Project::load(&workplace::project_folder(common)?)?;
+    let project = workplace::project(common)?;
     let buses = &project.fleet.power;
     if common.json {
         print_json(&show::power_json(buses))

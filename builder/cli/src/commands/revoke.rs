@@ -4,7 +4,6 @@ use std::io::{IsTerminal, Write, stderr, stdin};
 
 use anyhow::{Context, Result, bail};
 use model::finding::Findings;
-use model::project::Project;
 use serde_json::json;
 use stages::rootfs::identity::{IdentityStore, Replaced, Revocation};
 
@@ -14,10 +13,9 @@ use crate::workplace;
 
 /// Draws anew what lies on the card of `node`, with the containers of `guests`, and prints what is to be done.
 pub fn run(common: &Common, node: &str, guests: &[String], is_sure: bool) -> Result<()> {
-    let folder = workplace::project_folder(common)?;
-    let project = Project::load(&folder)?;
+    let project = workplace::project(common)?;
     let node = project.node(node).map_err(Findings::from)?;
-    let identity = folder.join("identity");
+    let identity = project.root.join("identity");
     let store = IdentityStore::open_existing(&identity)?;
     let planned = IdentityStore::revocable(&identity, &project.fleet, node, guests)?;
     if !is_sure {

@@ -1,7 +1,6 @@
 //! `portadc update`
 
 use anyhow::Result;
-use model::finding::Findings;
 use model::project::Project;
 use model::sources::{BaseSource, Sources};
 use serde_json::json;
@@ -16,7 +15,7 @@ use crate::workplace;
 pub fn run(common: &Common, options: &SourceOptions, if_gone: bool, allow_downgrade: bool) -> Result<()> {
     let folder = workplace::project_folder(common)?;
     let sources = Sources::load(&folder)?;
-    let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
+    let set = workplace::source_set(&sources, options)?;
     // Which packages go over a stage3 the overlays say; a base of another kind is locked whatever they ask.
     let needs = match &set.base {
         BaseSource::Stage3(_) => BaseNeeds::of(&Project::load(&folder)?, set),

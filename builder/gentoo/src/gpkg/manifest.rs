@@ -69,7 +69,7 @@ impl Line {
 /// What is wrong with a Manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ManifestError {
-    /// It is no text.
+    /// It is not text.
     #[error("it is no text")]
     Text,
     /// A line is not like those of a Manifest.

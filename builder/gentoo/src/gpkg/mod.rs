@@ -36,7 +36,7 @@ const FORMAT: &str = "gpkg-1";
 /// What a clearsigned text begins with.
 const SIGNED: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
 
-/// Why a file is no sound gpkg.
+/// Why a file is not a sound gpkg.
 #[derive(Debug, Error)]
 pub enum GpkgError {
     /// The tar around the members cannot be read.
@@ -63,7 +63,7 @@ pub enum GpkgError {
         /// Folder of the first member.
         folder: Vec<u8>,
     },
-    /// A member is no plain file.
+    /// A member is not a plain file.
     #[error("member {} is {what}, and can only be a file", shown(name))]
     Kind {
         /// Its name.
@@ -151,7 +151,7 @@ pub enum GpkgError {
         /// Its name.
         name: String,
     },
-    /// The Manifest has what is no member.
+    /// The Manifest has what is not a member.
     #[error("the Manifest lists `{name}`, which is no member")]
     Listed {
         /// Its name.

@@ -66,7 +66,7 @@ pub(super) struct Merged {
     pub deferred: HashMap<Vec<u8>, Attributes>,
     /// Where each directory of the package is.
     pub directories: HashMap<Vec<u8>, InodeId>,
-    /// Where each entry went that is no directory; `None` for what went nowhere.
+    /// Where each entry went that is not a directory; `None` for what went nowhere.
     entries: HashMap<Vec<u8>, Option<Place>>,
 }
 
@@ -120,7 +120,7 @@ impl<W: Write> Merge<'_, W> {
         Ok(())
     }
 
-    /// Merges what is no directory; what CONTENTS says of it.
+    /// Merges what is not a directory; what CONTENTS says of it.
     fn kind(
         &mut self,
         entries: &mut ImageEntries<'_>,

@@ -205,7 +205,7 @@ pub(super) fn home(environment: &Environment) -> Result<Option<Home>, Fault> {
     }))
 }
 
-/// What stands for a phase of a package: files that are made unless they are there.
+/// What replaces a phase of a package: files that are made unless they are there.
 #[derive(Debug)]
 pub(super) struct Links {
     /// A file of the package, beside which links are made.

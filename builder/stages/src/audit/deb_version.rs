@@ -24,7 +24,7 @@ fn numbers(a: &str, b: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-/// In turn what is no number, then a number.
+/// In turn what is not a number, then a number.
 fn part(mut a: &str, mut b: &str) -> Ordering {
     loop {
         let (text_a, rest_a) = split(a, |c| !c.is_ascii_digit());

@@ -1,6 +1,6 @@
 //! Debian's security tracker: source package -> advisory -> release -> status, as one JSON document.
 //!
-//! It is too large to be kept as values, so what is not about our packages is passed over while it is read.
+//! It is too large to be kept as values, so what is not about our packages is skipped while it is read.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -60,7 +60,7 @@ pub struct CardMaker<'a> {
 pub struct Planned<'a> {
     pub node: &'a Node,
     pub own: NodeLayer,
-    /// Stands for everything that can change its image.
+    /// Identifies everything that can change its image.
     pub key: Key,
 }
 

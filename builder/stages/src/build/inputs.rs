@@ -32,7 +32,7 @@ pub struct Inputs<'a> {
     pub base: Box<dyn Base + 'a>,
     /// The kernel's modules.
     pub modules: Tarball,
-    /// Stands for `boot_files`.
+    /// Identifies `boot_files`.
     pub kernel_key: Key,
     /// What the manifest says of all of these.
     pub described: Vec<Input>,
@@ -91,7 +91,7 @@ impl<'a> Inputs<'a> {
 }
 
 /// The zstd levels at which the cards of a build store the base.
-fn levels(request: &BuildRequest) -> BTreeSet<u8> {
+pub(super) fn levels(request: &BuildRequest) -> BTreeSet<u8> {
     let layouts = request
         .nodes
         .iter()

@@ -115,7 +115,7 @@ impl ImageFiles {
         untouched.then_some(state)
     }
 
-    /// The note, if the image is the one that `key` stands for.
+    /// The note, if the image is the one that `key` identifies.
     pub fn current(&self, key: &Key) -> Option<ImageState> {
         self.finished().filter(|state| state.key == key.as_str())
     }

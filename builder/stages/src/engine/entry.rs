@@ -1,4 +1,4 @@
-//! A finished output, and the sums that its files are held against before they are used.
+//! A finished output, and the sums that its files are checked against before they are used.
 //!
 //! `SHA256SUMS` is in it from the moment it has its name, in the form that `sha256sum --check` reads. Outputs of versions
 //! that wrote none are given one when a file of theirs is first used: what has rotted until then is not found, what rots

@@ -61,7 +61,7 @@ impl Standing {
             return Self::Expired(ended);
         }
         let whole = valid.primary_key().key_expiration_time();
-        // Of several keys that sign, the one that lasts longest decides. `None` is no end.
+        // Of several keys that sign, the one that lasts longest decides. `None` means no end.
         let (mut best, mut last_end, mut revoked): (Option<Option<SystemTime>>, _, _) = (None, None, None);
         for key in valid.keys().for_signing() {
             if let RevocationStatus::Revoked(revocations) = key.revocation_status() {

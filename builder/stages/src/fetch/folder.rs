@@ -13,7 +13,7 @@ pub(super) fn path_of(url: &str) -> Option<&Path> {
     url.strip_prefix("file://").map(Path::new)
 }
 
-/// A file of a folder, and its size. Whatever is no regular file is not opened, nor waited for.
+/// A file of a folder, and its size. Whatever is not a regular file is not opened, nor waited for.
 pub(super) fn open(path: &Path) -> Result<(File, u64), Trouble> {
     let cannot = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Trouble::Absent("it is not there".into()),

@@ -153,7 +153,7 @@ impl Http {
         })
     }
 
-    /// Asks for `url`, from byte `from` on. Whatever is no success is trouble.
+    /// Asks for `url`, from byte `from` on. Anything but success is trouble.
     pub(super) fn get(&self, url: &str, from: u64) -> Result<Response, Trouble> {
         let mut request = self.client.get(url);
         if from > 0 {

@@ -3,7 +3,8 @@
 //! | module | owns |
 //! |---|---|
 //! | `lock` | `sources.lock` |
-//! | `mirror` | which servers are asked, apt's configuration |
+//! | `mirror` | which servers are asked |
+//! | `apt` | the mirrors and proxies that this machine's apt is configured for |
 //! | `folder` | a folder of this machine as a mirror |
 //! | `http` | requests with limits, troubles in words |
 //! | `download` | files of known hash, into the cache, resumed after a cut |
@@ -24,6 +25,7 @@
 //! | `errand` | on whose behalf something is resolved |
 //! | `digest`, `moment` | digests and dates as values |
 
+mod apt;
 mod certificate;
 mod debian;
 mod digest;

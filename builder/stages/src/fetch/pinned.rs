@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use formats::units::Bytes;
-use model::sources::{BaseSource, BlobSet, Source, SourceSet};
+use model::sources::{BaseSource, BlobSet, Source, SourceSet, Stage3};
 
 use super::lock::{LockedArchive, LockedBase, LockedFile, LockedSet, is_plain_name};
 use super::mirror::{Mirrors, below_host};
@@ -57,6 +57,9 @@ impl Gathering<'_> {
             // When indexes were made, not what they are.
             indexes: _,
         } = locked;
+        if let (LockedBase::Stage3(base), BaseSource::Stage3(source)) = (base, &set.base) {
+            self.stage3(source, base).check_host()?;
+        }
         let mut pinned = vec![
             self.source(&set.kernel, kernel)?,
             self.source(&set.u_boot, u_boot)?,
@@ -77,14 +80,7 @@ impl Gathering<'_> {
                     sources: _,
                     compiled: _,
                 } = base;
-                let files = Stage3Files::new(
-                    self.engine,
-                    self.root,
-                    source,
-                    base.clone(),
-                    self.mirror,
-                    self.network,
-                );
+                let files = self.stage3(source, base);
                 pinned.push(place(
                     &below_first(&source.mirrors)?,
                     tarball,
@@ -95,6 +91,18 @@ impl Gathering<'_> {
             _ => bail!("the lock has another kind of base than sources.toml: run `portadc update`"),
         }
         check(pinned)
+    }
+
+    /// The files of a Gentoo base.
+    fn stage3<'a>(&'a self, source: &'a Stage3, base: &LockedStage3) -> Stage3Files<'a> {
+        Stage3Files::new(
+            self.engine,
+            self.root,
+            source,
+            base.clone(),
+            self.mirror,
+            self.network,
+        )
     }
 
     /// What a board starts with. Whether the user accepts its licence is for the caller to know.

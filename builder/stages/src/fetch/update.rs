@@ -181,6 +181,9 @@ pub fn update(
             Err(_) => Kept::default(),
         },
     };
+    if let (BaseSource::Stage3(source), None) = (&set.base, kept.base) {
+        stage3::check_host(source, needs, old.as_ref().and_then(LockedSet::stage3))?;
+    }
     let past = Past::of(old.as_ref(), options.downgrade, SystemTime::now());
     let mut resolver = Resolver::new(engine, root, mirror, network, past);
     let mut new = resolver.set(set, needs, old.as_ref(), &kept)?;

@@ -141,7 +141,7 @@ fn lacking(folder: Option<&Path>, board: &Board, set: Option<&BlobSet>, missing:
     text
 }
 
-/// All of a file, which is no device or pipe and not too large for a boot loader.
+/// All of a file, which is not a device or pipe and not too large for a boot loader.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", path.display());
     let file = files::open(path).with_context(cannot)?;

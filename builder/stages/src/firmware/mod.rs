@@ -73,7 +73,7 @@ pub struct BoardsFirmware(BTreeMap<String, BoardFirmware>);
 pub struct Firmware {
     /// Its bytes, from sector 0 on. What belongs to the partition table is a hole.
     pub image: SparseImage,
-    /// Stands for it.
+    /// Identifies it.
     pub key: Key,
     /// What it is made of.
     pub described: Vec<Input>,

@@ -281,7 +281,7 @@ fn node_files(name: &str, is_encrypted: bool) -> [String; 2] {
     [format!("{name}{delta}"), format!("{name}.manifest.json")]
 }
 
-/// Refuses a folder that is there, is not empty and is no pack.
+/// Refuses a folder that is there, is not empty and is not a pack.
 fn check_folder(folder: &Path) -> Result<()> {
     let is_empty = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),

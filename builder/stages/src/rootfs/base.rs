@@ -26,7 +26,7 @@ pub struct BaseLayers {
     pub layers: Vec<Layer>,
     /// The outputs of the cache that have their blobs, which are verified before anything of them is written.
     pub entries: Vec<Entry>,
-    /// Stands for all of them.
+    /// Identifies all of them.
     pub key: Key,
     /// What became of packages that were installed over the lowest, where any were.
     pub installed: Option<Installed>,

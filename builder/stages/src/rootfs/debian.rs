@@ -120,20 +120,29 @@ pub fn debian_requirements(preflight: &mut Preflight) {
 
 /// Asks for a machine that runs arm64 programs, natively or by an emulator.
 pub fn check_arm64(preflight: &mut Preflight) {
-    if std::env::consts::ARCH != "aarch64"
-        && let Some(problem) = binfmt_problem(Path::new(BINFMT))
-    {
+    if let Some(problem) = arm64_problem(std::env::consts::ARCH, Path::new(BINFMT)) {
         preflight.problem(problem);
     }
 }
 
-/// Why the kernel would not run arm64 programs, with what to do; `None` if it would.
-fn binfmt_problem(folder: &Path) -> Option<String> {
+/// Why the kernel of a machine of this architecture would not run arm64 programs, with what to do; `None` if it would. One of
+/// arm64 needs no emulator, so what `folder` says of one is not looked at.
+fn arm64_problem(architecture: &str, folder: &Path) -> Option<String> {
+    if architecture == "aarch64" {
+        return None;
+    }
     if !folder.join("register").exists() {
         return Some(format!(
             "the kernel's binfmt_misc is not mounted, so it cannot run arm64 programs: \
              mount -t binfmt_misc binfmt_misc {}",
             folder.display()
+        ));
+    }
+    let status = folder.join("status");
+    if fs::read_to_string(&status).is_ok_and(|text| text.trim() == "disabled") {
+        return Some(format!(
+            "the kernel's binfmt_misc is switched off, so it cannot run arm64 programs: as root, echo 1 >{}",
+            status.display()
         ));
     }
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -400,7 +409,7 @@ mod tests {
     #[test]
     fn a_kernel_that_cannot_run_arm64_programs_is_told_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
-        let problem = || binfmt_problem(folder.path());
+        let problem = || arm64_problem("x86_64", folder.path());
         assert!(problem().unwrap().contains("mount -t binfmt_misc"));
         fs::write(folder.path().join("register"), "").unwrap();
         assert!(problem().unwrap().contains("apt-get install qemu-user-static"));
@@ -417,5 +426,8 @@ mod tests {
         }
         entry("enabled", "POF");
         assert_eq!(problem(), None);
+        fs::write(folder.path().join("status"), "disabled\n").unwrap();
+        assert!(problem().unwrap().contains("as root, echo 1 >"));
+        assert_eq!(arm64_problem("aarch64", folder.path()), None);
     }
 }

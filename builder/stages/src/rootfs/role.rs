@@ -81,7 +81,7 @@ pub struct RoleLayers<'a> {
     pub template: Option<TemplateLayers>,
     /// What became of packages that were installed over the base.
     pub installed: Option<Installed>,
-    /// Stands for all of these.
+    /// Identifies all of these.
     pub key: Key,
     /// Where the cache has the blobs of base, template and modules.
     entries: Vec<Entry>,
@@ -96,7 +96,7 @@ pub struct RoleLayers<'a> {
 pub struct NodeLayer {
     /// Its files, uncompressed, in memory: [`Share::Node`].
     pub layer: Layer,
-    /// Stands for these and for the layers of the role below.
+    /// Identifies these and the layers of the role below.
     pub key: Key,
 }
 

@@ -27,7 +27,7 @@ pub(super) const BLOB: &str = "blob";
 pub struct Tarball {
     /// Where it is.
     pub path: PathBuf,
-    /// Stands for what is in it.
+    /// Identifies what is in it.
     pub key: Key,
     /// The output of the cache that it is a file of, and its name there.
     cached: Option<(Entry, String)>,
@@ -83,7 +83,7 @@ pub(super) fn packing(engine: &Engine, zstd: u8) -> Result<Packing> {
 pub struct CachedLayer {
     /// The layer. The bytes of its blob are not compared with anything yet: see [`verify_blob`].
     pub layer: Layer,
-    /// Stands for it.
+    /// Identifies it.
     pub key: Key,
     /// Where it is kept.
     pub entry: Entry,
@@ -94,7 +94,7 @@ pub(super) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<C
     lazy_layer(engine, &tarball.key, zstd, || tarball.verified())
 }
 
-/// The same of a tarball that `key` stands for: the file itself is asked for only where the layer has to be made.
+/// The same of a tarball that `key` identifies: the file itself is asked for only where the layer has to be made.
 pub(crate) fn lazy_layer(
     engine: &Engine,
     key: &Key,
@@ -113,7 +113,7 @@ pub(crate) fn lazy_layer(
     })
 }
 
-/// The key of the layer of the tarball that `tarball` stands for.
+/// The key of the layer of the tarball that `tarball` identifies.
 pub(super) fn layer_key(tarball: &Key, zstd: u8) -> Key {
     Key::builder(STAGE, REVISION)
         .key("tarball", tarball)

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::process::{getegid, geteuid};
 
-use crate::engine::{Preflight, Requirement, Tool};
+use crate::engine::{Preflight, Requirement, Tool, find_program};
 
 /// Users and groups of a name space: 0 to 65535, as every distribution numbers its own.
 pub const COUNT: u32 = 65536;
@@ -119,24 +119,51 @@ pub fn requirements(preflight: &mut Preflight, purpose: &str) {
     if let Err(error) = Users::of_this_process() {
         preflight.problem(format!("{error:#}"));
     }
-    for (file, says) in [
-        (
-            "/proc/sys/user/max_user_namespaces",
-            "user.max_user_namespaces is 0",
-        ),
-        (
-            "/proc/sys/kernel/unprivileged_userns_clone",
-            "kernel.unprivileged_userns_clone is 0",
-        ),
-    ] {
-        let is_off = fs::read_to_string(file).is_ok_and(|text| text.trim() == "0");
-        if is_off && !(geteuid().is_root() && file.ends_with("clone")) {
-            preflight.problem(format!(
-                "{purpose}: the kernel gives no user name spaces ({says}): as root, sysctl {}=1",
-                says.trim_end_matches(" is 0")
-            ));
-        }
+    // Settings forbid name spaces, and so do security modules and containers: only a try tells.
+    if find_program("unshare").is_some()
+        && let Err(error) = try_name_spaces()
+    {
+        let setting = |name: &str| {
+            let path = format!("/proc/sys/{}", name.replace('.', "/"));
+            fs::read_to_string(path).ok()
+        };
+        preflight.problem(match forbidding(setting, geteuid().is_root()) {
+            Some((name, allowing)) => {
+                format!("{purpose}: the kernel gives no user name spaces: as root, sysctl {name}={allowing}")
+            }
+            None => format!(
+                "{purpose}: there are no name spaces for this user ({error:#}): the kernel has to have them, and its security \
+                 module, or the container that this runs in, to allow them"
+            ),
+        });
     }
+}
+
+/// Makes name spaces of all kinds that a root is entered in, and ends them.
+fn try_name_spaces() -> Result<()> {
+    let kinds = ["--user", "--mount", "--pid", "--net", "--ipc", "--uts"];
+    let tool = Tool::new("unshare", "util-linux").args(kinds);
+    tool.args(["--map-root-user", "--fork", "--", "true"])
+        .output()
+        .map(drop)
+}
+
+/// The kernel's setting that forbids user name spaces, and the value that allows them. `setting` is the value of one by its
+/// name; two of them bind only users that are not root.
+fn forbidding(
+    setting: impl Fn(&str) -> Option<String>,
+    is_root: bool,
+) -> Option<(&'static str, &'static str)> {
+    let settings = [
+        ("user.max_user_namespaces", "0", "15000", true),
+        ("kernel.unprivileged_userns_clone", "0", "1", false),
+        ("kernel.apparmor_restrict_unprivileged_userns", "1", "0", false),
+    ];
+    settings
+        .into_iter()
+        .filter(|(.., binds_root)| *binds_root || !is_root)
+        .find(|(name, forbids, ..)| setting(name).is_some_and(|value| value.trim() == *forbids))
+        .map(|(name, _, allows, _)| (name, allows))
 }
 
 /// The name of a user in /etc/passwd.
@@ -174,5 +201,24 @@ mod tests {
         let passwd = "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nhalf\n";
         assert_eq!(name_of(passwd, 1000).as_deref(), Some("me"));
         assert_eq!(name_of(passwd, 1), None);
+    }
+
+    #[test]
+    fn the_setting_that_forbids_name_spaces_is_named() {
+        let of = |name: &'static str, value: &'static str| {
+            move |asked: &str| (asked == name).then(|| format!("{value}\n"))
+        };
+        for (name, forbids, allows) in [
+            ("kernel.unprivileged_userns_clone", "0", "1"),
+            ("kernel.apparmor_restrict_unprivileged_userns", "1", "0"),
+        ] {
+            assert_eq!(forbidding(of(name, forbids), false), Some((name, allows)));
+            assert_eq!(forbidding(of(name, forbids), true), None);
+            assert_eq!(forbidding(of(name, allows), false), None);
+        }
+        let most = "user.max_user_namespaces";
+        assert_eq!(forbidding(of(most, "0"), true), Some((most, "15000")));
+        assert_eq!(forbidding(of(most, "100"), false), None);
+        assert_eq!(forbidding(|_| None, false), None);
     }
 }

@@ -33,7 +33,7 @@ pub struct VendorRequest<'a> {
     pub folder: &'a Path,
 }
 
-/// What became of it.
+/// What was vendored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vendored {
     /// The folder.

@@ -24,7 +24,7 @@ pub(super) struct Shelf {
     folder: File,
 }
 
-/// What became of a file.
+/// What was done with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Put {
     /// It was there.
@@ -116,7 +116,7 @@ impl Shelf {
     }
 }
 
-/// Whether `path` is the pinned file, byte for byte. A link or anything else that is no regular file is another one.
+/// Whether `path` is the pinned file, byte for byte. A link or anything else that is not a regular file is another one.
 fn is_there(path: &Path, source: &File, pinned: &Pinned) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

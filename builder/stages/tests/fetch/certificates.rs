@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use model::sources::Signer;
 use stages::fetch::{Keyring, SignatureError};
 
 use crate::gpg::{Gpg, TEXT};
+use crate::keys::pinning;
 
 /// Options with which gpg takes this for now; what was made at one second cannot be replaced in the same one.
 fn at(time: &str) -> [&str; 2] {
@@ -109,14 +109,7 @@ fn a_self_signature_by_sha1_counts_where_the_certificate_is_pinned() {
     assert!(matches!(error, SignatureError::Changed { .. }), "{error}");
 
     // Where any key of the keyring counts, nobody says that it is this certificate.
-    let anybody = Signer {
-        name: "anybody".into(),
-        keyring: "keys/k.asc".into(),
-        fingerprints: Vec::new(),
-        wkd: None,
-        keyserver: None,
-        obtain: Some("ask".into()),
-    };
+    let anybody = pinning("anybody", "keys/k.asc", Vec::new());
     let anybody = Keyring::load(gpg.home.path(), &anybody).unwrap();
     let error = anybody.clearsigned(&document, now).unwrap_err();
     assert!(matches!(error, SignatureError::Unusable { .. }), "{error}");
@@ -226,14 +219,8 @@ fn a_list_of_kernel_org_is_verified() {
     let [key, list] = ["KEY", "LIST"].map(|name| fs::read(std::env::var(name).unwrap()).unwrap());
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("k.asc"), key).unwrap();
-    let signer = Signer {
-        name: "kernel-org".into(),
-        keyring: "k.asc".into(),
-        fingerprints: vec!["B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1".into()],
-        wkd: None,
-        keyserver: None,
-        obtain: None,
-    };
+    let pinned = vec!["B8868C80BA62A1FFFAF5FDA9632D3A06589DA6B1".into()];
+    let signer = pinning("kernel-org", "k.asc", pinned);
     let keyring = Keyring::load(folder.path(), &signer).unwrap();
     let now = SystemTime::now();
     let signed = keyring.clearsigned(&list, now).unwrap();

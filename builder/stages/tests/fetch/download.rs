@@ -115,12 +115,7 @@ fn a_damaged_beginning_is_thrown_away_and_fetched_anew() {
     let bench = Workbench::new();
     let bytes = content(200_000);
     let file = locked(&bytes);
-    let folder = bench
-        .engine
-        .cache
-        .root()
-        .join("sources")
-        .join(file.sha256.to_string());
+    let folder = bench.folder_of(&file);
     fs::create_dir_all(&folder).unwrap();
     for wrong in [vec![1; 90_000], vec![1; 200_000], vec![1; 200_001]] {
         fs::write(folder.join("thing_1.2.orig.tar.xz.part"), wrong).unwrap();
@@ -367,12 +362,7 @@ fn a_full_disk_leaves_nothing() {
     let bench = Workbench::new();
     let bytes = content(100_000);
     let file = locked(&bytes);
-    let folder = bench
-        .engine
-        .cache
-        .root()
-        .join("sources")
-        .join(file.sha256.to_string());
+    let folder = bench.folder_of(&file);
     fs::create_dir_all(&folder).unwrap();
     // The kernel's own full disk.
     symlink("/dev/full", folder.join("thing_1.2.orig.tar.xz.part")).unwrap();

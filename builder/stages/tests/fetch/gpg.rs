@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use model::sources::Signer;
 use stages::fetch::Keyring;
 use tempfile::TempDir;
 use testkit::oracle::output;
+
+use crate::keys::pinning;
 
 pub const TEXT: &str = "Origin: Test\nSuite: trixie\n\n- a line with a dash\nlast\n";
 
@@ -55,14 +56,7 @@ impl Gpg {
         let folder = self.home.path().join("keys");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("k.asc"), self.run(&["--armor", "--export"])).unwrap();
-        let signer = Signer {
-            name: "gpg".into(),
-            keyring: "keys/k.asc".into(),
-            fingerprints: vec![self.fingerprint()],
-            wkd: None,
-            keyserver: None,
-            obtain: None,
-        };
+        let signer = pinning("gpg", "keys/k.asc", vec![self.fingerprint()]);
         Keyring::load(self.home.path(), &signer).unwrap()
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use sequoia_openpgp::cert::prelude::*;
+use sequoia_openpgp::crypto::KeyPair;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::Serialize;
@@ -36,16 +37,27 @@ fn builder(name: &str, days: u32) -> CertBuilder<'_> {
         .add_signing_subkey()
 }
 
+/// What signs in the name of its primary key.
+pub fn primary_pair(cert: &Cert) -> KeyPair {
+    let key = cert.primary_key().key().clone();
+    key.parts_into_secret().unwrap().into_keypair().unwrap()
+}
+
+/// A signer with this keyring, of which `pinned`, fingerprints, are pinned. Its keys are looked for nowhere.
+pub fn pinning(name: &str, keyring: &str, pinned: Vec<String>) -> model::sources::Signer {
+    model::sources::Signer {
+        name: name.into(),
+        keyring: keyring.into(),
+        fingerprints: pinned,
+        wkd: None,
+        keyserver: None,
+        obtain: Some("ask the tester".into()),
+    }
+}
+
 /// The same key after its owner revoked it.
 pub fn revoked(cert: &Cert, reason: ReasonForRevocation) -> Cert {
-    let mut signer = cert
-        .primary_key()
-        .key()
-        .clone()
-        .parts_into_secret()
-        .unwrap()
-        .into_keypair()
-        .unwrap();
+    let mut signer = primary_pair(cert);
     let revocation = cert.revoke(&mut signer, reason, b"").unwrap();
     cert.clone().insert_packets(Packet::from(revocation)).unwrap().0
 }

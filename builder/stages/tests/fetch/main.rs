@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod certificates;
+mod compiled;
 mod download;
 mod gentoo_mirror;
 mod gpg;

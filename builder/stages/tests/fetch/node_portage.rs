@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use formats::layer::{Body, Layer};
 use formats::units::Time;
-use model::sources::{BaseSource, PackageSource, Signer};
+use model::sources::{BaseSource, PackageSource};
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::parse::Parse;
 use stages::rootfs::{Base, GentooBase};
 
 use crate::gentoo_mirror::{Binary, Gentoo};
-use crate::keys::{fingerprint, key, write_keyring};
+use crate::keys::{fingerprint, key, pinning, write_keyring};
 use crate::miniature::Project;
 use crate::packages::{wanting, written};
 use crate::stage3::{base, files_of};
@@ -63,14 +63,7 @@ fn a_node_knows_what_it_was_made_of_and_whose_packages_to_trust() {
     written(&mut project).packages = vec![PackageSource {
         name: "own".into(),
         place,
-        signer: Some(Arc::new(Signer {
-            name: "own".into(),
-            keyring: "keys/own.pgp".into(),
-            fingerprints: vec![fingerprint(&own)],
-            wkd: None,
-            keyserver: None,
-            obtain: Some("ask".into()),
-        })),
+        signer: Some(Arc::new(pinning("own", "keys/own.pgp", vec![fingerprint(&own)]))),
     }];
     project.update().unwrap();
     // The lock has all of it: a build asks for no keyring.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use model::sources::Signer;
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::types::ReasonForRevocation;
 use stages::fetch::{Keyring, SignatureError, Signed};
@@ -11,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::gpg::{Gpg, TEXT};
 use crate::keys::{
-    DAY, Made, clearsign, expiring_key, fingerprint, key, revoked, sign_detached, sign_inline, write_keyring,
+    DAY, Made, clearsign, expiring_key, fingerprint, key, pinning, primary_pair, revoked, sign_detached,
+    sign_inline, write_keyring,
 };
 use crate::workbench::text;
 
@@ -19,14 +19,8 @@ use crate::workbench::text;
 fn keyring(certs: &[&Cert], pinned: &[&Cert]) -> (TempDir, anyhow::Result<Keyring>) {
     let folder = tempfile::tempdir().unwrap();
     write_keyring(&folder.path().join("keys/k.pgp"), certs);
-    let signer = Signer {
-        name: "test".into(),
-        keyring: "keys/k.pgp".into(),
-        fingerprints: pinned.iter().map(|cert| fingerprint(cert)).collect(),
-        wkd: None,
-        keyserver: None,
-        obtain: Some("ask the tester".into()),
-    };
+    let pinned = pinned.iter().map(|cert| fingerprint(cert)).collect();
+    let signer = pinning("test", "keys/k.pgp", pinned);
     let keyring = Keyring::load(folder.path(), &signer);
     (folder, keyring)
 }
@@ -67,7 +61,7 @@ fn what_is_not_signed_is_not_read() {
     assert_eq!(verify(&[&cert], &[], b""), Err(SignatureError::Unsigned));
     let inline = sign_inline(TEXT, &cert);
     assert_eq!(verify(&[&cert], &[], &inline), Err(SignatureError::Unsigned));
-    // Text around the signed part is no part of the result; text before it makes it another kind of document.
+    // Text around the signed part is not part of the result; text before it makes it another kind of document.
     let document = clearsign(TEXT, &cert, Made::now());
     let after = [&document[..], b"\nSuite: sid\n"].concat();
     if let Ok(signed) = verify(&[&cert], &[], &after) {
@@ -172,14 +166,7 @@ fn a_signature_made_after_its_key_expired_does_not_count() {
     let long = key("signer", 100);
     let document = clearsign(TEXT, &long, Made::days_ago(5));
     let policy = sequoia_openpgp::policy::StandardPolicy::new();
-    let mut pair = long
-        .primary_key()
-        .key()
-        .clone()
-        .parts_into_secret()
-        .unwrap()
-        .into_keypair()
-        .unwrap();
+    let mut pair = primary_pair(&long);
     let ended = SystemTime::now() - DAY * 20;
     let signatures = long
         .with_policy(&policy, None)
@@ -263,14 +250,7 @@ fn detached_signatures_vouch_for_their_data_only() {
 fn a_missing_keyring_says_how_to_get_it() {
     let cert = key("signer", 1);
     let (folder, _) = keyring(&[&cert], &[]);
-    let mut signer = Signer {
-        name: "kernel-org".into(),
-        keyring: "keys/absent.asc".into(),
-        fingerprints: Vec::new(),
-        wkd: None,
-        keyserver: None,
-        obtain: Some("ask the tester".into()),
-    };
+    let mut signer = pinning("kernel-org", "keys/absent.asc", Vec::new());
     let error = text(Keyring::load(folder.path(), &signer));
     assert!(
         error.ends_with("keys/absent.asc of the signer `kernel-org` is missing: ask the tester"),
@@ -298,7 +278,7 @@ fn arbitrary_bytes_are_refused_without_a_panic() {
         let mut bytes = document.clone();
         bytes[position] = bytes[position].wrapping_add(0x41);
         if let Ok(signed) = keyring.clearsigned(&bytes, SystemTime::now()) {
-            // Only what is no part of the signed text (armor, headers, spaces at the end of a line) may change.
+            // Only what is not part of the signed text (armor, headers, spaces at the end of a line) may change.
             assert_eq!(
                 String::from_utf8(signed.text).unwrap().trim_end(),
                 TEXT.trim_end(),

@@ -178,7 +178,7 @@ fn a_folder_that_is_not_what_was_locked_is_refused() {
     assert!(format!("{:#}", fails()).contains("it has 9 bytes instead of 400"));
     fs::remove_file(&path).unwrap();
     assert!(format!("{:#}", fails()).contains("it is not there"));
-    // Nobody waits for what is no file.
+    // Nobody waits for what is not a file.
     rustix::fs::mknodat(
         rustix::fs::CWD,
         &path,

@@ -27,6 +27,12 @@ impl Workbench {
         }
     }
 
+    /// The folder in which the cache keeps a locked file.
+    pub fn folder_of(&self, file: &LockedFile) -> PathBuf {
+        let sources = self.engine.cache.root().join("sources");
+        sources.join(file.sha256.to_string())
+    }
+
     /// Every file below the cache's `sources`, relative to it.
     pub fn cached(&self) -> Vec<PathBuf> {
         files(&self.engine.cache.root().join("sources"))

@@ -136,7 +136,7 @@ fn accepted_blobs_are_fetched_once_and_kept_apart() {
         panic!("not fetched");
     };
     assert!(bytes(&fetched.image) == bytes(&from_folder.image));
-    // bl2.package is no part of a card.
+    // bl2.package is not part of a card.
     assert_eq!(server.requests().len(), 4);
     let cache = bench.folder.path().join("cache");
     assert_eq!(fs::read_dir(cache.join("blobs")).unwrap().count(), 4);

@@ -177,7 +177,7 @@ pub struct Parts<'r, 's> {
 }
 
 impl<'s> Reader<'s> {
-    /// The content of a file; nothing for what is no file. Data is checked against its checksums.
+    /// The content of a file; nothing for what is not a file. Data is checked against its checksums.
     pub fn parts<'r>(&'r self, subvolume: &Subvolume, inode: &Inode) -> Result<Parts<'r, 's>, ReadError> {
         let size = match inode.kind {
             InodeKind::File(size) => size,

@@ -193,7 +193,7 @@ impl<'a> Archive<'a> {
         }
         self.read(&mut block)?;
         self.zeros(&block)?;
-        // Writers fill up their last record; what is longer than any record is no such filling.
+        // Writers fill up their last record; what is longer than any record is not such filling.
         while !self.at_end()? {
             let filling = &mut block[..self.available()?.min(BLOCK)];
             self.read(filling)?;

@@ -11,8 +11,8 @@ use gentoo::binary::BinaryPackage;
 use model::sources::Stage3;
 
 use super::installed::installed;
-use super::{Errand, LockedPackage, LockedStage3, package, packages, tarball};
-use crate::engine::{Engine, Key};
+use super::{Errand, LockedPackage, LockedStage3, compile, package, packages, tarball};
+use crate::engine::{Engine, Key, Preflight};
 use crate::fetch::digest::Sum;
 use crate::fetch::download::{self, Store, Wanted};
 use crate::fetch::pinned::Pinned;
@@ -74,6 +74,26 @@ impl<'a> Stage3Files<'a> {
         }
     }
 
+    /// Asks for what this machine needs so that the packages can be had: they may have to be compiled.
+    pub fn requirements(&self, preflight: &mut Preflight) {
+        if compile::is_certain(&self.errand, self.source, &self.locked) {
+            compile::requirements(preflight);
+        }
+    }
+
+    /// Whether this machine has what it needs, which is told before anything is fetched.
+    pub fn check_host(&self) -> Result<()> {
+        let mut preflight = Preflight::default();
+        self.requirements(&mut preflight);
+        preflight.finish()
+    }
+
+    /// The snapshot of the ebuild repository, from the cache or fetched; `None` where nothing was compiled, so that none is locked.
+    /// Its size and SHA-256 were checked in this call.
+    pub fn snapshot(&self) -> Result<Option<PathBuf>> {
+        compile::snapshot_of(&self.errand, self.source, &self.locked)
+    }
+
     /// Fetches those packages that are not there, a few side by side. All that cannot be had are told at once.
     pub fn bring_packages(&self) -> Result<()> {
         packages::bring(&self.errand, self.source, &self.locked)
@@ -82,6 +102,7 @@ impl<'a> Stage3Files<'a> {
     /// The packages that a node has: those of the stage3 but for what the packages over it replace, and these. The stage3's
     /// layer is made, or found, at zstd level `zstd`.
     pub fn installed(&self, zstd: u8) -> Result<Vec<Package>> {
+        self.check_host()?;
         let mut found = BTreeMap::new();
         for package in installed(&self.tarball(), zstd)? {
             found.insert((package.cpv.name.to_string(), package.slot.clone()), package);
@@ -112,7 +133,7 @@ impl<'a> Stage3Files<'a> {
 }
 
 impl Stage3Tarball<'_> {
-    /// Stands for what is in it.
+    /// Identifies what is in it.
     pub fn key(&self) -> Key {
         Key::builder("stage3", 1)
             .text("sha256", &self.locked.sha256.to_string())

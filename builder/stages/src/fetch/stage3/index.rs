@@ -1,5 +1,5 @@
 //! What a source of packages offers: its index, `Packages` or `Packages.gz`. Nobody signs it: it only says what to fetch, and
-//! whatever it says of a package is held against the package.
+//! whatever it says of a package is checked against the package.
 
 use std::fs;
 use std::io::{ErrorKind, Read};

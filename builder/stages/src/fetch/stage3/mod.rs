@@ -60,6 +60,16 @@ impl BaseNeeds {
     }
 }
 
+/// Whether this machine can do what resolving `source` takes, which is told before anything is fetched: where a source is
+/// compiled, some of its packages are, unless `old`, what was locked, needed none.
+pub(super) fn check_host(source: &Stage3, needs: &BaseNeeds, old: Option<&LockedStage3>) -> Result<()> {
+    let needed_none = old.is_some_and(|old| old.compiled.is_none());
+    if source.compiled().is_none() || needs.packages.is_empty() || needed_none {
+        return Ok(());
+    }
+    compile::check_host()
+}
+
 /// The newest stage3, and the packages that `needs` asks for over it.
 pub(super) fn resolve(
     errand: &Errand,

@@ -34,7 +34,7 @@ pub(super) fn make_pair(key: &Path, comment: &str) -> Result<()> {
     write_new(&public_path(key), public_text(&pair)?.as_bytes())
 }
 
-/// The key pair at `key`, each half held against the other.
+/// The key pair at `key`, each half checked against the other.
 pub(super) fn read_pair(key: &Path) -> Result<KeyPair> {
     let private = read_private(key)?;
     let pair = parse_private(key, &private)?;

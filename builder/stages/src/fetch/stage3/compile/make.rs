@@ -13,8 +13,8 @@ use sha1::{Digest as _, Sha1};
 
 use super::super::signer::Locked;
 use super::super::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, Stage3Tarball};
-use super::bring_tools;
 use super::workshop::{Workshop, files_below};
+use super::{bring_tools, repository};
 use crate::engine::Key;
 use crate::fetch::VerificationFailed;
 use crate::fetch::digest::{Sha256Sum, Sum};
@@ -149,11 +149,6 @@ pub(super) fn place_of_distfile(name: &str) -> String {
 /// A distfile, from the cache or fetched, of the right size and sums.
 pub(super) fn distfile(stage3: &Stage3Tarball, file: &LockedDistfile) -> Result<PathBuf> {
     let errand = stage3.errand;
-    let repository = stage3
-        .source
-        .repository
-        .as_ref()
-        .context("sources.toml says no more where distfiles come from")?;
     let sums = [Sum::parse_sha512(&file.sha512), Sum::parse_blake2b(&file.blake2b)];
     let wanted = Wanted {
         name: file.file.clone(),
@@ -163,7 +158,7 @@ pub(super) fn distfile(stage3: &Stage3Tarball, file: &LockedDistfile) -> Result<
         store: Store::Sources,
         if_gone: GONE,
     };
-    let mirrors = errand.upstream(&repository.distfiles)?;
+    let mirrors = errand.upstream(&repository(stage3.source)?.distfiles)?;
     fetch(errand.engine, &wanted, &mirrors, errand.network)
 }
 

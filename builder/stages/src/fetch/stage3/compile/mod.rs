@@ -23,17 +23,19 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use model::sources::{PackageSource, Stage3};
+use model::sources::{PackageSource, Repository, Stage3};
 
 use super::index::Offer;
 use super::package::{place_in, place_of};
 use super::{Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
-use crate::engine::Key;
+use crate::engine::{Key, Preflight};
 use crate::fetch::VerificationFailed;
 use crate::fetch::digest::Sha256Sum;
 use crate::fetch::past::Past;
 use crate::fetch::pinned::{Pinned, below_first};
 use crate::fetch::presence::{self, Presence};
+use crate::rootfs::check_arm64;
+use crate::sandbox;
 use workshop::Workshop;
 
 /// Goes up with every change of how packages are compiled that can change what they are.
@@ -64,10 +66,9 @@ pub(super) fn resolve(
 ) -> Result<Compiled> {
     let Stage3Tarball { errand, source, .. } = *stage3;
     let (_, how) = source.compiled().context("no package source is compiled")?;
-    let repository = source
-        .repository
-        .as_ref()
-        .context("sources.toml does not say where ebuilds come from")?;
+    let repository = repository(source)?;
+    // Before the snapshot is fetched.
+    check_host()?;
     let wanted = LockedCompile {
         atoms,
         keywords: how.keywords.clone(),
@@ -111,7 +112,7 @@ fn obtain(
     Ok(entry.folder().join(PACKAGES))
 }
 
-/// Stands for everything that packages are compiled of and with.
+/// Identifies everything that packages are compiled of and with.
 fn key(stage3: &Stage3Tarball, locked: &LockedCompile) -> Key {
     let mut key = Key::builder(STAGE, REVISION)
         .key("stage3", &stage3.key())
@@ -157,6 +158,21 @@ fn compiled_in<'a>(
     Ok((stage3, locked))
 }
 
+/// Where ebuilds, and what they are compiled from, come from.
+fn repository(source: &Stage3) -> Result<&Repository> {
+    let repository = source.repository.as_ref();
+    repository
+        .context("sources.toml does not say where ebuilds come from: it has no `[...stage3.repository]`")
+}
+
+/// The locked snapshot of the ebuild repository, from the cache or fetched; `None` where none is locked.
+pub(super) fn snapshot_of(errand: &Errand, source: &Stage3, base: &LockedStage3) -> Result<Option<PathBuf>> {
+    let Some(locked) = &base.compiled else {
+        return Ok(None);
+    };
+    snapshot::bring(errand, repository(source)?, &locked.snapshot).map(Some)
+}
+
 /// The folder in which the compiled packages of a locked base are, or will be.
 pub(super) fn folder_of(errand: &Errand, source: &Stage3, base: &LockedStage3) -> Result<PathBuf> {
     let (stage3, locked) = compiled_in(errand, source, base)?;
@@ -165,31 +181,65 @@ pub(super) fn folder_of(errand: &Errand, source: &Stage3, base: &LockedStage3) -
     Ok(folder.join(PACKAGES))
 }
 
-/// Compiles the packages of a locked base once more, where they are gone. What comes out has to be what is locked.
+/// Asks for what compiling takes of this machine.
+pub(super) fn requirements(preflight: &mut Preflight) {
+    sandbox::requirements(preflight, "compiles Gentoo's packages");
+    check_arm64(preflight);
+}
+
+/// Whether this machine can compile packages; all that it lacks is told at once.
+pub(super) fn check_host() -> Result<()> {
+    let mut preflight = Preflight::default();
+    requirements(&mut preflight);
+    preflight.finish()
+}
+
+/// The locked packages that were compiled.
+fn own_packages<'a>(source: &Stage3, base: &'a LockedStage3) -> impl Iterator<Item = &'a LockedPackage> {
+    let own = source.compiled().map(|(own, _)| own.name.clone());
+    let packages = base.packages.iter();
+    packages.filter(move |package| Some(&package.source) == own.as_ref())
+}
+
+/// Compiles the packages of a locked base once more, where they are gone and were not vendored either. What comes out has to
+/// be what is locked.
 pub(super) fn bring(
     errand: &Errand,
     source: &Stage3,
     base: &LockedStage3,
     is_there: impl Fn(&LockedPackage) -> bool,
 ) -> Result<()> {
-    let Some((own, _)) = source.compiled() else {
-        return Ok(());
-    };
-    let packages = || base.packages.iter().filter(|package| package.source == own.name);
-    if packages().all(&is_there) {
+    if own_packages(source, base).all(&is_there) {
         return Ok(());
     }
-    // What was vendored is what is locked, and made already.
-    let vendored = |package: &LockedPackage| {
-        let place = place_in(errand, source, base, package)?;
-        super::package::obtain(errand, &place, package, None)
-    };
-    if errand.own.is_some() && packages().all(|package| vendored(package).is_ok()) {
-        return Ok(());
+    let mut refused = None;
+    if errand.own.is_some() {
+        match bring_vendored(errand, source, base) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                let lines = format!("{error:#}");
+                let words: Vec<&str> = lines.lines().map(str::trim).collect();
+                let text = format!(
+                    "compiled packages cannot be taken from the mirror: {}",
+                    words.join(" ")
+                );
+                errand
+                    .engine
+                    .progress
+                    .say(format!("warning: {text}; compiling them"));
+                refused = Some(text);
+            }
+        }
     }
-    let (stage3, locked) = compiled_in(errand, source, base)?;
-    let folder = obtain(&stage3, locked, &base.sources, None)?;
-    let differing: Vec<String> = packages()
+    let compile = || -> Result<PathBuf> {
+        let (stage3, locked) = compiled_in(errand, source, base)?;
+        obtain(&stage3, locked, &base.sources, None)
+    };
+    let folder = match (compile(), refused) {
+        (Err(error), Some(refused)) => return Err(error.context(refused)),
+        (compiled, _) => compiled?,
+    };
+    let differing: Vec<String> = own_packages(source, base)
         .filter(|package| !make::is_same(&folder.join(&package.path), package))
         .map(|package| package.cpv.clone())
         .collect();
@@ -203,6 +253,22 @@ pub(super) fn bring(
         folder.display()
     );
     Err(VerificationFailed(text).into())
+}
+
+/// Takes compiled packages from the mirror that the user named: what was vendored is what is locked, and made already.
+fn bring_vendored(errand: &Errand, source: &Stage3, base: &LockedStage3) -> Result<()> {
+    for package in own_packages(source, base) {
+        let place = place_in(errand, source, base, package)?;
+        super::package::obtain(errand, &place, package, None).with_context(|| package.cpv.clone())?;
+    }
+    Ok(())
+}
+
+/// Whether packages of a locked base have to be compiled for certain before they are there: a mirror of the user's own may have
+/// them.
+pub(super) fn is_certain(errand: &Errand, source: &Stage3, base: &LockedStage3) -> bool {
+    let is_there = |package| super::package::is_there(errand, source, base, package);
+    errand.own.is_none() && !own_packages(source, base).all(is_there)
 }
 
 /// Whether what a base was compiled of can still be had, so that it can be compiled again.
@@ -242,10 +308,7 @@ pub(super) fn pinned(errand: &Errand, source: &Stage3, base: &LockedStage3) -> R
     else {
         return Ok(Vec::new());
     };
-    let repository = source
-        .repository
-        .as_ref()
-        .context("sources.toml says no more where ebuilds come from")?;
+    let repository = repository(source)?;
     let mut pinned = vec![Pinned {
         path: format!("{}{}", below_first(&repository.mirrors)?, snapshot.path),
         file: snapshot::bring(errand, repository, snapshot)?,

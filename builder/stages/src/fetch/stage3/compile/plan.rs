@@ -84,7 +84,7 @@ pub(super) fn obtain(
     serde_json::from_slice(&text).map_err(|error| entry.damaged(format!("{PLAN}: {error}")))
 }
 
-/// Stands for everything that emerge is asked about.
+/// Identifies everything that emerge is asked about.
 fn key(stage3: &Stage3Tarball, offers: &[Offer], wanted: &LockedCompile) -> Key {
     let mut key = Key::builder(STAGE, REVISION).key("wanted", &super::key(stage3, wanted));
     for offer in offers {

@@ -20,14 +20,13 @@ use model::sources::{Compile, Init, Stage3};
 use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2};
 
 use super::super::{Errand, LockedCompile, Stage3Tarball};
-use super::snapshot;
 use super::unsigned::unsigned;
-use crate::engine::{Key, Log, Preflight};
+use super::{check_host, repository, snapshot};
+use crate::engine::{Key, Log};
 use crate::fetch::VerificationFailed;
 use crate::fetch::digest::Sha256Sum;
 use crate::private;
-use crate::rootfs::check_arm64;
-use crate::sandbox::{Access, Bind, Sandbox, requirements};
+use crate::sandbox::{Access, Bind, Sandbox};
 
 /// Memory that one job of a compiler may take: C++ does.
 const MEMORY_OF_JOB: u64 = 1 << 30;
@@ -71,10 +70,7 @@ impl Workshop {
     pub(super) fn open(stage3: &Stage3Tarball, how: &Compile, locked: &LockedCompile) -> Result<Self> {
         let Stage3Tarball { errand, source, .. } = *stage3;
         let engine = errand.engine;
-        let mut preflight = Preflight::default();
-        requirements(&mut preflight, "compiles Gentoo's packages");
-        check_arm64(&mut preflight);
-        preflight.finish()?;
+        check_host()?;
         let folder = engine.cache.root().join("compiling");
         private::make_folders(&folder, private::OPEN_FOLDER)?;
         let lock = hold(errand, &folder.join("lock"))?;
@@ -91,11 +87,7 @@ impl Workshop {
         let tarball = stage3.obtain()?;
         workshop.unpack("root", 0, &tarball)?;
         task.message("unpacking the ebuild repository");
-        let repository = source
-            .repository
-            .as_ref()
-            .context("sources.toml says no more where ebuilds come from")?;
-        let tarball = snapshot::bring(errand, repository, &locked.snapshot)?;
+        let tarball = snapshot::bring(errand, repository(source)?, &locked.snapshot)?;
         workshop.unpack("repository", 1, &tarball)?;
         workshop.sandbox.make_folder("distfiles")?;
         workshop.configure(source, how)?;
@@ -320,7 +312,7 @@ fn header(size: u64) -> tar::Header {
     header
 }
 
-/// All regular files below a folder, in order. What is no file and no folder is refused.
+/// All regular files below a folder, in order. What is neither a file nor a folder is refused.
 pub(super) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {

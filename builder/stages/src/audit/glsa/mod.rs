@@ -1,4 +1,5 @@
 //! Gentoo's security advisories (GLSA): XML files of `metadata/glsa` in the ebuild repository, as a folder or within a snapshot.
+//! `files` finds them there.
 //!
 //! ```text
 //! <glsa id="202606-01"> <title>..</title> <product type="ebuild">..</product>
@@ -7,21 +8,17 @@
 //!   <impact type="high">..</impact> </glsa>
 //! ```
 
+mod files;
+
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use gentoo::Version;
-use liblzma::read::XzDecoder;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::{Item, Open, Severity, plain};
-
-/// Larger than any advisory by far; the largest has 60 KB.
-const LIMIT: u64 = 1 << 20;
 
 /// More than all advisories since 2003 by far.
 const MOST: usize = 100_000;
@@ -64,7 +61,7 @@ pub(super) fn open(path: &Path, items: &[Item]) -> Result<(Vec<Open>, usize)> {
         by_name.entry(&item.name).or_default().push(item);
     }
     let (mut found, mut count) = (Vec::new(), 0);
-    each(path, |name, bytes| {
+    files::each(path, |name, bytes| {
         count += 1;
         ensure!(count <= MOST, "there are more than {MOST} advisories");
         let mut add = || -> Result<()> {
@@ -87,56 +84,6 @@ pub(super) fn open(path: &Path, items: &[Item]) -> Result<(Vec<Open>, usize)> {
         path.display()
     );
     Ok((found, 0))
-}
-
-/// Hands the name and the bytes of each advisory to `each`.
-fn each(path: &Path, mut each: impl FnMut(&str, &[u8]) -> Result<()>) -> Result<()> {
-    let cannot = || format!("cannot read {}", path.display());
-    if path.is_dir() {
-        let within = path.join("metadata/glsa");
-        let folder = if within.is_dir() { within.as_path() } else { path };
-        let mut names = fs::read_dir(folder)
-            .with_context(cannot)?
-            .map(|entry| Ok(entry?.file_name()))
-            .collect::<std::io::Result<Vec<_>>>()
-            .with_context(cannot)?;
-        names.sort();
-        for name in names {
-            let name = name.to_string_lossy();
-            if is_advisory(&name) {
-                let file = flash::files::open(&folder.join(&*name)).with_context(cannot)?;
-                each(
-                    &name,
-                    &bytes(file).with_context(|| format!("cannot read {name}"))?,
-                )?;
-            }
-        }
-        return Ok(());
-    }
-    let file = flash::files::open(path).with_context(cannot)?;
-    let mut archive = tar::Archive::new(XzDecoder::new_multi_decoder(BufReader::new(file)));
-    for entry in archive.entries().with_context(cannot)? {
-        let entry = entry.with_context(cannot)?;
-        let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let Some((folder, name)) = path.rsplit_once('/') else {
-            continue;
-        };
-        if folder.ends_with("metadata/glsa") && is_advisory(name) {
-            each(name, &bytes(entry).with_context(cannot)?)?;
-        }
-    }
-    Ok(())
-}
-
-fn is_advisory(name: &str) -> bool {
-    name.starts_with("glsa-") && name.ends_with(".xml")
-}
-
-fn bytes(reader: impl Read) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    reader.take(LIMIT + 1).read_to_end(&mut bytes)?;
-    ensure!(bytes.len() as u64 <= LIMIT, "it has more than {LIMIT} bytes");
-    Ok(bytes)
 }
 
 /// Reads an advisory.
@@ -345,6 +292,8 @@ impl Range {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn advisory(packages: &str) -> String {
@@ -443,7 +392,7 @@ mod tests {
             (good.replace("<references/>", &"<a>".repeat(40)), "too deep"),
             ("<html></html>".to_owned(), "it is no advisory"),
             (
-                good.replace("<references/>", &" ".repeat(LIMIT as usize)),
+                good.replace("<references/>", &" ".repeat(files::LIMIT as usize)),
                 "more than",
             ),
         ];
@@ -458,35 +407,5 @@ mod tests {
                 .to_string()
                 .contains("has no advisories")
         );
-    }
-
-    #[test]
-    fn a_snapshot_is_read_as_its_folder_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("gentoo-20260601.tar.xz");
-        let mut tarball = tar::Builder::new(liblzma::write::XzEncoder::new(
-            fs::File::create(&path).unwrap(),
-            1,
-        ));
-        let text = advisory(&package("<vulnerable range=\"lt\">9</vulnerable>"));
-        for (name, text) in [
-            ("gentoo-20260601/metadata/glsa/glsa-202606-01.xml", text.as_str()),
-            ("gentoo-20260601/net-misc/curl/glsa-1.xml", "no advisory"),
-        ] {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(text.len() as u64);
-            header.set_cksum();
-            tarball.append_data(&mut header, name, text.as_bytes()).unwrap();
-        }
-        tarball.into_inner().unwrap().finish().unwrap();
-        let item = Item {
-            name: "net-misc/curl".into(),
-            version: "8".into(),
-            slot: "0".into(),
-        };
-        assert_eq!(open(&path, std::slice::from_ref(&item)).unwrap().0.len(), 1);
-        let whole = fs::read(&path).unwrap();
-        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-        assert!(open(&path, &[item]).is_err());
     }
 }
