@@ -18,6 +18,7 @@
 //! | `expected` | what index and lock say of it |
 //! | `section` | a part of a file as a stream |
 //! | [`contents`] | `CONTENTS`: what an installed package has put where |
+//! | `filters` | what of stage3 and packages a node need not carry |
 //! | [`install`] | packages merged over a stage3, as one layer over it |
 
 mod atom;
@@ -26,6 +27,7 @@ pub mod contents;
 pub mod depend;
 pub mod emerge;
 mod expected;
+mod filters;
 mod gpkg;
 mod image;
 pub mod index;
@@ -43,6 +45,7 @@ mod version;
 mod xpak;
 
 pub use atom::{Atom, Blocker, Operator, SlotDependency, SlotOperator};
+pub use filters::{Filters, PackageManager, PatternError};
 pub use name::{Cpv, PackageName};
 pub use package::Package;
 pub use syntax::SyntaxError;

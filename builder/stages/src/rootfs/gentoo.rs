@@ -8,10 +8,9 @@ use anyhow::{Context, Result};
 use formats::layer::Layer;
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
-use gentoo::install::PackageManager;
-use gentoo::install::{Filters, Installer, Options, PackageInput, Report, Size};
+use gentoo::install::{Installer, Options, PackageInput, Report, Size};
 use gentoo::installed::in_layer;
-use gentoo::{Atom, Package};
+use gentoo::{Atom, Filters, Package, PackageManager};
 use model::sources::{Distribution, LeaveOut, PackagePlace, Platform, Stage3};
 
 use super::base::{Base, BaseLayers};
