@@ -104,7 +104,7 @@ fn each(path: &Path, mut each: impl FnMut(&str, &[u8]) -> Result<()>) -> Result<
         for name in names {
             let name = name.to_string_lossy();
             if is_advisory(&name) {
-                let file = flash::files::open(&folder.join(&*name)).with_context(cannot)?;
+                let file = files::open(&folder.join(&*name)).with_context(cannot)?;
                 each(
                     &name,
                     &bytes(file).with_context(|| format!("cannot read {name}"))?,
@@ -113,7 +113,7 @@ fn each(path: &Path, mut each: impl FnMut(&str, &[u8]) -> Result<()>) -> Result<
         }
         return Ok(());
     }
-    let file = flash::files::open(path).with_context(cannot)?;
+    let file = files::open(path).with_context(cannot)?;
     let mut archive = tar::Archive::new(XzDecoder::new_multi_decoder(BufReader::new(file)));
     for entry in archive.entries().with_context(cannot)? {
         let entry = entry.with_context(cannot)?;

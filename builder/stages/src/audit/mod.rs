@@ -192,7 +192,7 @@ pub fn audit(engine: &Engine, request: &AuditRequest) -> Result<Audit> {
 /// A file of advisories, which is no device or pipe and no larger than all that the tracker tells.
 fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    flash::files::open(path)?
+    files::open(path)?
         .take(TRACKER_LIMIT + 1)
         .read_to_end(&mut bytes)?;
     ensure!(

@@ -26,6 +26,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use files::private;
 use formats::tree::Tree;
 use formats::units::Time;
 use model::board::Board;
@@ -39,7 +40,6 @@ use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::{PackFolder, Recipients};
-use crate::private;
 use crate::rootfs::identity::{IdentityStore, Operator, PublicKeys};
 use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};

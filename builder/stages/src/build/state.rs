@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use files::emit::{Readers, write_file};
 use formats::bmap::BlockMap;
 use formats::digest::hex;
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,6 @@ use sha2::{Digest as _, Sha256};
 use super::card::NodeCard;
 use crate::basis::{Basis, Form};
 use crate::block_map::faults;
-use crate::emit::{Readers, write_file};
 use crate::engine::Key;
 use crate::inspect::open_source;
 

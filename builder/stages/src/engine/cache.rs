@@ -14,11 +14,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use files::private;
 use rustix::fs::{FlockOperation, flock};
 
 use super::Key;
 use super::entry::{Entry, seal};
-use crate::private;
 
 /// A folder of finished outputs.
 #[derive(Debug, Clone)]

@@ -10,10 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, ensure};
+use files::emit::{Readers, TEMPORARY, write_file};
 use formats::digest::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::emit::{Readers, TEMPORARY, write_file};
 use crate::fetch::VerificationFailed;
 
 /// The file that lists the others.

@@ -6,8 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-
-use crate::private;
+use files::private;
 
 /// Lines that an error quotes.
 const TAIL: usize = 12;

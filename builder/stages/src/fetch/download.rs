@@ -14,6 +14,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use files::private;
 use formats::units::Bytes;
 use reqwest::StatusCode;
 use reqwest::blocking::Response;
@@ -26,7 +27,6 @@ use super::mirror::{Mirrors, shown};
 use super::part::Part;
 use super::{Mode, Network, VerificationFailed, failure};
 use crate::engine::{Engine, Task};
-use crate::private;
 
 /// A file that is wanted.
 #[derive(Debug, Clone)]

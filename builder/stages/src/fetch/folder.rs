@@ -4,8 +4,6 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use flash::files;
-
 use super::http::Trouble;
 
 /// The path that a URL of a folder, or of what is in one, stands for; `None` for what servers have.

@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use files::emit::{Readers, write_file};
+use files::private;
 use model::sources::Signer;
 use rustix::fs::{FlockOperation, flock};
 use sequoia_openpgp::Cert;
@@ -13,9 +15,6 @@ use sequoia_openpgp::armor::{Kind, Writer};
 use sequoia_openpgp::cert::CertParser;
 use sequoia_openpgp::parse::Parse;
 use sequoia_openpgp::serialize::{Serialize, SerializeInto};
-
-use crate::emit::{Readers, write_file};
-use crate::private;
 
 /// The keys of a signer.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use files::emit::{Readers, write_file};
 use formats::units::Bytes;
 use model::finding::{Finding, Findings, SourceFile};
 use model::sources::{BaseSource, Signer, Source, SourceSet};
@@ -16,7 +17,6 @@ use super::debian::inrelease;
 use super::digest::Sha256Sum;
 use super::moment::Moment;
 use super::stage3::{BaseNeeds, LockedStage3};
-use crate::emit::{Readers, write_file};
 
 /// The name of the lock in the project's folder.
 pub const LOCK: &str = "sources.lock";

@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use files::private;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::engine::Engine;
-use crate::private;
 
 /// A partial file, held for this process alone.
 #[derive(Debug)]

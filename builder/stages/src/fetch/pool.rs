@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::BufReader;
 
 use anyhow::{Context, Result, bail};
+use files::emit::{Readers, write_file};
+use files::private;
 use formats::units::Bytes;
 use liblzma::read::XzDecoder;
 
@@ -18,8 +20,6 @@ use super::pinned::{Gathering, Pinned};
 use super::stage3::{all, side_by_side};
 use crate::deb822::each_stanza;
 use crate::dpkg::InstalledDeb;
-use crate::emit::{Readers, write_file};
-use crate::private;
 
 /// Larger than any package by far.
 const LARGEST: u64 = 4 << 30;

@@ -6,7 +6,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use flash::files;
 use model::board::Board;
 use model::sources::BlobSet;
 use sha2::{Digest as _, Sha256};

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use flash::files;
 use formats::digest::{hex, parse_hex};
 use formats::fip::{self, FoundPart, Loader, PartName};
 use formats::manifest::{Firmware, Manifest};

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use age::x25519::{Identity, Recipient};
 use age::{DecryptError, Decryptor, Encryptor};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-use flash::files;
 
 use crate::fetch::failure;
 

@@ -20,7 +20,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use flash::files;
 use formats::blob::Blob;
 use formats::bmap::BlockMap;
 use formats::delta::{Delta, Patched};

@@ -6,10 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use files::private;
 use rustix::fs::OFlags;
 
 use super::what_to_do_about;
-use crate::private;
 
 /// Largest file of the store that is read, in bytes; keys have a few hundred.
 const MAX_FILE: u64 = 64 * 1024;

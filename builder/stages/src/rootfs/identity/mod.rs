@@ -24,6 +24,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ::files::private;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use model::fleet::{Fleet, Node};
 use model::names::name_fault;
@@ -35,7 +36,6 @@ pub use revoke::{Replaced, Revocation};
 pub use ssh::KeyPair;
 pub use wireguard::WireGuardKey;
 
-use crate::private;
 use files::{
     check_mode, exists, make_private_folder, read_private, sync_folder, write_atomically, write_new,
 };

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use files::emit::{Readers, write_file};
+use files::private;
 use formats::calendar::{date_of, day_of};
 use formats::units::Bytes;
 use model::sources::Repository;
 
 use super::super::Errand;
-use crate::emit::{Readers, write_file};
 use crate::fetch::digest::Sha256Sum;
 use crate::fetch::download::keep_as;
 use crate::fetch::http::{Http, Trouble};
@@ -21,7 +22,6 @@ use crate::fetch::moment::Moment;
 use crate::fetch::openpgp::Signed;
 use crate::fetch::past::{Origin, Past};
 use crate::fetch::{failure, obtain};
-use crate::private;
 
 /// Days that are looked back for the newest snapshot: an older one says that a mirror stands still.
 const DAYS: i64 = 60;

@@ -15,6 +15,7 @@ use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use files::private;
 use formats::unpack::unpack;
 use model::sources::{Compile, Init, Stage3};
 use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2};
@@ -25,7 +26,6 @@ use super::unsigned::unsigned;
 use crate::engine::{Key, Log, Preflight};
 use crate::fetch::VerificationFailed;
 use crate::fetch::digest::Sha256Sum;
-use crate::private;
 use crate::rootfs::check_arm64;
 use crate::sandbox::{Access, Bind, Sandbox, requirements};
 

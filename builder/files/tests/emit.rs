@@ -7,10 +7,10 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symli
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use files::emit::{Readers, check_output, write_file, write_image};
 use formats::blob::Blob;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
-use stages::emit::{Readers, check_output, write_file, write_image};
 use testkit::oracle;
 
 /// An image with pieces from memory, from a file, and holes around them.

@@ -128,12 +128,7 @@ fn write(image: &SparseImage, path: &Path, readers: Readers) -> Result<()> {
 
 /// Writes what is left of `image` into `file`, which has the bytes of `blob` that the image refers to already, each at
 /// its place, and gives it its name.
-pub(crate) fn complete_image(
-    image: &SparseImage,
-    file: NamedTempFile,
-    blob: &Blob,
-    path: &Path,
-) -> Result<Written> {
+pub fn complete_image(image: &SparseImage, file: NamedTempFile, blob: &Blob, path: &Path) -> Result<Written> {
     let complete = || -> Result<()> {
         put_image(image, file.as_file(), Some(blob))?;
         persist(file, path)
@@ -147,7 +142,7 @@ pub(crate) fn complete_image(
 }
 
 /// A file in the folder of `path` that is gone unless [`persist`] gives it that name.
-pub(crate) fn temporary(path: &Path, readers: Readers) -> Result<NamedTempFile> {
+pub fn temporary(path: &Path, readers: Readers) -> Result<NamedTempFile> {
     let name = path.file_name().context("the path names no file")?;
     refuse_others(path)?;
     let mut prefix = OsString::from(TEMPORARY);
@@ -180,7 +175,7 @@ fn persist(file: NamedTempFile, path: &Path) -> Result<()> {
 }
 
 /// The folder that `path` lies in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
+pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
@@ -188,7 +183,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Writes `image` into `file`, which is empty, or has the bytes of the blob `there` already: those stay.
-pub(crate) fn put_image(image: &SparseImage, file: &File, there: Option<&Blob>) -> Result<()> {
+pub fn put_image(image: &SparseImage, file: &File, there: Option<&Blob>) -> Result<()> {
     file.set_len(image.size.0)
         .context("cannot give the file its size")?;
     let there = there.map(Blob::address);
