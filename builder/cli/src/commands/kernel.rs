@@ -23,7 +23,7 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
     let folder = workplace::project_folder(common)?;
     let project = Project::load(&folder)?;
     let engine = workplace::engine(common, &folder)?;
-    let mut preflight = stages::engine::Preflight::default();
+    let mut preflight = engine::Preflight::default();
     preflight.programs(programs_to_configure(&project.kernel));
     preflight.finish()?;
     let set = project
@@ -68,7 +68,7 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
 /// The kernel of a set: the locked one, or the newest of the series that was asked for.
 fn locked_kernel(
     project: &Project,
-    engine: &stages::engine::Engine,
+    engine: &engine::Engine,
     series: Option<&Series>,
     options: &LockedSourceOptions,
     network: &Network,

@@ -4,11 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use engine::{Engine, Preflight};
 use files::emit::{Readers, check_output, write_file};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
-use stages::engine::{Engine, Preflight};
 use stages::fetch::{Lock, Mirrors};
 use stages::uboot::{BUILD_SPACE, UBootBuild, UBootSource, build, configure, programs};
 

@@ -15,13 +15,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use engine::Engine;
 use model::project::Project;
 use model::sources::{BaseSource, Source, SourceSet};
 use serde::Serialize;
 
 use crate::build::debian_base;
 use crate::dpkg;
-use crate::engine::Engine;
 use crate::fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 
 /// Where Debian's security tracker tells of everything.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use engine::Key;
 use formats::bmap::BlockMap;
 use formats::btrfs::{
     Base, Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out,
@@ -31,7 +32,6 @@ use crate::basis::Form;
 use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
 use crate::card::{Card, CardRequest, assemble};
-use crate::engine::Key;
 use crate::firmware::Firmware;
 use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};

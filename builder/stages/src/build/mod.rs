@@ -26,6 +26,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use engine::{Engine, Preflight};
 use files::private;
 use formats::tree::Tree;
 use formats::units::Time;
@@ -35,7 +36,6 @@ use model::project::Project;
 use model::sources::{BaseSource, SourceSet};
 
 use crate::basis::Form;
-use crate::engine::{Engine, Preflight};
 use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;

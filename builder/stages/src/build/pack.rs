@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
+use engine::Engine;
 use formats::delta::Delta;
 use formats::digest::hex;
 use formats::pack::{Base, Node as PackedNode};
@@ -16,7 +17,6 @@ use super::card::{CardMaker, Planned};
 use super::space::{self, Kept};
 use super::state::ImageFigures;
 use super::{BuiltImage, Made};
-use crate::engine::Engine;
 use crate::pack::{DELTA, ENCRYPTED_DELTA, Pack, PackFolder, PackWriter, Recipients};
 
 /// What one kind of nodes adds to a pack.

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use engine::Key;
 use files::emit::{Readers, write_file};
 use formats::bmap::BlockMap;
 use formats::digest::hex;
@@ -15,7 +16,6 @@ use sha2::{Digest as _, Sha256};
 use super::card::NodeCard;
 use crate::basis::{Basis, Form};
 use crate::block_map::faults;
-use crate::engine::Key;
 use crate::inspect::open_source;
 
 /// The files of one node's image in the folder of images. Its forms have manifest and block map in common.

@@ -6,10 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
+use engine::{Engine, VerificationFailed};
 use formats::units::Bytes;
 use liblzma::read::XzDecoder;
 use model::sources::{Archive, Series, version_numbers};
 
+use super::Network;
 use super::digest::{Sha256Sum, Sum};
 use super::download::{OLD_VERSION, Store, Wanted, fetch};
 use super::errand::Errand;
@@ -21,8 +23,6 @@ use super::newest::{Listed, Listing, Newest};
 use super::openpgp::Signed;
 use super::past::{Origin, Past};
 use super::presence::{self, Presence};
-use super::{Network, VerificationFailed};
-use crate::engine::Engine;
 
 /// Larger than any InRelease (140 KB in 2026) by far.
 pub(super) const INRELEASE_LIMIT: u64 = 8 << 20;

@@ -14,6 +14,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use engine::{Engine, Task, VerificationFailed, failure};
 use files::private;
 use formats::units::Bytes;
 use reqwest::StatusCode;
@@ -25,8 +26,7 @@ use super::folder;
 use super::http::{Http, Trouble, content_length, cut};
 use super::mirror::{Mirrors, shown};
 use super::part::Part;
-use super::{Mode, Network, VerificationFailed, failure};
-use crate::engine::{Engine, Task};
+use super::{Mode, Network};
 
 /// A file that is wanted.
 #[derive(Debug, Clone)]

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Result;
+use engine::Engine;
 use model::sources::Signer;
 
 use super::keyring::Keyring;
 use super::keys::{KeySearch, Search};
 use super::mirror::Mirrors;
 use super::{Mode, Network};
-use crate::engine::Engine;
 
 /// On whose behalf something is resolved or fetched.
 #[derive(Debug, Clone, Copy)]

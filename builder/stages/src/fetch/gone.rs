@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use engine::Engine;
 use model::sources::{BaseSource, SourceSet};
 
 use super::errand::Errand;
@@ -12,7 +13,6 @@ use super::mirror::Mirrors;
 use super::presence::{self, Presence};
 use super::stage3;
 use super::{Network, is_cached};
-use crate::engine::Engine;
 
 /// The parts of a locked set that stay as they are locked; `None` is one to be resolved.
 #[derive(Debug, Default)]

@@ -3,12 +3,13 @@
 use std::time::SystemTime;
 
 use anyhow::Result;
+use engine::{failure, is_verification_failure};
 
+use super::Network;
 use super::http::Http;
 use super::keyring::Keyring;
 use super::mirror::{Mirrors, shown};
 use super::openpgp::Signed;
-use super::{Network, failure, is_verification_failure};
 
 /// A clearsigned index.
 #[derive(Debug)]

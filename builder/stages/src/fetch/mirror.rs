@@ -9,10 +9,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::Tool;
 use model::sources::{Archive, BaseSource, Source, normal_mirror};
 
 use super::{Mode, folder};
-use crate::engine::Tool;
 
 /// Mirrors of a source. What the host's apt is configured for is only looked up when something is really fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]

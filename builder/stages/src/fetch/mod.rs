@@ -54,6 +54,7 @@ mod update;
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow, bail};
+use engine::Engine;
 
 pub use debian::check_base;
 pub use digest::{Sha1Sum, Sha256Sum};
@@ -76,8 +77,6 @@ pub use update::{
 };
 
 use model::sources::Blob;
-
-use crate::engine::Engine;
 
 /// Whether anything may be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,25 +103,6 @@ impl Network {
             mode,
             limits: Limits::default(),
         }
-    }
-}
-
-/// Something is not what its hash or signature says.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct VerificationFailed(pub String);
-
-/// Whether `error` says that something is not what its hash or signature says: programs tell it from other failures.
-pub fn is_verification_failure(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<VerificationFailed>())
-}
-
-/// The error that `text` tells of, as one of verification if it is one.
-pub(crate) fn failure(text: String, unverified: bool) -> anyhow::Error {
-    if unverified {
-        VerificationFailed(text).into()
-    } else {
-        anyhow!(text)
     }
 }
 

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::fs;
 
 use anyhow::{Result, bail};
+use engine::Engine;
 use formats::units::Bytes;
 use model::sources::{Series, version_numbers};
 
@@ -14,7 +15,6 @@ use super::mirror::Mirrors;
 use super::moment::Moment;
 use super::presence::{self, Presence};
 use super::{Network, is_cached, wanted};
-use crate::engine::Engine;
 
 /// The versions of a series that a signed index lists.
 #[derive(Debug)]

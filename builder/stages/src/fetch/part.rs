@@ -6,11 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use engine::Engine;
 use files::private;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-
-use crate::engine::Engine;
 
 /// A partial file, held for this process alone.
 #[derive(Debug)]

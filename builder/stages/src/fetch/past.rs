@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use engine::VerificationFailed;
 use gentoo::{Atom, Cpv, Package, Version};
 use model::sources::{BaseSource, SourceSet, version_numbers};
 
-use super::VerificationFailed;
 use super::debian::inrelease;
 use super::lock::{LOCK, LockedBase, LockedSet};
 use super::moment::Moment;

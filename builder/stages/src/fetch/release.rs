@@ -3,12 +3,12 @@
 
 use anyhow::Result;
 use bzip2::read::BzDecoder;
+use engine::failure;
 use formats::units::Bytes;
 use model::sources::Signer;
 
 use super::digest::Sha256Sum;
 use super::errand::Errand;
-use super::failure;
 use super::http::{Http, Trouble};
 use super::lock::{LockedFile, is_plain_name};
 use super::mirror::{Mirrors, shown};

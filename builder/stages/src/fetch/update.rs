@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
+use engine::Engine;
 use model::sources::{BaseSource, Series, Source, SourceSet};
 
 use super::debian::Release;
@@ -17,7 +18,6 @@ use super::newest::{self, Newest};
 use super::past::{Downgrade, Past, check_versions};
 use super::stage3::{self, BaseNeeds, LockedStage3};
 use super::{Mode, Network, kernel_org, keys, release};
-use crate::engine::Engine;
 
 /// What is resolved again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

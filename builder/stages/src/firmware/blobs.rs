@@ -6,12 +6,12 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use engine::Engine;
 use model::board::Board;
 use model::sources::BlobSet;
 use sha2::{Digest as _, Sha256};
 
 use super::FirmwareRequest;
-use crate::engine::Engine;
 use crate::fetch::{Mirrors, obtain_blob};
 
 /// Bytes of the largest file that is read; no boot loader comes near.

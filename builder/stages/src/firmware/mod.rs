@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use engine::{Engine, Key};
 use formats::digest::hex;
 use formats::fip::{self, FirstStage, Loader};
 use formats::manifest::Input;
@@ -32,7 +33,6 @@ use model::project::Project;
 use sha2::{Digest as _, Sha256};
 
 use self::blobs::{Blobs, Search};
-use crate::engine::{Engine, Key};
 use crate::fetch::Network;
 
 /// Goes up with every change of what a boot area of the same files holds.

@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use engine::{Progress, failure};
 use files::emit::{Readers, write_file};
 use files::private;
 use formats::blob::Blob;
@@ -20,8 +21,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::Pack;
 use crate::basis::{Basis, Form};
-use crate::engine::Progress;
-use crate::fetch::failure;
 
 /// What to export.
 #[derive(Debug)]

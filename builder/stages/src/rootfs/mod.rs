@@ -8,7 +8,6 @@
 //! | `apt_folder` | a folder of this machine as apt reads it |
 //! | `gentoo` | a base made of a stage3 and packages |
 //! | `portage` | what the portage of a node is told |
-//! | `tarball` | tarballs as layers, kept in the cache |
 //! | `role` | the layers of a role and of a node |
 //! | `template` | the layers of a role's template of containers |
 //! | `overlaid` | overlays over layers: files, units, locked passwords |
@@ -40,19 +39,16 @@ mod render;
 mod role;
 mod runlevels;
 mod scope;
-mod tarball;
 mod template;
 pub mod units;
 
 pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
-pub use debian::{AptSource, AptSuite, DebianBase, check_arm64, debian_requirements};
+pub use debian::{AptSource, AptSuite, DebianBase, debian_requirements};
 pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
 pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
-pub use tarball::{CachedLayer, Tarball};
-pub(crate) use tarball::{lazy_layer, verify_blob};
 pub use template::TemplateLayers;

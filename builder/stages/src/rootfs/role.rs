@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result, bail};
+use engine::tarball::{CachedLayer, Tarball, layer_of, verify_blob};
+use engine::{Engine, Entry, Key};
 use formats::blob::Blob;
 use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerBuilder, Packing, shown};
 use formats::manifest::Installed;
@@ -34,9 +36,7 @@ use super::identity::{Operator, PublicKeys};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
-use super::tarball::{CachedLayer, Tarball, layer_of, verify_blob};
 use super::template::TemplateLayers;
-use crate::engine::{Engine, Entry, Key};
 
 /// Goes up with every change of what the layers of a role or of a node hold.
 const REVISION: u32 = 3;

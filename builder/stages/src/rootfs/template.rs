@@ -3,6 +3,7 @@
 //! Its data is the base's, so beside the root file system it costs a volume little more than the names of its files.
 
 use anyhow::Result;
+use engine::{Engine, KeyBuilder};
 use formats::layer::{Attributes, Body, Content, Data, Entry, Layer};
 use formats::tree::Tree;
 use formats::units::Time;
@@ -12,7 +13,6 @@ use super::merge::{merge, without_each};
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
 use super::role::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
-use crate::engine::{Engine, KeyBuilder};
 
 /// Where the id of a machine is (machine-id(5)).
 const MACHINE_ID: &[u8] = b"etc/machine-id";

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::Engine;
 
-use crate::engine::Engine;
 use crate::fetch::{LockedFile, Mirrors, Network, obtain};
 use crate::kbuild::source::{self, Makefile};
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use stages::fetch::{Mirrors, is_verification_failure, obtain};
+use engine::is_verification_failure;
+use stages::fetch::{Mirrors, obtain};
 use testkit::server::{Answer, Server};
 
 use crate::workbench::{Workbench, content, locked, offline, text};

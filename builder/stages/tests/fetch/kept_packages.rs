@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use engine::is_verification_failure;
 use formats::units::Time;
 use model::sources::{BaseSource, PackagePlace, PackageSource};
-use stages::fetch::{Extent, Sha256Sum, is_verification_failure};
+use stages::fetch::{Extent, Sha256Sum};
 use stages::rootfs::{Base, BaseLayers, GentooBase};
 
 use crate::gentoo_mirror::{Binary, Gentoo, index};

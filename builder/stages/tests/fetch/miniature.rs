@@ -5,12 +5,11 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use engine::is_verification_failure;
 use model::finding::SourceFile;
 use model::sources::{BaseSource, Signer, Source, SourceSet, Sources};
 use sequoia_openpgp::Cert;
-use stages::fetch::{
-    BaseNeeds, Downgrade, Extent, Lock, Sha256Sum, UpdateOptions, is_verification_failure, update,
-};
+use stages::fetch::{BaseNeeds, Downgrade, Extent, Lock, Sha256Sum, UpdateOptions, update};
 use testkit::server::{Answer, Server};
 
 use crate::keys::{DAY, Made, clearsign, fingerprint, key, write_keyring};

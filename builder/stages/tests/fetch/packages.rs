@@ -2,8 +2,8 @@
 
 use std::fs;
 
+use engine::is_verification_failure;
 use model::sources::{BaseSource, PackagePlace, Stage3};
-use stages::fetch::is_verification_failure;
 use testkit::server::{Answer, Server};
 
 use crate::gentoo_mirror::{BINHOST, Binary, Gentoo, gz, index};

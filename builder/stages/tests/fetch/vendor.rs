@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use engine::is_verification_failure;
 use model::sources::{BaseSource, PackagePlace};
 use stages::dpkg::InstalledDeb;
 use stages::fetch::{
-    Gathering, LockedBase, LockedSet, Mirrors, Network, Pinned, Stage3Files, check_base,
-    is_verification_failure, obtain,
+    Gathering, LockedBase, LockedSet, Mirrors, Network, Pinned, Stage3Files, check_base, obtain,
 };
 use stages::vendor::fill;
 use testkit::server::Server;

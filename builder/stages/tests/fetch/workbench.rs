@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use engine::{Cache, Engine, Progress, Verbosity};
 use formats::units::Bytes;
-use stages::engine::{Cache, Engine, Progress, Verbosity};
 use stages::fetch::{Limits, LockedFile, Mode, Moment, Network, Sha256Sum};
 use tempfile::TempDir;
 

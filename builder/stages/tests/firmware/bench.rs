@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use engine::{Cache, Engine, Progress, Verbosity};
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
 use model::project::Project;
-use stages::engine::{Cache, Engine, Progress, Verbosity};
 use stages::fetch::{Limits, Mode, Network};
 use stages::firmware::{BoardFirmware, Firmware, FirmwareRequest, firmware};
 use tempfile::TempDir;

@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::Result;
+use engine::tarball::{CachedLayer, lazy_layer};
+use engine::{Engine, Key};
 use gentoo::Package;
 use gentoo::binary::BinaryPackage;
 use model::sources::Stage3;
 
 use super::installed::installed;
 use super::{Errand, LockedPackage, LockedStage3, package, packages, tarball};
-use crate::engine::{Engine, Key};
 use crate::fetch::digest::Sum;
 use crate::fetch::download::{self, Store, Wanted};
 use crate::fetch::pinned::Pinned;
 use crate::fetch::{LockedFile, Network};
-use crate::rootfs::{CachedLayer, lazy_layer};
 
 /// The files of a locked Gentoo base. Whether they are what is locked is checked where they are used; that the packages
 /// were signed was checked when they were locked.

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::{failure, is_verification_failure};
 use flate2::read::MultiGzDecoder;
 use gentoo::Package;
 use gentoo::index::Packages;
@@ -16,7 +17,6 @@ use crate::fetch::http::{Http, Trouble};
 use crate::fetch::mirror::{Mirrors, Route, shown};
 use crate::fetch::moment::Moment;
 use crate::fetch::past::{Origin, Past};
-use crate::fetch::{failure, is_verification_failure};
 
 /// Larger than any compressed index by far: 20,000 packages take 5 MB.
 const COMPRESSED_LIMIT: u64 = 64 << 20;

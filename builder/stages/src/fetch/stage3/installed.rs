@@ -1,11 +1,11 @@
 //! What a stage3 has installed already.
 
 use anyhow::{Context, Result};
+use engine::tarball::{CachedLayer, verify_blob};
 use gentoo::Package;
 use gentoo::installed::{DATABASE, in_layer};
 
 use super::Stage3Tarball;
-use crate::rootfs::{CachedLayer, verify_blob};
 
 /// The packages that a stage3 has installed, by name and version. Its layer is made for it if the cache does not have it yet;
 /// cards that store the base at zstd level `zstd` are made of the same one.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::{Task, VerificationFailed};
 use formats::units::Bytes;
 use gentoo::Package;
 use gentoo::binary::{BinaryError, BinaryPackage, Contradiction, Expected};
@@ -14,8 +15,6 @@ use model::sources::{PackagePlace, Stage3};
 use super::index::Place;
 use super::signer::{Locked, PackageSigner};
 use super::{Errand, LockedPackage, LockedPackageSource, LockedStage3, compile};
-use crate::engine::Task;
-use crate::fetch::VerificationFailed;
 use crate::fetch::digest::{Sha1Sum, Sha256Sum, Sum};
 use crate::fetch::download::{Store, Wanted, fetch_within, is_cached, keep_as};
 use crate::fetch::lock::is_plain_name;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
+use engine::{failure, is_verification_failure};
 use formats::units::Bytes;
 use gentoo::resolve::{self, Chosen, Mask, PackageUse, Request, Source};
 use gentoo::{Atom, Package};
@@ -22,7 +23,6 @@ use super::{
 use crate::fetch::past::Past;
 use crate::fetch::pinned::Pinned;
 use crate::fetch::presence::Presence;
-use crate::fetch::{failure, is_verification_failure};
 
 /// Packages that are fetched at once: enough to hide the pauses between small files, and few enough for any server.
 const AT_ONCE: usize = 4;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use engine::{VerificationFailed, failure};
 use formats::units::Bytes;
 use model::sources::Stage3;
 
@@ -18,7 +19,6 @@ use crate::fetch::lock::{LockedFile, is_plain_name};
 use crate::fetch::mirror::{Mirrors, shown};
 use crate::fetch::moment::Moment;
 use crate::fetch::past::{Origin, Past};
-use crate::fetch::{VerificationFailed, failure};
 
 /// Larger than either index (1 KB) by far.
 const INDEX_LIMIT: u64 = 256 << 10;

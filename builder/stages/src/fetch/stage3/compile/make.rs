@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::{Key, VerificationFailed};
 use gentoo::binary::{BinaryPackage, Expected};
 use gentoo::emerge::Step;
 use gentoo::repository::mirror_paths;
@@ -15,8 +16,6 @@ use super::super::signer::Locked;
 use super::super::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, Stage3Tarball};
 use super::bring_tools;
 use super::workshop::{Workshop, files_below};
-use crate::engine::Key;
-use crate::fetch::VerificationFailed;
 use crate::fetch::digest::{Sha256Sum, Sum};
 use crate::fetch::download::{Store, Wanted, fetch};
 

@@ -1,4 +1,4 @@
-//! What no source of packages has is compiled, by emerge in the stage3 that it is for (`crate::sandbox`).
+//! What no source of packages has is compiled, by emerge in the stage3 that it is for (`engine::sandbox`).
 //!
 //! Everything is fetched and verified outside: the stage3, the snapshot of the ebuild repository, binary packages of the other
 //! sources for what is needed to compile, and distfiles as the snapshot's Manifests list them. What emerge prints only says
@@ -23,13 +23,12 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use engine::{Key, VerificationFailed};
 use model::sources::{PackageSource, Stage3};
 
 use super::index::Offer;
 use super::package::{place_in, place_of};
 use super::{Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball};
-use crate::engine::Key;
-use crate::fetch::VerificationFailed;
 use crate::fetch::digest::Sha256Sum;
 use crate::fetch::past::Past;
 use crate::fetch::pinned::{Pinned, below_first};

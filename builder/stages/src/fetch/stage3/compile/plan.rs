@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
+use engine::Key;
 use gentoo::emerge::compiled;
 use gentoo::repository::{distfiles, is_distfile_name};
 use gentoo::{Cpv, Package};
@@ -14,7 +15,6 @@ use super::super::package::{Listed, verify};
 use super::super::signer::PackageSigner;
 use super::super::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, Stage3Tarball};
 use super::workshop::Workshop;
-use crate::engine::Key;
 
 /// The stage's name in the cache.
 const STAGE: &str = "compile-plan";

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use engine::failure;
 use files::emit::{Readers, write_file};
 use files::private;
 use formats::calendar::{date_of, day_of};
@@ -19,9 +20,9 @@ use crate::fetch::keyring::Keyring;
 use crate::fetch::lock::LockedFile;
 use crate::fetch::mirror::shown;
 use crate::fetch::moment::Moment;
+use crate::fetch::obtain;
 use crate::fetch::openpgp::Signed;
 use crate::fetch::past::{Origin, Past};
-use crate::fetch::{failure, obtain};
 
 /// Days that are looked back for the newest snapshot: an older one says that a mirror stands still.
 const DAYS: i64 = 60;

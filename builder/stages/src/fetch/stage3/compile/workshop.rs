@@ -15,6 +15,8 @@ use std::io::{BufReader, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use engine::sandbox::{Access, Bind, Sandbox, requirements};
+use engine::{Key, Log, Preflight, VerificationFailed, check_arm64};
 use files::private;
 use formats::unpack::unpack;
 use model::sources::{Compile, Init, Stage3};
@@ -23,11 +25,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2};
 use super::super::{Errand, LockedCompile, Stage3Tarball};
 use super::snapshot;
 use super::unsigned::unsigned;
-use crate::engine::{Key, Log, Preflight};
-use crate::fetch::VerificationFailed;
 use crate::fetch::digest::Sha256Sum;
-use crate::rootfs::check_arm64;
-use crate::sandbox::{Access, Bind, Sandbox, requirements};
 
 /// Memory that one job of a compiler may take: C++ does.
 const MEMORY_OF_JOB: u64 = 1 << 30;

@@ -17,7 +17,7 @@ use std::process::ChildStdin;
 
 use anyhow::{Context, Result, anyhow};
 
-use crate::engine::{Log, Tool};
+use crate::{Log, Tool};
 pub use users::{Users, requirements};
 
 /// From this machine's root to the other one.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rustix::process::{getegid, geteuid};
 
-use crate::engine::{Preflight, Requirement, Tool};
+use crate::{Preflight, Requirement, Tool};
 
 /// Users and groups of a name space: 0 to 65535, as every distribution numbers its own.
 pub const COUNT: u32 = 65536;

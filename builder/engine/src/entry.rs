@@ -14,7 +14,7 @@ use files::emit::{Readers, TEMPORARY, write_file};
 use formats::digest::hex;
 use sha2::{Digest as _, Sha256};
 
-use crate::fetch::VerificationFailed;
+use crate::VerificationFailed;
 
 /// The file that lists the others.
 const SUMS: &str = "SHA256SUMS";
@@ -31,7 +31,7 @@ pub struct Entry {
 
 impl Entry {
     /// The output of `stage` in `folder`.
-    pub(super) fn new(stage: &str, folder: PathBuf) -> Self {
+    pub(crate) fn new(stage: &str, folder: PathBuf) -> Self {
         Self {
             stage: stage.to_owned(),
             folder,
@@ -128,7 +128,7 @@ impl Entry {
 }
 
 /// Lists the files in `folder`, which becomes an output.
-pub(super) fn seal(folder: &Path) -> Result<()> {
+pub(crate) fn seal(folder: &Path) -> Result<()> {
     let path = folder.join(SUMS);
     fs::write(&path, to_text(&sums_of(folder)?)?).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -195,8 +195,8 @@ fn parse(text: &str) -> Option<Sums> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Cache, Key};
-    use crate::fetch::is_verification_failure;
+    use crate::is_verification_failure;
+    use crate::{Cache, Key};
 
     fn cache() -> (tempfile::TempDir, Entry) {
         let folder = tempfile::tempdir().unwrap();

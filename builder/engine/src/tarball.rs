@@ -10,7 +10,7 @@ use formats::layer::{
     Compression, Devices, Index, IndexError, Inline, Layer, Limits, Packing, TarOptions, ZstdLevel, from_tar,
 };
 
-use crate::engine::{Engine, Entry, Key};
+use crate::{Engine, Entry, Key};
 
 /// Goes up with every change of what a layer of the same tarball holds.
 const REVISION: u32 = 1;
@@ -18,9 +18,11 @@ const REVISION: u32 = 1;
 /// The stage's name in the cache.
 const STAGE: &str = "rootfs";
 
-/// What a layer is in the cache.
-pub(super) const INDEX: &str = "index";
-pub(super) const BLOB: &str = "blob";
+/// The index of a layer in the cache.
+pub const INDEX: &str = "index";
+
+/// Its blob there.
+pub const BLOB: &str = "blob";
 
 /// A tarball of a root file system, or of a part of one: plain or compressed with gzip, bzip2, xz or zstd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl Tarball {
     }
 
     /// Where it is, as it was made.
-    pub(crate) fn verified(&self) -> Result<PathBuf> {
+    pub fn verified(&self) -> Result<PathBuf> {
         match &self.cached {
             Some((entry, name)) => entry.verified(name),
             None => Ok(self.path.clone()),
@@ -63,7 +65,7 @@ impl Tarball {
 }
 
 /// How a role's files are stored at a zstd level of 0 (not at all) to 15.
-pub(super) fn packing(engine: &Engine, zstd: u8) -> Result<Packing> {
+pub fn packing(engine: &Engine, zstd: u8) -> Result<Packing> {
     let compression = match zstd {
         0 => Compression::None,
         level => match ZstdLevel::new(level) {
@@ -90,12 +92,12 @@ pub struct CachedLayer {
 }
 
 /// The layer of `tarball` with its files stored at zstd level `zstd`; made now if the cache does not have it.
-pub(super) fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<CachedLayer> {
+pub fn layer_of(engine: &Engine, tarball: &Tarball, zstd: u8) -> Result<CachedLayer> {
     lazy_layer(engine, &tarball.key, zstd, || tarball.verified())
 }
 
 /// The same of a tarball that `key` stands for: the file itself is asked for only where the layer has to be made.
-pub(crate) fn lazy_layer(
+pub fn lazy_layer(
     engine: &Engine,
     key: &Key,
     zstd: u8,
@@ -114,7 +116,7 @@ pub(crate) fn lazy_layer(
 }
 
 /// The key of the layer of the tarball that `tarball` stands for.
-pub(super) fn layer_key(tarball: &Key, zstd: u8) -> Key {
+pub fn layer_key(tarball: &Key, zstd: u8) -> Key {
     Key::builder(STAGE, REVISION)
         .key("tarball", tarball)
         .text("zstd", &zstd.to_string())
@@ -122,7 +124,7 @@ pub(super) fn layer_key(tarball: &Key, zstd: u8) -> Key {
 }
 
 /// Whether the cache has the layer of a tarball by the layer's key.
-pub(super) fn is_made(engine: &Engine, layer: &Key) -> bool {
+pub fn is_made(engine: &Engine, layer: &Key) -> bool {
     engine.cache.find(STAGE, layer).is_some()
 }
 
@@ -159,7 +161,7 @@ fn make(engine: &Engine, tarball: &Path, packing: Packing, part: &Path) -> Resul
 
 /// The layer whose index and blob are files of `entry`. The index has its own SHA-256; the bytes of the blob are compared
 /// with the checksums in the index by [`verify_blob`], before they are laid out.
-pub(super) fn load_layer(entry: &Entry) -> Result<Layer> {
+pub fn load_layer(entry: &Entry) -> Result<Layer> {
     let index = entry.present(INDEX)?;
     let index = fs::read(&index).with_context(|| format!("cannot read {}", index.display()))?;
     let blob = entry.present(BLOB)?;
@@ -169,7 +171,7 @@ pub(super) fn load_layer(entry: &Entry) -> Result<Layer> {
 }
 
 /// Compares every sector of the blob in `entry` with its checksum.
-pub(crate) fn verify_blob(entry: &Entry) -> Result<()> {
+pub fn verify_blob(entry: &Entry) -> Result<()> {
     load_layer(entry)?.verify().map_err(|error| match error {
         IndexError::Read(error) => {
             anyhow::Error::from(error).context(format!("cannot read {}", entry.folder().join(BLOB).display()))
@@ -181,7 +183,7 @@ pub(crate) fn verify_blob(entry: &Entry) -> Result<()> {
 /// A file whose reading moves a bar.
 struct Counted<'a> {
     file: File,
-    task: &'a crate::engine::Task,
+    task: &'a crate::Task,
 }
 
 impl std::io::Read for Counted<'_> {
