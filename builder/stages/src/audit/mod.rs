@@ -4,9 +4,7 @@
 //! |---|---|
 //! | `tracker` | what Debian's security tracker says of source packages |
 //! | `glsa` | Gentoo's security advisories |
-//! | `deb_version` | the order of Debian's versions |
 
-mod deb_version;
 mod glsa;
 mod tracker;
 
@@ -15,13 +13,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use debian::dpkg;
 use engine::Engine;
 use model::project::Project;
 use model::sources::{BaseSource, Source, SourceSet};
 use serde::Serialize;
 
 use crate::build::debian_base;
-use crate::dpkg;
 use crate::fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 
 /// Where Debian's security tracker tells of everything.

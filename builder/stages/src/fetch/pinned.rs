@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use debian::dpkg::InstalledDeb;
 use engine::Engine;
 use formats::units::Bytes;
 use model::sources::{BaseSource, BlobSet, Source, SourceSet};
@@ -13,7 +14,6 @@ use super::mirror::{Mirrors, below_host};
 use super::pool;
 use super::stage3::{LockedStage3, Stage3Files};
 use super::{Network, Sha256Sum, obtain, obtain_blob};
-use crate::dpkg::InstalledDeb;
 
 /// A file that is pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::BufReader;
 
 use anyhow::{Context, Result, bail};
+use debian::deb822::each_stanza;
+use debian::dpkg::InstalledDeb;
 use files::emit::{Readers, write_file};
 use files::private;
 use formats::units::Bytes;
@@ -18,8 +20,6 @@ use super::lock::{LockedArchive, is_plain_name};
 use super::mirror::{Mirrors, shown};
 use super::pinned::{Gathering, Pinned};
 use super::stage3::{all, side_by_side};
-use crate::deb822::each_stanza;
-use crate::dpkg::InstalledDeb;
 
 /// Larger than any package by far.
 const LARGEST: u64 = 4 << 30;

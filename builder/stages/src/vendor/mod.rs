@@ -8,6 +8,7 @@ mod shelf;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use debian::dpkg;
 use engine::Engine;
 use formats::units::Bytes;
 use model::project::Project;
@@ -15,7 +16,6 @@ use model::sources::SourceSet;
 
 use self::shelf::{Put, Shelf};
 use crate::build::debian_base;
-use crate::dpkg;
 use crate::fetch::{BaseNeeds, Gathering, Lock, Network, Pinned};
 
 /// What is vendored, and where to.

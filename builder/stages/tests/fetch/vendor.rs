@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
+use debian::dpkg::InstalledDeb;
 use engine::is_verification_failure;
 use model::sources::{BaseSource, PackagePlace};
-use stages::dpkg::InstalledDeb;
 use stages::fetch::{
     Gathering, LockedBase, LockedSet, Mirrors, Network, Pinned, Stage3Files, check_base, obtain,
 };

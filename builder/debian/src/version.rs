@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares two versions. Whatever is written, there is an order: dpkg's own for what is a version.
-pub(super) fn compare(a: &str, b: &str) -> Ordering {
+pub fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (parts(a), parts(b));
     numbers(a.0, b.0)
         .then_with(|| part(a.1, b.1))
