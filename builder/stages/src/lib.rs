@@ -8,7 +8,6 @@ pub mod boot;
 pub mod build;
 pub mod card;
 pub mod diff;
-pub mod fetch;
 pub mod firmware;
 pub mod inspect;
 pub mod kbuild;

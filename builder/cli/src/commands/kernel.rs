@@ -1,11 +1,11 @@
 //! `portadc kernel`
 
 use anyhow::{Result, bail};
+use fetch::{Lock, LockedFile, Mirrors, Network, kernel_of_series};
 use model::finding::Findings;
 use model::project::Project;
 use model::sources::Series;
 use serde_json::json;
-use stages::fetch::{Lock, LockedFile, Mirrors, Network, kernel_of_series};
 use stages::kernel::{KernelSource, configure, programs_to_configure};
 
 use super::network;

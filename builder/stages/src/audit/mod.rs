@@ -15,12 +15,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use debian::dpkg;
 use engine::Engine;
+use fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 use model::project::Project;
 use model::sources::{BaseSource, Source, SourceSet};
 use serde::Serialize;
 
 use crate::build::debian_base;
-use crate::fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 
 /// Where Debian's security tracker tells of everything.
 const TRACKER: &str = "https://security-tracker.debian.org/tracker/data/json";

@@ -7,6 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 use engine::tarball::Tarball;
 use engine::{Engine, Key, Preflight, failure, is_verification_failure};
+use fetch::{
+    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network, Sha256Sum,
+    Stage3Files, check_base, obtain,
+};
 use formats::blob::Blob;
 use formats::fat::FatFile;
 use formats::manifest::Input;
@@ -15,10 +19,6 @@ use model::project::Project;
 use model::sources::{BaseSource, SourceSet};
 
 use super::{BuildRequest, epoch};
-use crate::fetch::{
-    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network, Sha256Sum,
-    Stage3Files, check_base, obtain,
-};
 use crate::kernel::{DeviceTreeSource, KernelSource, MODULES, Output, build};
 use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, debian_requirements};
 

@@ -27,6 +27,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use engine::{Engine, Preflight};
+use fetch::{self, LockedSet, Mirrors, Network};
 use files::private;
 use formats::tree::Tree;
 use formats::units::Time;
@@ -36,7 +37,6 @@ use model::project::Project;
 use model::sources::{BaseSource, SourceSet};
 
 use crate::basis::Form;
-use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::{PackFolder, Recipients};

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use engine::{Engine, Key};
+use fetch::Network;
 use formats::digest::hex;
 use formats::fip::{self, FirstStage, Loader};
 use formats::manifest::Input;
@@ -33,7 +34,6 @@ use model::project::Project;
 use sha2::{Digest as _, Sha256};
 
 use self::blobs::{Blobs, Search};
-use crate::fetch::Network;
 
 /// Goes up with every change of what a boot area of the same files holds.
 const REVISION: u32 = 1;

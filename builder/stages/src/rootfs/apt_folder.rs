@@ -7,11 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use engine::VerificationFailed;
+use fetch::Sha256Sum;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use super::debian::{AptSuite, check_word};
-use crate::fetch::Sha256Sum;
 
 /// Larger than any InRelease by far.
 const LIMIT: u64 = 8 << 20;

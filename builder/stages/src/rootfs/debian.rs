@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use engine::tarball::Tarball;
 use engine::{Engine, Key, Preflight, Requirement, Tool, check_arm64, find_program};
+use fetch::LockedArchive;
 use formats::units::Time;
 use rustix::process::geteuid;
 
 use super::apt_folder::Stage;
-use crate::fetch::LockedArchive;
 
 /// Goes up with every change of what the tarball holds.
 const REVISION: u32 = 1;

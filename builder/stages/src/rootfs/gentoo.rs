@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use engine::tarball::{BLOB, CachedLayer, INDEX, is_made, layer_key, load_layer, packing, verify_blob};
 use engine::{Engine, Entry, Key};
+use fetch::{LockedStage3, Stage3Files};
 use formats::layer::Layer;
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
@@ -18,7 +19,6 @@ use model::sources::{Distribution, LeaveOut, PackagePlace, Platform, Stage3};
 use super::base::{Base, BaseLayers};
 use super::merge::without_each;
 use super::portage::{self, Wishes};
-use crate::fetch::{LockedStage3, Stage3Files};
 
 /// Goes up with every change of what the layer of the same packages holds.
 const REVISION: u32 = 3;
