@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use identity::IdentityStore;
 use model::finding::Findings;
 use model::fleet::{Node, Origin};
 use model::names::suggest;
@@ -12,7 +13,6 @@ use model::project::Project;
 use model::show::Shown;
 use model::{schema, show};
 use serde_json::json;
-use stages::rootfs::identity::IdentityStore;
 
 use crate::arguments::{Arguments, Common};
 use crate::output::{Coded, USAGE, print, print_json};

@@ -16,6 +16,7 @@ use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Time};
+use identity::IdentityStore;
 use model::board::Board;
 use model::fleet::Node;
 use model::layout::{FileSystem, Layout, PartitionSize};
@@ -33,7 +34,6 @@ use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
 use crate::card::{Card, CardRequest, assemble};
 use crate::firmware::Firmware;
-use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
 /// Goes up with every change of what an image of the same inputs holds.

@@ -31,6 +31,7 @@ use fetch::{self, LockedSet, Mirrors, Network};
 use files::private;
 use formats::tree::Tree;
 use formats::units::Time;
+use identity::{IdentityStore, Operator, PublicKeys};
 use model::board::Board;
 use model::fleet::Node;
 use model::project::Project;
@@ -40,7 +41,6 @@ use crate::basis::Form;
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::{PackFolder, Recipients};
-use crate::rootfs::identity::{IdentityStore, Operator, PublicKeys};
 use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};
 

@@ -18,7 +18,6 @@
 //! | [`units`] | what `systemctl enable` would link |
 //! | `context`, `network`, `render` | what templates can use, and their rendering |
 //! | `preview` | what overlays lay on a node, without a base |
-//! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
 mod apt_folder;
@@ -27,7 +26,6 @@ mod check;
 mod context;
 mod debian;
 mod gentoo;
-pub mod identity;
 mod merge;
 mod network;
 mod others;

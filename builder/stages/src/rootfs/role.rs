@@ -24,6 +24,7 @@ use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerB
 use formats::manifest::Installed;
 use formats::tree::Share;
 use formats::units::Time;
+use identity::{Operator, PublicKeys};
 use model::board::Board;
 use model::finding::Findings;
 use model::fleet::Fleet;
@@ -32,7 +33,6 @@ use model::overlay::{Overlay, TargetPath};
 
 use super::base::{Base, BaseLayers};
 use super::context::{NodeInputs, Shared, mount_points};
-use super::identity::{Operator, PublicKeys};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;

@@ -1,14 +1,21 @@
 //! Identities are made once, kept, and never handed out when something is wrong with them.
 
+#![allow(clippy::unwrap_used, missing_docs)]
+
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use stages::rootfs::identity::{Identity, IdentityStore};
+use identity::{Identity, IdentityStore};
+use model::project::Project;
 use testkit::oracle;
 
-use crate::support::project;
+/// The reference cluster.
+fn project() -> Project {
+    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    Project::load(repository).unwrap_or_else(|findings| panic!("{findings}"))
+}
 
 fn store() -> (tempfile::TempDir, PathBuf, IdentityStore) {
     let root = tempfile::tempdir().unwrap();
