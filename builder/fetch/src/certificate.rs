@@ -12,7 +12,6 @@ use sequoia_openpgp::types::{HashAlgorithm, RevocationStatus};
 use sequoia_openpgp::{Cert, Error, Packet};
 
 use super::moment::Moment;
-use super::openpgp::innermost;
 
 /// How long before its end people are told that a certificate has to be renewed.
 const SOON: Duration = Duration::from_secs(8 * 7 * 24 * 3600);
@@ -185,4 +184,9 @@ fn own_parts(cert: &Cert) -> Result<Cert> {
         }
     }
     Cert::from_packets(packets.into_iter()).context("its parts make no certificate")
+}
+
+/// The innermost cause, as the library words it.
+pub(super) fn innermost(error: &anyhow::Error) -> String {
+    error.root_cause().to_string()
 }

@@ -16,6 +16,7 @@ use super::digest::{Sha256Sum, Sum};
 use super::download::{OLD_VERSION, Store, Wanted, fetch};
 use super::errand::Errand;
 use super::index::Index;
+use super::inrelease::{INRELEASE_LIMIT, inrelease, read_fields};
 use super::lock::{LockedArchive, LockedSuite, is_plain_name};
 use super::mirror::Mirrors;
 use super::moment::Moment;
@@ -23,9 +24,6 @@ use super::newest::{Listed, Listing, Newest};
 use super::openpgp::Signed;
 use super::past::{Origin, Past};
 use super::presence::{self, Presence};
-
-/// Larger than any InRelease (140 KB in 2026) by far.
-pub(super) const INRELEASE_LIMIT: u64 = 8 << 20;
 
 /// The state of an archive: of each of its suites a verified `InRelease`, the main one's first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -267,11 +265,6 @@ impl Suite {
     }
 }
 
-/// Where a suite's `InRelease` is.
-pub(super) fn inrelease(suite: &str) -> String {
-    format!("dists/{suite}/InRelease")
-}
-
 /// For each suite of `locked` the mirror of `mirrors` whose `InRelease` still is the locked one: what a userland may be made
 /// from. A mirror that has moved on would give other packages than the lock decided.
 pub fn check_base(locked: &LockedArchive, mirrors: &Mirrors, network: &Network) -> Result<Vec<String>> {
@@ -294,26 +287,6 @@ pub fn check_base(locked: &LockedArchive, mirrors: &Mirrors, network: &Network) 
         }
     };
     locked.suites().map(at).collect()
-}
-
-/// The single-line fields of a Release file, and the lines of its SHA256 list: sum, size, path.
-#[allow(clippy::type_complexity)]
-pub(super) fn read_fields(text: &str) -> (Vec<(&str, &str)>, Vec<(&str, &str, &str)>) {
-    let (mut fields, mut sums, mut in_sums) = (Vec::new(), Vec::new(), false);
-    for line in text.lines() {
-        if let Some(entry) = line.strip_prefix(' ') {
-            let mut words = entry.split_whitespace();
-            if let (true, Some(sum), Some(size), Some(path)) =
-                (in_sums, words.next(), words.next(), words.next())
-            {
-                sums.push((sum, size, path));
-            }
-        } else if let Some((name, value)) = line.split_once(':') {
-            in_sums = name == "SHA256";
-            fields.push((name, value.trim()));
-        }
-    }
-    (fields, sums)
 }
 
 /// Adds the upstream tarballs of `package` that an index of sources lists. Versions that are not plain numbers (release

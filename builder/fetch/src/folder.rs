@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use super::http::Trouble;
+use super::trouble::Trouble;
 
 /// The path that a URL of a folder, or of what is in one, stands for; `None` for what servers have.
 pub(super) fn path_of(url: &str) -> Option<&Path> {

@@ -12,6 +12,7 @@ use reqwest::{NoProxy, Proxy, StatusCode, Url};
 
 use super::folder;
 use super::mirror::{Route, shown};
+pub(super) use super::trouble::Trouble;
 
 /// How patient a download is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,28 +40,6 @@ impl Default for Limits {
             redirects: 5,
             tries: 3,
             pause: Duration::from_secs(1),
-        }
-    }
-}
-
-/// Why a mirror did not give something.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// It may do so when asked again.
-    Passing(String),
-    /// It will not go on at the byte that was asked for, but may start from the beginning.
-    NoRange(String),
-    /// It does not have it.
-    Absent(String),
-    /// It will not.
-    Lasting(String),
-}
-
-impl Trouble {
-    /// What happened.
-    pub(super) fn into_text(self) -> String {
-        match self {
-            Self::Passing(text) | Self::NoRange(text) | Self::Absent(text) | Self::Lasting(text) => text,
         }
     }
 }

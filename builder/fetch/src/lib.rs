@@ -5,7 +5,7 @@
 //! | `lock` | `sources.lock` |
 //! | `mirror` | which servers are asked, apt's configuration |
 //! | `folder` | a folder of this machine as a mirror |
-//! | `http` | requests with limits, troubles in words |
+//! | `http`, `trouble` | requests with limits, troubles in words |
 //! | `download` | files of known hash, into the cache, resumed after a cut |
 //! | `part` | the beginning of a file, held by one process |
 //! | `openpgp` | which signatures count |
@@ -14,15 +14,18 @@
 //! | `keys`, `keyplace` | keys that are looked for, and where |
 //! | `index` | signed indexes, from the first mirror that has a valid one |
 //! | `debian`, `kernel_org`, `release` | what each kind of origin signs and lists |
+//! | `inrelease` | the signed index of a suite of Debian's |
 //! | `past` | indexes and versions that are older than what is locked |
 //! | `newest` | the newest version that is listed and can be had |
 //! | `stage3` | a stage3 and the binary packages over it |
 //! | `presence` | whether mirrors have something |
-//! | `pinned`, `pool` | all files of a locked set, with their places on a mirror |
+//! | `gathering` | all files of a locked set, with their places on a mirror |
+//! | `pinned` | one of them |
 //! | `gone` | what of a locked set is gone |
 //! | `update` | all of a set, old against new |
-//! | `errand` | on whose behalf something is resolved |
+//! | `errand`, `needs` | on whose behalf something is resolved, and what is asked of a base |
 //! | `digest`, `moment` | digests and dates as values |
+//! | `side_by_side` | many small files at the same time |
 
 mod certificate;
 mod debian;
@@ -30,9 +33,11 @@ mod digest;
 mod download;
 mod errand;
 mod folder;
+mod gathering;
 mod gone;
 mod http;
 mod index;
+mod inrelease;
 mod kernel_org;
 mod keyplace;
 mod keyring;
@@ -40,15 +45,17 @@ mod keys;
 mod lock;
 mod mirror;
 mod moment;
+mod needs;
 mod newest;
 mod openpgp;
 mod part;
 mod past;
 mod pinned;
-mod pool;
 mod presence;
 mod release;
+mod side_by_side;
 mod stage3;
+mod trouble;
 mod update;
 
 use std::path::PathBuf;
@@ -58,20 +65,22 @@ use engine::Engine;
 
 pub use debian::check_base;
 pub use digest::{Sha1Sum, Sha256Sum};
+pub use gathering::Gathering;
 pub use http::Limits;
 pub use keyring::Keyring;
 pub use keys::{Key, KeySearch, Search};
-pub use lock::{LOCK, Lock, LockedArchive, LockedBase, LockedFile, LockedSet, LockedSuite};
+pub use lock::{
+    LOCK, Lock, LockedArchive, LockedBase, LockedCompile, LockedDistfile, LockedFile, LockedPackage,
+    LockedPackageSource, LockedSet, LockedStage3, LockedSuite,
+};
 pub use mirror::shown as shown_url;
 pub use mirror::{Mirrors, Route};
 pub use moment::Moment;
+pub use needs::BaseNeeds;
 pub use openpgp::{SignatureError, Signed};
 pub use past::Downgrade;
-pub use pinned::{Gathering, Pinned};
-pub use stage3::{
-    BaseNeeds, LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Files,
-    Stage3Tarball,
-};
+pub use pinned::Pinned;
+pub use stage3::{Stage3Files, Stage3Tarball};
 pub use update::{
     Change, Extent, PackageChange, Update, UpdateOptions, kernel_of_series, locked_set, update,
 };

@@ -1,5 +1,7 @@
 //! `sources.lock`: what the sources resolved to.
 
+mod stage3;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -13,10 +15,12 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
-use super::debian::inrelease;
+pub use stage3::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3};
+
 use super::digest::Sha256Sum;
+use super::inrelease::inrelease;
 use super::moment::Moment;
-use super::stage3::{BaseNeeds, LockedStage3};
+use super::needs::BaseNeeds;
 
 /// The name of the lock in the project's folder.
 pub const LOCK: &str = "sources.lock";

@@ -23,7 +23,7 @@ use sequoia_openpgp::policy::{HashAlgoSecurity, Policy, StandardPolicy};
 use sequoia_openpgp::types::RevocationStatus;
 use sequoia_openpgp::{Cert, Error, KeyHandle};
 
-use super::certificate::{policy, revocation_reason};
+use super::certificate::{innermost, policy, revocation_reason};
 use super::keyring::Keyring;
 use super::moment::Moment;
 
@@ -379,9 +379,4 @@ impl VerificationHelper for Checker<'_> {
         // An error here would only hide the verdict behind the library's own words.
         Ok(())
     }
-}
-
-/// The innermost cause, as the library words it.
-pub(super) fn innermost(error: &anyhow::Error) -> String {
-    error.root_cause().to_string()
 }

@@ -10,11 +10,11 @@ use engine::VerificationFailed;
 use gentoo::{Atom, Cpv, Package, Version};
 use model::sources::{BaseSource, SourceSet, version_numbers};
 
-use super::debian::inrelease;
+use super::inrelease::inrelease;
+use super::lock::LockedStage3;
 use super::lock::{LOCK, LockedBase, LockedSet};
 use super::moment::Moment;
 use super::newest;
-use super::stage3::LockedStage3;
 
 /// How far ahead of this machine's clock an index may be.
 const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);

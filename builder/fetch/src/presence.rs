@@ -4,9 +4,9 @@ use anyhow::Result;
 use formats::units::Bytes;
 
 use super::Network;
-use super::debian::{INRELEASE_LIMIT, inrelease};
 use super::digest::Sha256Sum;
 use super::http::{Http, Trouble};
+use super::inrelease::{INRELEASE_LIMIT, inrelease};
 use super::lock::LockedArchive;
 use super::mirror::{Mirrors, shown};
 

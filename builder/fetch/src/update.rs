@@ -12,11 +12,12 @@ use model::sources::{BaseSource, Series, Source, SourceSet};
 use super::debian::Release;
 use super::errand::Errand;
 use super::gone::Kept;
-use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet};
+use super::lock::{LOCK, Lock, LockedBase, LockedFile, LockedSet, LockedStage3};
 use super::mirror::Mirrors;
+use super::needs::BaseNeeds;
 use super::newest::{self, Newest};
 use super::past::{Downgrade, Past, check_versions};
-use super::stage3::{self, BaseNeeds, LockedStage3};
+use super::stage3;
 use super::{Mode, Network, kernel_org, keys, release};
 
 /// What is resolved again.

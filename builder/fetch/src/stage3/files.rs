@@ -2,22 +2,20 @@
 //! needs none of them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::Result;
-use engine::tarball::{CachedLayer, lazy_layer};
-use engine::{Engine, Key};
+use engine::Engine;
 use gentoo::Package;
 use gentoo::binary::BinaryPackage;
 use model::sources::Stage3;
 
 use super::installed::installed;
-use super::{Errand, LockedPackage, LockedStage3, package, packages, tarball};
-use crate::digest::Sum;
-use crate::download::{self, Store, Wanted};
+use super::tarball::Stage3Tarball;
+use super::{Errand, LockedPackage, LockedStage3, package, packages};
+use crate::Network;
 use crate::pinned::Pinned;
-use crate::{LockedFile, Network};
 
 /// The files of a locked Gentoo base. Whether they are what is locked is checked where they are used; that the packages
 /// were signed was checked when they were locked.
@@ -26,14 +24,6 @@ pub struct Stage3Files<'a> {
     errand: Errand<'a>,
     source: &'a Stage3,
     locked: LockedStage3,
-}
-
-/// The tarball of a locked stage3.
-#[derive(Debug, Clone, Copy)]
-pub struct Stage3Tarball<'a> {
-    pub(super) errand: &'a Errand<'a>,
-    pub(super) source: &'a Stage3,
-    pub(super) locked: &'a LockedFile,
 }
 
 impl<'a> Stage3Files<'a> {
@@ -108,50 +98,5 @@ impl<'a> Stage3Files<'a> {
     pub fn open(&self, locked: &LockedPackage) -> Result<BinaryPackage> {
         let place = package::place_in(&self.errand, self.source, &self.locked, locked)?;
         package::open(&self.errand, &place, locked)
-    }
-}
-
-impl Stage3Tarball<'_> {
-    /// Stands for what is in it.
-    pub fn key(&self) -> Key {
-        Key::builder("stage3", 1)
-            .text("sha256", &self.locked.sha256.to_string())
-            .finish()
-    }
-
-    /// The name of its file.
-    pub fn name(&self) -> &str {
-        &self.locked.file
-    }
-
-    /// Fetches it if it is not there.
-    pub fn bring(&self) -> Result<()> {
-        let wanted = self.wanted();
-        match wanted.is_at(&wanted.path(self.errand.engine)) {
-            true => Ok(()),
-            false => self.obtain().map(drop),
-        }
-    }
-
-    /// The file, from the cache or fetched. Its size and SHA-256 were checked in this call.
-    pub fn obtain(&self) -> Result<PathBuf> {
-        let mirrors = self.errand.upstream(&self.source.mirrors)?;
-        download::fetch(self.errand.engine, &self.wanted(), &mirrors, self.errand.network)
-    }
-
-    /// Its layer at zstd level `zstd`; made now, of the verified file, if the cache does not have it.
-    pub fn layer(&self, engine: &Engine, zstd: u8) -> Result<CachedLayer> {
-        lazy_layer(engine, &self.key(), zstd, || self.obtain())
-    }
-
-    fn wanted(&self) -> Wanted {
-        Wanted {
-            name: self.locked.file.clone(),
-            paths: vec![self.locked.path.clone()],
-            size: self.locked.size,
-            sums: vec![Sum::Sha256(self.locked.sha256)],
-            store: Store::Sources,
-            if_gone: tarball::OLD_STAGE3,
-        }
     }
 }

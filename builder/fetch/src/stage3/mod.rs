@@ -9,56 +9,29 @@
 //! | `package` | one package: its file, where it is kept, whether it is what its index says |
 //! | `compile` | what no source has, compiled |
 //! | `signer` | who has to have signed the packages of a source |
-//! | `locked` | what of these stands in `sources.lock` |
 //! | `installed` | what the stage3 has installed |
 
 mod compile;
 mod files;
 mod index;
 mod installed;
-mod locked;
 mod package;
 mod packages;
 mod signer;
 mod tarball;
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result};
-use model::project::Project;
-use model::sources::{SourceSet, Stage3};
+use model::sources::Stage3;
 
-pub use files::{Stage3Files, Stage3Tarball};
-pub use locked::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3};
+pub use files::Stage3Files;
 use packages::Resolved;
-pub(super) use packages::{all, presence_of_packages, side_by_side};
+pub(super) use packages::presence_of_packages;
+pub use tarball::Stage3Tarball;
 
 use super::errand::Errand;
+use super::lock::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, LockedStage3};
+use super::needs::BaseNeeds;
 use super::past::Past;
-
-/// What a project asks of its base beyond what `sources.toml` says of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct BaseNeeds {
-    /// Atoms of Gentoo packages: what the overlays in use name. They become the world of the nodes.
-    pub packages: BTreeSet<String>,
-    /// The zstd level at which cards store the base. A layer that is read at it is the one that a build needs.
-    pub zstd: u8,
-}
-
-impl BaseNeeds {
-    /// What the overlays of all roles in use need of the base of `set`.
-    pub fn of(project: &Project, set: &SourceSet) -> Self {
-        let fleet = &project.fleet;
-        let layouts = fleet
-            .nodes
-            .iter()
-            .filter_map(|node| project.layouts.get(&node.layout)?.root());
-        Self {
-            packages: project.packages(set.base.platform()),
-            zstd: layouts.map(|root| root.zstd).next().unwrap_or_default(),
-        }
-    }
-}
 
 /// The newest stage3, and the packages that `needs` asks for over it.
 pub(super) fn resolve(

@@ -2,10 +2,11 @@
 //! gives its SHA-512 and BLAKE2b, `<tarball>.asc` is a signature of it.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use engine::{VerificationFailed, failure};
+use engine::tarball::{CachedLayer, lazy_layer};
+use engine::{Engine, Key, VerificationFailed, failure};
 use formats::units::Bytes;
 use model::sources::Stage3;
 
@@ -175,6 +176,59 @@ fn parse_digests(text: &str, file: &str) -> Result<Vec<Sum>> {
         bail!("it has neither a SHA-512 nor a BLAKE2b of {file}");
     }
     Ok(sums)
+}
+
+/// The tarball of a locked stage3.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage3Tarball<'a> {
+    pub(super) errand: &'a Errand<'a>,
+    pub(super) source: &'a Stage3,
+    pub(super) locked: &'a LockedFile,
+}
+
+impl Stage3Tarball<'_> {
+    /// Stands for what is in it.
+    pub fn key(&self) -> Key {
+        Key::builder("stage3", 1)
+            .text("sha256", &self.locked.sha256.to_string())
+            .finish()
+    }
+
+    /// The name of its file.
+    pub fn name(&self) -> &str {
+        &self.locked.file
+    }
+
+    /// Fetches it if it is not there.
+    pub fn bring(&self) -> Result<()> {
+        let wanted = self.wanted();
+        match wanted.is_at(&wanted.path(self.errand.engine)) {
+            true => Ok(()),
+            false => self.obtain().map(drop),
+        }
+    }
+
+    /// The file, from the cache or fetched. Its size and SHA-256 were checked in this call.
+    pub fn obtain(&self) -> Result<PathBuf> {
+        let mirrors = self.errand.upstream(&self.source.mirrors)?;
+        fetch(self.errand.engine, &self.wanted(), &mirrors, self.errand.network)
+    }
+
+    /// Its layer at zstd level `zstd`; made now, of the verified file, if the cache does not have it.
+    pub fn layer(&self, engine: &Engine, zstd: u8) -> Result<CachedLayer> {
+        lazy_layer(engine, &self.key(), zstd, || self.obtain())
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            name: self.locked.file.clone(),
+            paths: vec![self.locked.path.clone()],
+            size: self.locked.size,
+            sums: vec![Sum::Sha256(self.locked.sha256)],
+            store: Store::Sources,
+            if_gone: OLD_STAGE3,
+        }
+    }
 }
 
 #[cfg(test)]

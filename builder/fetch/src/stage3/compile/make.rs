@@ -6,15 +6,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use engine::{Key, VerificationFailed};
-use gentoo::binary::{BinaryPackage, Expected};
+use engine::Key;
 use gentoo::emerge::Step;
 use gentoo::repository::mirror_paths;
 use sha1::{Digest as _, Sha1};
 
-use super::super::signer::Locked;
 use super::super::{LockedCompile, LockedDistfile, LockedPackage, LockedPackageSource, Stage3Tarball};
 use super::bring_tools;
+use super::unsigned::open;
 use super::workshop::{Workshop, files_below};
 use crate::digest::{Sha256Sum, Sum};
 use crate::download::{Store, Wanted, fetch};
@@ -194,19 +193,6 @@ fn collect(from: &Path, fetched: &BTreeSet<Sha256Sum>, to: &Path) -> Result<usiz
     let path = to.join("Packages");
     fs::write(&path, index).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(stanzas.len())
-}
-
-/// Opens a package that nobody has vouched for; its own sums are compared.
-fn open(path: &Path) -> Result<BinaryPackage> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    BinaryPackage::open(file, &Expected::default(), &Locked)
-        .map_err(|error| VerificationFailed(format!("{:#}", anyhow::Error::new(error))))
-        .with_context(|| format!("the package {} is refused", path.display()))
-}
-
-/// Whether a file is a sound package.
-pub(super) fn is_sound(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "tar") && open(path).is_ok()
 }
 
 /// Whether a file is the locked package.

@@ -6,8 +6,10 @@ use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use engine::VerificationFailed;
+use gentoo::binary::{BinaryPackage, Expected};
 
-use super::super::signer::signed_text;
+use super::super::signer::{Locked, signed_text};
 
 /// Longest Manifest of a package.
 const MANIFEST: u64 = 1 << 20;
@@ -85,6 +87,19 @@ fn without_signatures(manifest: &[u8]) -> Result<Vec<u8>> {
         }
     }
     Ok(kept)
+}
+
+/// Opens a package that nobody has vouched for; its own sums are compared.
+pub(super) fn open(path: &Path) -> Result<BinaryPackage> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    BinaryPackage::open(file, &Expected::default(), &Locked)
+        .map_err(|error| VerificationFailed(format!("{:#}", anyhow::Error::new(error))))
+        .with_context(|| format!("the package {} is refused", path.display()))
+}
+
+/// Whether a file is a sound package.
+pub(super) fn is_sound(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "tar") && open(path).is_ok()
 }
 
 #[cfg(test)]

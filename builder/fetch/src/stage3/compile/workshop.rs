@@ -24,7 +24,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags, ResolveFlags, flock, openat2};
 
 use super::super::{Errand, LockedCompile, Stage3Tarball};
 use super::snapshot;
-use super::unsigned::unsigned;
+use super::unsigned::{is_sound, unsigned};
 use crate::digest::Sha256Sum;
 
 /// Memory that one job of a compiler may take: C++ does.
@@ -243,7 +243,7 @@ impl Workshop {
             return Ok(());
         }
         for path in files_below(&packages)? {
-            if !super::make::is_sound(&path) {
+            if !is_sound(&path) {
                 fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             }
         }

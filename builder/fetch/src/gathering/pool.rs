@@ -12,14 +12,15 @@ use files::private;
 use formats::units::Bytes;
 use liblzma::read::XzDecoder;
 
-use super::debian::{INRELEASE_LIMIT, inrelease, read_fields};
-use super::digest::{Sha256Sum, Sum};
-use super::download::{OLD_VERSION, Store, Wanted, fetch, fetch_within};
-use super::http::Http;
-use super::lock::{LockedArchive, is_plain_name};
-use super::mirror::{Mirrors, shown};
-use super::pinned::{Gathering, Pinned};
-use super::stage3::{all, side_by_side};
+use super::Gathering;
+use crate::digest::{Sha256Sum, Sum};
+use crate::download::{OLD_VERSION, Store, Wanted, fetch, fetch_within};
+use crate::http::Http;
+use crate::inrelease::{INRELEASE_LIMIT, inrelease, read_fields};
+use crate::lock::{LockedArchive, is_plain_name};
+use crate::mirror::{Mirrors, shown};
+use crate::pinned::Pinned;
+use crate::side_by_side::{all, side_by_side};
 
 /// Larger than any package by far.
 const LARGEST: u64 = 4 << 30;
