@@ -2,12 +2,14 @@
 
 use std::io;
 
-use super::area::FIP_SECTOR;
-use super::bl1::{BL1_SIZE, BL2_SIZE, CARD_HEADER, EMMC_HEADER, NONCE_SIZE, SIGNATURE_END, check_signature};
-use super::error::Fault;
-use super::header::{AmlHeader, HEADER_SIZE};
-use super::read::{FoundPart, PartName, not_zero, prefix, short};
-use super::toc::NAME;
+use super::super::area::FIP_SECTOR;
+use super::super::bl1::{
+    BL1_SIZE, BL2_SIZE, CARD_HEADER, EMMC_HEADER, NONCE_SIZE, SIGNATURE_END, check_signature,
+};
+use super::super::error::Fault;
+use super::super::header::{AmlHeader, HEADER_SIZE};
+use super::super::toc::NAME;
+use super::{FoundPart, PartName, not_zero, prefix, short};
 use crate::mbr::SIGNATURE_OFFSET;
 use crate::source::ReadAt;
 use crate::units::SECTOR;
