@@ -14,7 +14,7 @@ use sha2::Sha256;
 use thiserror::Error;
 
 use crate::Package;
-use crate::section::Section;
+use crate::binary::section::Section;
 
 /// What is known of a package before it is opened; `None` where nothing is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -18,8 +18,8 @@ use formats::unpack::{Format, MAGIC, Unsupported};
 use thiserror::Error;
 
 use crate::binary::Limits;
-use crate::metadata::{Collector, Metadata, MetadataError};
-use crate::section::Section;
+use crate::binary::metadata::{Collector, Metadata, MetadataError};
+use crate::binary::section::Section;
 
 /// What the trailer begins and ends with, and what the file ends with.
 const START: &[u8] = b"XPAKPACK";

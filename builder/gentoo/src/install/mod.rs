@@ -16,7 +16,7 @@
 //! | `database` | `/var/db/pkg`, the counter, the world |
 //! | `accounts` | users and groups |
 //! | `environment` | `env-update` |
-//! | `phases`, `prints`, `capabilities`, `mode` | what packages would run, and what is done instead |
+//! | `phases`, `phases::prints`, `capabilities`, `mode` | what packages would run, and what is done instead |
 //! | `pending` | what is left for the node's first start |
 //! | `report` | what it came to |
 //! | `error` | what can stop it |
@@ -37,7 +37,6 @@ mod merge;
 mod mode;
 mod pending;
 mod phases;
-mod prints;
 mod protect;
 mod remove;
 mod report;

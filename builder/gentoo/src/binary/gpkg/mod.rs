@@ -27,8 +27,8 @@ use formats::unpack::Format;
 use thiserror::Error;
 
 use self::manifest::{Line, Sums};
+use crate::binary::section::Section;
 use crate::binary::{Limits, Signatures};
-use crate::section::Section;
 
 /// Name of the first member.
 const FORMAT: &str = "gpkg-1";

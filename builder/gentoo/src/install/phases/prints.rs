@@ -3,7 +3,7 @@
 //! bash prints a function (`declare -f`) command by command. What is understood here are simple commands of known names,
 //! and what decides whether they run: `if`, `for`, `while`, `[[ ]]`, `&&`, `||`. Whatever else there is could do anything.
 
-use super::phases::Environment;
+use super::Environment;
 
 /// Commands that tell the user something, ask something, or change nothing but variables.
 const HARMLESS: [&str; 38] = [

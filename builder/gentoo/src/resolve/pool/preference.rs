@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use super::builds::{Deviation, Why, texts};
-use super::pool::{Id, Named, Origin, Pool};
+use super::super::builds::{Deviation, Why, texts};
+use super::{Id, Named, Origin, Pool};
 use crate::atom::Atom;
 use crate::depend::Need;
 
