@@ -27,8 +27,8 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::base::CardBase;
+use super::figures::ImageFigures;
 use super::inputs::Inputs;
-use super::state::ImageFigures;
 use crate::basis::Form;
 use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};

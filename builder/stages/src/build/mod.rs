@@ -9,11 +9,12 @@
 //! | `images` | cards as files of their own |
 //! | `pack` | cards as a base and deltas |
 //! | `space` | whether the disk has room for images |
-//! | `state` | which images are still right |
+//! | `state`, `figures` | which images are still right, and what they are in numbers |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
 mod base;
 mod card;
+mod figures;
 mod folder;
 mod images;
 mod inputs;
@@ -45,10 +46,11 @@ use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers
 use crate::uboot::{self, UBootBuild, UBootSource};
 
 pub use card::partition_ids;
+pub use figures::ImageFigures;
 pub use images::Sums;
 pub(crate) use inputs::debian_base;
 pub use inputs::{KERNEL, kernel_source};
-pub use state::{ImageFigures, ImageFiles};
+pub use state::ImageFiles;
 
 use card::CardMaker;
 use folder::ImageFolder;

@@ -14,8 +14,8 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::card::{CardMaker, Planned};
+use super::figures::ImageFigures;
 use super::space::{self, Kept};
-use super::state::ImageFigures;
 use super::{BuiltImage, Made};
 use crate::pack::{DELTA, ENCRYPTED_DELTA, Pack, PackFolder, PackWriter, Recipients};
 

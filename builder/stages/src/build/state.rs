@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::card::NodeCard;
+use super::figures::ImageFigures;
 use crate::basis::{Basis, Form};
 use crate::block_map::faults;
 use crate::inspect::open_source;
@@ -51,19 +52,6 @@ pub struct ImageState {
     image: Fingerprint,
     manifest: Fingerprint,
     map: Fingerprint,
-}
-
-/// What an image is, in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageFigures {
-    /// Size in bytes of the card that it makes.
-    pub size: u64,
-    /// Bytes of it that are mapped.
-    pub mapped: u64,
-    /// Bytes that the root file system uses.
-    pub root_used: u64,
-    /// SHA-256 in hexadecimal of its block map.
-    pub map_sha256: String,
 }
 
 /// What changes when somebody touches a file.

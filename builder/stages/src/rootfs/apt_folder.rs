@@ -11,7 +11,7 @@ use fetch::Sha256Sum;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use super::debian::{AptSuite, check_word};
+use super::apt_source::{AptSuite, check_word};
 
 /// Larger than any InRelease by far.
 const LIMIT: u64 = 8 << 20;

@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use engine::tarball::Tarball;
 use engine::{Engine, Key, Preflight, Requirement, Tool, check_arm64, find_program};
-use fetch::LockedArchive;
 use formats::units::Time;
 use rustix::process::geteuid;
 
 use super::apt_folder::Stage;
+use super::apt_source::{AptSource, check_word};
 
 /// Goes up with every change of what the tarball holds.
 const REVISION: u32 = 1;
@@ -42,38 +42,6 @@ const CLEAN: &str = "cd \"$1\" && \
     : > etc/machine-id && \
     find var/log -type f -exec truncate --size=0 {} + && \
     find usr -name __pycache__ -prune -exec rm -rf {} +";
-
-/// Suites, with the releases that are meant. Any mirrors that have them will do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AptSource {
-    /// The suite that the base is one of, then those that update it.
-    pub suites: Vec<AptSuite>,
-    /// `main` and the like, at least one.
-    pub components: Vec<String>,
-}
-
-/// One suite.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AptSuite {
-    /// `trixie`.
-    pub name: String,
-    /// SHA-256 of its `InRelease` in hexadecimal, from the lock: another one is an error.
-    pub in_release_sha256: String,
-}
-
-impl AptSource {
-    /// What is locked.
-    pub fn of(locked: &LockedArchive) -> Self {
-        let suites = locked.suites().map(|(name, sha256)| AptSuite {
-            name: name.to_owned(),
-            in_release_sha256: sha256.to_string(),
-        });
-        Self {
-            suites: suites.collect(),
-            components: locked.components.clone(),
-        }
-    }
-}
 
 /// What a base is made from.
 #[derive(Debug, Clone, Copy)]
@@ -245,20 +213,10 @@ impl DebianBase<'_> {
     }
 }
 
-/// Refuses what would be something else than a word of sources.list.
-pub(super) fn check_word(word: &str) -> Result<()> {
-    let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !"[]#".contains(c));
-    ensure!(
-        is_word,
-        "`{}` cannot be part of a package source",
-        word.escape_debug()
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rootfs::AptSuite;
 
     const RELEASE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

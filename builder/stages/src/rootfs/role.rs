@@ -13,6 +13,8 @@
 //! The text of a template decides whose its file is, not what comes out of it: what is rendered for a node is the
 //! node's own even where it comes out alike, so that no node's change can move another node's data.
 
+mod template;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
@@ -36,7 +38,7 @@ use super::context::{NodeInputs, Shared, mount_points};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
-use super::template::TemplateLayers;
+pub use template::TemplateLayers;
 
 /// Goes up with every change of what the layers of a role or of a node hold.
 const REVISION: u32 = 3;

@@ -9,10 +9,10 @@ use formats::tree::Tree;
 use formats::units::Time;
 use handlebars::Context;
 
-use super::merge::{merge, without_each};
-use super::overlaid::{Overlaid, Overlays, stack};
-use super::render::Renderer;
-use super::role::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
+use super::super::merge::{merge, without_each};
+use super::super::overlaid::{Overlaid, Overlays, stack};
+use super::super::render::Renderer;
+use super::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
 
 /// Where the id of a machine is (machine-id(5)).
 const MACHINE_ID: &[u8] = b"etc/machine-id";
@@ -38,7 +38,7 @@ pub struct TemplateLayers {
 impl TemplateLayers {
     /// The template over `base`. Its overlays' templates are rendered from `context`; `zstd` is the level at which files are
     /// compressed.
-    pub(super) fn make(
+    pub(in crate::rootfs) fn make(
         engine: &Engine,
         inputs: &RoleInputs<'_, '_>,
         context: &Context,
@@ -76,7 +76,7 @@ impl TemplateLayers {
     }
 
     /// Adds what the template is made from, beside the base, to a key.
-    pub(super) fn add_to(&self, key: KeyBuilder) -> Result<KeyBuilder> {
+    pub(in crate::rootfs) fn add_to(&self, key: KeyBuilder) -> Result<KeyBuilder> {
         Ok(key
             .bytes("template removed", &self.removed.join(&0))
             .bytes("template overlay", &layer_bytes(&self.overlay)?))
