@@ -1,8 +1,9 @@
-//! The structure of all this: which crate knows which, and what it does not name.
+//! The structure of all this: which crate knows which, and that modules go one way.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod crates;
+mod modules;
 mod source;
 
 use std::path::Path;

@@ -23,6 +23,8 @@ struct Module {
     children: BTreeSet<String>,
     /// What `use` brings into it, by the names that it has there.
     brought: BTreeMap<String, Written>,
+    /// What `use ...::*` brings all of.
+    globs: Vec<Written>,
     /// Every path in it, `use` included.
     paths: BTreeSet<Written>,
 }
@@ -90,6 +92,53 @@ impl Source {
             .map(|path| path.into_iter().filter(|part| part != OUTSIDE).collect())
             .collect()
     }
+
+    /// The modules of the crate, other than itself, in which what the module `name` names is defined, each with one of the
+    /// paths by which it is named.
+    pub fn named_by(&self, name: &Name) -> BTreeMap<Name, &Written> {
+        let paths = self.modules[name].paths.iter();
+        let mut found: BTreeMap<Name, &Written> = paths
+            .filter_map(|path| Some((self.defining(name, path, &mut BTreeSet::new())?, path)))
+            .collect();
+        found.remove(name);
+        found
+    }
+
+    /// The module that defines what `path` means in `from`; `None` where it is of another crate.
+    ///
+    /// `seen` has what is being looked for: of modules that bring each other's names none defines them.
+    fn defining(&self, from: &Name, path: &[String], seen: &mut BTreeSet<(Name, Written)>) -> Option<Name> {
+        if !seen.insert((from.clone(), path.to_vec())) {
+            return None;
+        }
+        let module = self.modules.get(from)?;
+        let Some((first, rest)) = path.split_first() else {
+            return Some(from.clone());
+        };
+        match first.as_str() {
+            "crate" => return self.defining(&Name::new(), rest, seen),
+            "self" => return self.defining(from, rest, seen),
+            "super" => return self.defining(&from[..from.len().checked_sub(1)?].to_vec(), rest, seen),
+            _ => {}
+        }
+        if module.children.contains(first) {
+            let child = [from.as_slice(), std::slice::from_ref(first)].concat();
+            return self.defining(&child, rest, seen);
+        }
+        if let Some(brought) = module.brought.get(first) {
+            let whole = [brought.as_slice(), rest].concat();
+            // What is brought from another crate is nobody's here.
+            let own = module.is_own(brought);
+            return own.then(|| self.defining(from, &whole, seen)).flatten();
+        }
+        let globs = module.globs.iter().filter(|glob| module.is_own(glob));
+        let from_globs = globs.into_iter().find_map(|glob| {
+            let whole = [glob.as_slice(), path].concat();
+            self.defining(from, &whole, seen)
+        });
+        // A name of one's own, of another crate, or of the prelude: the walk ended in this module.
+        from_globs.or_else(|| Some(from.clone()))
+    }
 }
 
 impl Module {
@@ -125,7 +174,10 @@ impl Reader<'_> {
         match tree {
             UseTree::Path(part) => self.bring(&part.tree, &with(&part.ident)),
             UseTree::Group(group) => group.items.iter().for_each(|item| self.bring(item, before)),
-            UseTree::Glob(_) => self.note(before.clone()),
+            UseTree::Glob(_) => {
+                self.module.globs.push(before.clone());
+                self.module.paths.insert(before.clone());
+            }
             UseTree::Name(name) => {
                 let path = with(&name.ident);
                 let known = path.last().expect("a name was just added").clone();
