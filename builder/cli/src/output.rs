@@ -4,8 +4,8 @@ use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use engine::is_verification_failure;
 use model::finding::{Findings, Renderer};
-use stages::fetch::is_verification_failure;
 
 /// The exit code of a command that failed.
 pub const FAILED: u8 = 1;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::{Cache, Engine, Progress, Verbosity, cache_folder};
 use model::finding::Findings;
 use model::names::suggest;
 use model::project::Project;
 use model::sources::{SourceSet, Sources};
 use stages::build::ImageFiles;
-use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
 use stages::pack::Pack;
 use stages::rootfs::check_overlays;
 

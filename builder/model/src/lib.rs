@@ -35,5 +35,6 @@ pub mod placement;
 pub mod project;
 pub mod schema;
 pub mod show;
+pub mod size;
 pub mod sources;
 pub mod written;

@@ -4,16 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use engine::Preflight;
 use formats::manifest::Manifest;
 use formats::units::Bytes;
+use identity::IdentityStore;
 use model::finding::Findings;
 use model::sources::Init;
 use serde_json::json;
 use stages::basis::Form;
 use stages::boot::{Access, BootRequest, Expected, Outcome, check, check_taps, on_console, requirements};
 use stages::build::{ImageFiles, KERNEL};
-use stages::engine::Preflight;
-use stages::rootfs::identity::IdentityStore;
 use stages::rootfs::local_interface;
 
 use crate::arguments::{BootArguments, Common};

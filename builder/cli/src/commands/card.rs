@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use engine::Task;
 use flash::device::FixedDisks;
 use flash::{FlashError, MissingFirmware, Request, Step, flash};
 use model::finding::Findings;
 use serde_json::json;
-use stages::engine::Task;
 
 use crate::arguments::Common;
 use crate::output::{Coded, DEVICE_REFUSED, VERIFICATION_FAILED, print, print_json};

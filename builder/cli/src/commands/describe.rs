@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use files::emit::{Readers, write_file};
+use identity::IdentityStore;
 use model::finding::Findings;
 use model::fleet::{Node, Origin};
 use model::graph::Graph;
@@ -13,8 +15,6 @@ use model::project::Project;
 use model::show::Shown;
 use model::{schema, show};
 use serde_json::json;
-use stages::emit::{Readers, write_file};
-use stages::rootfs::identity::IdentityStore;
 
 use crate::arguments::{Arguments, Common, Drawing};
 use crate::output::{Coded, USAGE, print, print_json};
@@ -90,7 +90,7 @@ pub fn power(common: &Common) -> Result<()> {
 
 /// `graph`
 pub fn graph(common: &Common, output: Option<&Path>, format: Drawing) -> Result<()> {
-    let project = workplace::checked_project(&workplace::project_folder(common)?)?;
+    let project = workplace::checked_project(common)?;
     let graph = Graph::of(&project.fleet);
     let text = match format {
         Drawing::Svg => graph.svg(),

@@ -1,10 +1,10 @@
 //! `portadc kernel`
 
 use anyhow::{Result, bail};
+use fetch::{Lock, LockedFile, Mirrors, Network, kernel_of_series};
 use model::project::Project;
 use model::sources::{Series, SourceSet};
 use serde_json::json;
-use stages::fetch::{Lock, LockedFile, Mirrors, Network, kernel_of_series};
 use stages::kernel::{KernelSource, configure, programs_to_configure};
 
 use super::network;
@@ -21,7 +21,7 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
     } = command;
     let project = workplace::project(common)?;
     let engine = workplace::engine(common, &project.root)?;
-    let mut preflight = stages::engine::Preflight::default();
+    let mut preflight = engine::Preflight::default();
     preflight.programs(programs_to_configure(&project.kernel));
     preflight.finish()?;
     let set = workplace::source_set(&project.sources, &sources.from)?;
@@ -63,7 +63,7 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
 /// The kernel of a set: the locked one, or the newest of the series that was asked for.
 fn locked_kernel(
     project: &Project,
-    engine: &stages::engine::Engine,
+    engine: &engine::Engine,
     series: Option<&Series>,
     set: &SourceSet,
     options: &LockedSourceOptions,

@@ -21,7 +21,7 @@ mod volume;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use stages::fetch::{Mode, Network, Search};
+use fetch::{Mode, Network, Search};
 use stages::pack::Identities;
 
 use crate::arguments::{Arguments, Command, Decryption, SourceOptions};

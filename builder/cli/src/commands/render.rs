@@ -6,11 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use identity::IdentityStore;
 use model::finding::Findings;
 use model::names::{quoted, suggest};
 use model::overlay::TargetPath;
 use stages::build::partition_ids;
-use stages::rootfs::identity::IdentityStore;
 use stages::rootfs::{Content, Laid, preview};
 
 use crate::arguments::Common;

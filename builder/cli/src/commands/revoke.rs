@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, Write, stderr, stdin};
 
 use anyhow::{Context, Result, bail};
+use identity::{IdentityStore, Replaced, Revocation};
 use model::finding::Findings;
 use serde_json::json;
-use stages::rootfs::identity::{IdentityStore, Replaced, Revocation};
 
 use crate::arguments::Common;
 use crate::output::{Coded, USAGE, print, print_json, say};

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use engine::{Engine, Preflight};
+use fetch::{Lock, Mirrors};
+use files::emit::{Readers, check_output, write_file};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
-use stages::emit::{Readers, check_output, write_file};
-use stages::engine::{Engine, Preflight};
-use stages::fetch::{Lock, Mirrors};
 use stages::uboot::{BUILD_SPACE, UBootBuild, UBootSource, build, configure, programs};
 
 use super::network;

@@ -1,10 +1,10 @@
 //! `portadc update`
 
 use anyhow::Result;
+use fetch::{BaseNeeds, Downgrade, Extent, UpdateOptions, update};
 use model::project::Project;
 use model::sources::{BaseSource, Sources};
 use serde_json::json;
-use stages::fetch::{BaseNeeds, Downgrade, Extent, UpdateOptions, update};
 
 use super::network;
 use crate::arguments::{Common, SourceOptions};

@@ -25,13 +25,13 @@ use super::capabilities::Capabilities;
 use super::database::{Database, PackageId};
 use super::environment;
 use super::error::Fault;
-use super::filters::Filters;
 use super::member::{Sum, check_path, check_text, is_text, kind_name, read, unrecordable};
 use super::protect::{Offer, Protection, Verdict};
 use super::report::Size;
 use super::root::{Place, Root, split};
 use crate::binary::{ImageEntries, Limits};
 use crate::contents::Kind;
+use crate::filters::Filters;
 
 /// A package on its way into the system.
 pub(super) struct Merge<'a, W> {

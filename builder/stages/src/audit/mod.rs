@@ -4,9 +4,7 @@
 //! |---|---|
 //! | `tracker` | what Debian's security tracker says of source packages |
 //! | `glsa` | Gentoo's security advisories |
-//! | `deb_version` | the order of Debian's versions |
 
-mod deb_version;
 mod glsa;
 mod tracker;
 
@@ -15,14 +13,14 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use debian::dpkg;
+use engine::Engine;
+use fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 use model::project::Project;
 use model::sources::{BaseSource, Source, SourceSet};
 use serde::Serialize;
 
 use crate::build::debian_base;
-use crate::dpkg;
-use crate::engine::Engine;
-use crate::fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 
 /// Where Debian's security tracker tells of everything.
 const TRACKER: &str = "https://security-tracker.debian.org/tracker/data/json";
@@ -216,7 +214,7 @@ fn locked_snapshot(files: &Stage3Files, set: &str) -> Result<(PathBuf, String)> 
 /// A file of advisories, which is not a device or pipe and no larger than all that the tracker tells.
 fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    flash::files::open(path)?
+    files::open(path)?
         .take(TRACKER_LIMIT + 1)
         .read_to_end(&mut bytes)?;
     ensure!(

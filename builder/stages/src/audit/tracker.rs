@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
+use debian::version::compare;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::deb_version::compare;
 use super::{Item, Open, Severity, plain};
 
 /// What it says of an advisory of a package.

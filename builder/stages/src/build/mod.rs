@@ -9,11 +9,12 @@
 //! | `images` | cards as files of their own |
 //! | `pack` | cards as a base and deltas |
 //! | `space` | whether the disk has room for images |
-//! | `state` | which images are still right |
+//! | `state`, `figures` | which images are still right, and what they are in numbers |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
 mod base;
 mod card;
+mod figures;
 mod folder;
 mod images;
 mod inputs;
@@ -26,29 +27,30 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use engine::{Engine, Preflight};
+use fetch::{self, BaseNeeds, Lock, LockedSet, Mirrors, Network, Stage3Files};
+use files::private;
 use formats::tree::Tree;
 use formats::units::Time;
+use identity::{IdentityStore, Operator, PublicKeys};
 use model::board::Board;
 use model::fleet::Node;
 use model::project::Project;
 use model::sources::{BaseSource, SourceSet, Stage3};
 
 use crate::basis::Form;
-use crate::engine::{Engine, Preflight};
-use crate::fetch::{self, BaseNeeds, Lock, LockedSet, Mirrors, Network, Stage3Files};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::{PackFolder, Recipients};
-use crate::private;
-use crate::rootfs::identity::{IdentityStore, Operator, PublicKeys};
 use crate::rootfs::{GentooBase, RoleInputs, TemplateLayers, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};
 
 pub use card::partition_ids;
+pub use figures::ImageFigures;
 pub use images::Sums;
 pub(crate) use inputs::debian_base;
 pub use inputs::{KERNEL, kernel_source};
-pub use state::{ImageFigures, ImageFiles};
+pub use state::ImageFiles;
 
 use card::CardMaker;
 use folder::ImageFolder;

@@ -6,14 +6,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use flash::files;
+use engine::Engine;
+use fetch::{Mirrors, obtain_blob};
 use model::board::Board;
 use model::sources::BlobSet;
 use sha2::{Digest as _, Sha256};
 
 use super::FirmwareRequest;
-use crate::engine::Engine;
-use crate::fetch::{Mirrors, obtain_blob};
 
 /// Bytes of the largest file that is read; no boot loader comes near.
 const MOST: u64 = 64 << 20;

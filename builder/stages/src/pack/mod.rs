@@ -20,7 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use flash::files;
+use engine::failure;
 use formats::blob::Blob;
 use formats::bmap::BlockMap;
 use formats::delta::{Delta, Patched};
@@ -31,8 +31,6 @@ use formats::seekable;
 use formats::segments::Segments;
 use formats::source::{ReadAt, WholeBlob, starts_with};
 use sha2::{Digest as _, Sha256};
-
-use crate::fetch::failure;
 
 /// How the name of a node's delta ends.
 pub const DELTA: &str = ".delta";

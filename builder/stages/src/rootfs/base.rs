@@ -3,12 +3,11 @@
 use std::fmt::Debug;
 
 use anyhow::Result;
+use engine::tarball::{CachedLayer, Tarball, layer_of};
+use engine::{Engine, Entry, Key};
 use formats::layer::Layer;
 use formats::manifest::Installed;
 use model::sources::Platform;
-
-use super::tarball::{CachedLayer, Tarball, layer_of};
-use crate::engine::{Engine, Entry, Key};
 
 /// A base root file system.
 pub trait Base: Debug + Sync {

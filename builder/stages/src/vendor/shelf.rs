@@ -6,12 +6,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use flash::files;
+use fetch::{Pinned, Sha256Sum};
+use files::private;
 use rustix::fs::{FlockOperation, flock, ioctl_ficlone};
 use rustix::io::Errno;
-
-use crate::fetch::{Pinned, Sha256Sum};
-use crate::private;
 
 /// How the name of a file ends that is still written.
 const PART: &str = ".portadc-part";

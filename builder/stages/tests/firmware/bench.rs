@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use engine::{Cache, Engine, Progress, Verbosity};
+use fetch::{Limits, Mode, Network};
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
 use model::project::Project;
-use stages::engine::{Cache, Engine, Progress, Verbosity};
-use stages::fetch::{Limits, Mode, Network};
 use stages::firmware::{BoardFirmware, Firmware, FirmwareRequest, firmware};
 use tempfile::TempDir;
 use testkit::fip as made_up;

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use engine::is_verification_failure;
+use fetch::{Mode, Network};
 use formats::digest::hex;
 use formats::fip::derived_id;
 use sha2::{Digest, Sha256};
-use stages::fetch::{Mode, Network, is_verification_failure};
 use stages::firmware::BoardFirmware;
 use testkit::fip as made_up;
 use testkit::server::{Answer, Server};

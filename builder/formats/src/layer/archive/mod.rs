@@ -21,9 +21,9 @@ use self::header::{BLOCK, Dialect, Header, integer, text};
 use self::pax::{Pax, Scope};
 use self::sparse::check_regions;
 use super::Xattrs;
-use super::builder::MAX_FILE;
 pub use super::packer::Region;
 use super::places::Place;
+use super::refusal::MAX_FILE;
 use crate::units::Time;
 use crate::unpack::{UnpackError, unpack};
 

@@ -25,7 +25,7 @@ pub(super) fn each(path: &Path, each: impl FnMut(&str, &[u8]) -> Result<()>) -> 
         let within = path.join("metadata/glsa");
         return in_folder(if within.is_dir() { &within } else { path }, each).with_context(cannot);
     }
-    let file = flash::files::open(path).with_context(cannot)?;
+    let file = ::files::open(path).with_context(cannot)?;
     in_snapshot(file, UNPACKED, each).with_context(cannot)
 }
 
@@ -37,7 +37,7 @@ fn in_folder(folder: &Path, mut each: impl FnMut(&str, &[u8]) -> Result<()>) -> 
     for name in names {
         let name = name.to_string_lossy();
         if is_advisory(&name) {
-            let file = flash::files::open(&folder.join(&*name)).with_context(|| refused(&name))?;
+            let file = ::files::open(&folder.join(&*name)).with_context(|| refused(&name))?;
             each(&name, &bytes(file).with_context(|| refused(&name))?)?;
         }
     }
