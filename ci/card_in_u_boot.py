@@ -68,7 +68,9 @@ def main():
         u_boot.run("virtio scan")
 
         # Number, first sector, sectors; an MBR's are followed by type and the active flag.
-        rows = re.findall(r"^ *(\d+)\t(\d+) *\t(\d+) *\t\S+\t([0-9a-f]{2})( Boot)?$", u_boot.run("part list virtio 0"), re.M)
+        rows = re.findall(
+            r"^ *(\d+)\t(\d+) *\t(\d+) *\t\S+\t([0-9a-f]{2})( Boot)?$", u_boot.run("part list virtio 0"), re.MULTILINE
+        )
         found = [(int(n), int(first), int(count), int(kind, 16), bool(boot)) for n, first, count, kind, boot in rows]
         expected = [
             (part["number"], part["first-sector"], part["sectors"], int(part["kind"], 16), part["active"])
@@ -80,7 +82,7 @@ def main():
         listed, folders = {}, [""]
         while folders:
             folder = folders.pop()
-            for size, name in re.findall(r"^ *(\d*) {3,}(\S.*)$", u_boot.run(f"ls virtio 0:1 /{folder}"), re.M):
+            for size, name in re.findall(r"^ *(\d*) {3,}(\S.*)$", u_boot.run(f"ls virtio 0:1 /{folder}"), re.MULTILINE):
                 if size:
                     listed[folder + name] = int(size)
                 elif name not in ("./", "../"):
@@ -89,7 +91,7 @@ def main():
 
         for path, size in files.items():
             answer = u_boot.run(f"load virtio 0:1 {ADDRESS} /{path}")
-            compare(f"bytes read of {path}", re.findall(r"^(\d+) bytes read", answer, re.M), [str(size)])
+            compare(f"bytes read of {path}", re.findall(r"^(\d+) bytes read", answer, re.MULTILINE), [str(size)])
         print(f"{len(expected)} partitions, {len(files)} files of {sum(files.values())} bytes: as portadc says")
     finally:
         u_boot.machine.kill()

@@ -26,8 +26,19 @@ OURS_NOT = (
     "/tmp",
 )
 # What follows from packages, made at the time of installing.
-MADE = ("/etc/csh.env", "/etc/environment.d", "/etc/group", "/etc/gshadow", "/etc/ld.so.conf", "/etc/passwd",
-        "/etc/profile.env", "/etc/shadow", "/var/cache/edb", "/var/db/pkg", "/var/lib/portage")
+MADE = (
+    "/etc/csh.env",
+    "/etc/environment.d",
+    "/etc/group",
+    "/etc/gshadow",
+    "/etc/ld.so.conf",
+    "/etc/passwd",
+    "/etc/profile.env",
+    "/etc/shadow",
+    "/var/cache/edb",
+    "/var/db/pkg",
+    "/var/lib/portage",
+)
 
 
 def content(path, place):
@@ -48,9 +59,11 @@ def listing(root):
     for folder, folders, files in os.walk(root):
         for name in folders + files:
             place = os.path.join(folder, name)
-            path = place[len(root):]
-            if any(path == skipped or path.startswith(skipped + "/") or skipped.endswith(".") and path.startswith(skipped)
-                   for skipped in OURS_NOT):
+            path = place[len(root) :]
+            if any(
+                path == skipped or path.startswith(skipped + "/") or skipped.endswith(".") and path.startswith(skipped)
+                for skipped in OURS_NOT
+            ):
                 continue
             if path.startswith("/var/db/pkg/") and name in ("metadata", ".metadata"):
                 continue

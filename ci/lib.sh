@@ -1,5 +1,7 @@
 # Shared by the scripts of this folder: say what happens, install what is missing, register foreign binaries.
-# shellcheck shell=bash
+#
+# Lists of packages and `portadc` are for those scripts.
+# shellcheck shell=bash disable=SC2034
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,15 +22,16 @@ mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv 
 # What `ci/check-network` needs.
 network_packages=(
     conntrack haproxy i2pd iproute2 monitoring-plugins-basic nagios-nrpe-plugin nagios-nrpe-server nagios4-core nftables
-    openssh-client openssh-server openssl python3
+    openssh-client openssh-server openssl python3 python3-pytest
     systemd util-linux wireguard-go wireguard-tools
 )
 # What `ci/check-backup` needs besides.
 backup_packages=(btrfs-progs busybox-static gcc libc6-dev libcap2-bin lxc lxcfs openssh-client openssh-server rsync uidmap)
-# The oracles: programs we did not write that judge what we write.
+# The oracles: programs we did not write that say whether what we write is right.
 test_packages=(
     age attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
-    mount mtools openssh-client pax-utils python3 python3-venv rsync strace systemd tar util-linux wireguard-tools xz-utils zstd
+    mount mtools openssh-client pax-utils python3 python3-venv rsync shellcheck strace systemd tar util-linux wireguard-tools
+    xz-utils zstd
 )
 
 # When the first of these scripts began, which calls the others.
@@ -87,6 +90,7 @@ register_arm64() {
 # The compiler: Debian's is older than this project needs, so it comes from rustup.
 need_rust() {
     command -v cargo >/dev/null || {
+        # shellcheck source=/dev/null
         [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
     }
     if ! command -v cargo >/dev/null; then
@@ -103,6 +107,13 @@ need_rust() {
         die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
 }
 
+# The program that runs tests.
+need_nextest() {
+    cargo nextest --version >/dev/null 2>&1 && return
+    say "installing cargo-nextest"
+    cargo install --locked cargo-nextest@0.9.143
+}
+
 # Tests that mount run as root; everything is compiled as the user who called. Each test has mounts of its own: what others see
 # of them, a name space that is made at that moment would keep.
 tests_as_root() {
@@ -111,6 +122,9 @@ tests_as_root() {
     host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
     export "CARGO_TARGET_${host}_RUNNER=${become}unshare --mount"
 }
+
+# newest PATH...: the one that was changed last.
+newest() { find "$@" -maxdepth 0 -printf '%T@ %p\n' | sort -rn | head -n 1 | cut -d ' ' -f 2-; }
 
 build_portadc() {
     say "building portadc"

@@ -2,7 +2,10 @@
 # prints is shown whole when it ends; a table says at the end what each took. The first step that fails ends the run; with
 # CI_KEEP_GOING, what does not need it goes on, and the run fails at its end.
 #
-#     step NAME AFTER COMMAND...     AFTER: names of steps that have to be done before, in one word; '' is none
+#     step NAME NEEDS COMMAND...     NEEDS: names of steps whose results it needs, in one word; '' is none
+#     behind NAME OTHER...           NAME begins when these have ended, where they run as well; it needs nothing of them
+#     choose_steps ARGUMENT...       what the caller asks for: nothing is all steps, names are those and what they need,
+#                                    `--only` and names are those alone, `--list` prints what there is and ends
 #     run_steps FOLDER               runs them: of those that can begin, the first ones first. FOLDER gets a log of each
 #
 # shellcheck shell=bash
@@ -11,19 +14,68 @@
 lanes=${CI_LANES:-$(($(nproc) + 2))}
 
 steps=()
-declare -A step_after=() step_command=() step_process=() step_began=() step_state=() step_seconds=()
+declare -A step_needs=() step_behind=() step_command=() step_process=() step_began=() step_state=() step_seconds=()
 
 step() {
     local name=$1 other
     [ -z "${step_state[$name]:-}" ] || die "there are two steps $name"
     # Only what is declared above: so there is no circle, and no wrong name.
     for other in $2; do
-        [ -n "${step_state[$other]:-}" ] || die "step $name comes after $other, which is not there"
+        [ -n "${step_state[$other]:-}" ] || die "step $name needs $other, which is not there"
     done
     steps+=("$name")
-    step_after[$name]=$2
+    step_needs[$name]=$2
+    step_behind[$name]=
     step_command[$name]=$(shift 2 && printf '%q ' "$@")
     step_state[$name]=waiting
+}
+
+behind() {
+    local other name=$1
+    shift
+    # Only what is declared before it: so there is no circle here, too.
+    for other in "$@"; do
+        [[ $(printf ' %s ' "${steps[@]}") == *" $other "*" $name "* ]] ||
+            die "step $name comes behind $other, which is not there before it"
+    done
+    step_behind[$name]="$*"
+}
+
+choose_steps() {
+    local name other only='' missing=()
+    case ${1:-} in
+        '') return ;;
+        --list)
+            for name in "${steps[@]}"; do
+                printf '%-20s %s\n' "$name" "${step_needs[$name]:+needs ${step_needs[$name]}}"
+            done
+            exit
+            ;;
+        --only)
+            only=yes
+            shift
+            [ $# -gt 0 ] || die "--only which steps? --list has their names"
+            ;;
+    esac
+    for name in "$@"; do
+        [ -n "${step_state[$name]:-}" ] || die "there is no step $name: --list has the names of all"
+    done
+    for name in "${steps[@]}"; do step_state[$name]=unasked; done
+    for name in "$@"; do ask_for "$name"; done
+    for name in "$@"; do
+        for other in ${step_needs[$name]}; do
+            if [ "${step_state[$other]}" = unasked ]; then missing+=("$other"); fi
+        done
+    done
+    if [ ${#missing[@]} -gt 0 ]; then say "nothing else runs: what these make has to be there already: ${missing[*]}"; fi
+}
+
+# A step, and all that it needs.
+ask_for() {
+    local other
+    step_state[$1]=waiting
+    [ -z "$only" ] || return 0
+    for other in ${step_needs[$1]}; do ask_for "$other"; done
 }
 
 run_steps() {
@@ -55,14 +107,14 @@ run_steps() {
         sleep 0.2
     done
     for name in "${steps[@]}"; do
-        [ "${step_state[$name]}" = passed ] || exit 1
+        case ${step_state[$name]} in passed | unasked) ;; *) exit 1 ;; esac
     done
 }
 
 # Whether it needs a step that failed.
 lacks() {
     local other
-    for other in ${step_after[$1]}; do
+    for other in ${step_needs[$1]}; do
         case ${step_state[$other]} in failed | skipped) return 0 ;; esac
     done
     return 1
@@ -71,8 +123,8 @@ lacks() {
 can_begin() {
     local other
     [ "$(running_steps | wc -w)" -lt "$lanes" ] || return
-    for other in ${step_after[$1]}; do
-        [ "${step_state[$other]}" = passed ] || return
+    for other in ${step_needs[$1]} ${step_behind[$1]}; do
+        case ${step_state[$other]} in waiting | running) return 1 ;; esac
     done
 }
 
@@ -158,6 +210,7 @@ step_table() {
     local name
     printf '\n%-20s %9s %9s  %s\n' step time CPU ''
     for name in "${steps[@]}"; do
+        [ "${step_state[$name]}" != unasked ] || continue
         printf '%-20s %9s %9s  %s\n' "$name" "$(minutes "${step_seconds[$name]:-}")" "$(cpu_of "$name")" "${step_state[$name]}"
     done
     printf '%-20s %9s\n' 'all together' "$(minutes $(($(date +%s) - CI_BEGAN)))"

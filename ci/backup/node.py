@@ -6,7 +6,6 @@ import os
 import re
 import struct
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -17,18 +16,18 @@ HERE = Path(__file__).parent
 CARD = HERE.parent.parent / "images/layouts/card.toml"
 CARD_BYTES = 1 << 30
 
-# Runs within a mount namespace of its own: a root that is made of the node's files, the judge's and the host's, with the card
+# Runs within a mount namespace of its own: a root that is made of the node's files, the checks' and the host's, with the card
 # in it; then what the units do at a start. What is written beside the card is in memory.
 BOOT = r"""
 set -eu
-node=$1 judge=$2 loop=$3 subvolumes=$4
+node=$1 ours=$2 loop=$3 subvolumes=$4
 mkdir -p /run/upper
 mount -t tmpfs -o mode=0755 tmpfs /run/upper
 mkdir /run/upper/new /run/upper/work /run/upper/root
 # No layer may lie within another.
 cp -a "$node" /run/upper/node
-cp -a "$judge" /run/upper/judge
-mount -t overlay -o "lowerdir=/run/upper/node:/run/upper/judge:/,upperdir=/run/upper/new,workdir=/run/upper/work" overlay /run/upper/root
+cp -a "$ours" /run/upper/ours
+mount -t overlay -o "lowerdir=/run/upper/node:/run/upper/ours:/,upperdir=/run/upper/new,workdir=/run/upper/work" overlay /run/upper/root
 cd /run/upper/root
 mount --rbind /dev dev
 mount -t proc proc proc
@@ -67,15 +66,15 @@ def count_extents(path):
     os.close(folder)
 
 
-def judges_files(folder):
-    """What nodes have of the judge: LXC's stand-in, and a main configuration of sshd that leads to theirs."""
+def own_files(folder):
+    """What nodes have of the checks: LXC's stand-in, and a main configuration of sshd that leads to theirs."""
     for name in ("lxc-start", "lxc-stop", "lxc-info", "lxc-wait"):
         path = folder / "usr/bin" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((HERE / "lxc").read_bytes())
         path.chmod(0o755)
     for path, text in (
-        ("usr/lib/judge/beat.py", (HERE / "beat.py").read_text()),
+        ("usr/lib/checks/beat.py", (HERE / "beat.py").read_text()),
         ("etc/ssh/sshd_config", sshd.settings()),
     ):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +91,7 @@ class Node(Namespace):
         self.folder = folder / name
         self.folder.chmod(0o755)
         self.log = work / f"{name}.log"
-        self.judge = judges_files(work / "judge")
+        self.ours = own_files(work / "ours")
         self.image, self.top = work / f"{name}.img", work / "top"
         self.sshd = None
         self.new_card()
@@ -126,9 +125,9 @@ class Node(Namespace):
         """Starts it; the card is as it was left."""
         self.sysctl_d(self.folder)
         loop = run("losetup", "--find", "--show", self.image).strip()
-        self.unit_log = open(self.log, "a")
-        command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder, self.judge, loop)
-        self.sshd = subprocess.Popen([*command, self.subvolumes], stdout=self.unit_log, stderr=self.unit_log)
+        command = self.command("unshare", "--mount", "sh", "-c", BOOT, "boot", self.folder, self.ours, loop)
+        with open(self.log, "a") as log:
+            self.sshd = subprocess.Popen([*command, self.subvolumes], stdout=log, stderr=log)
         try:
             wait_for(f"sshd at {self.name}", self.listens)
         finally:
@@ -147,7 +146,7 @@ class Node(Namespace):
             self.sh(f"lxc-stop --kill --name {container.removesuffix('.pid')}")
         members = run("ip", "netns", "pids", self.name).split()
         for member in members:
-            subprocess.run(["kill", "-KILL", member], stderr=subprocess.DEVNULL)
+            subprocess.run(["kill", "-KILL", member], stderr=subprocess.DEVNULL, check=False)
         self.sshd.wait()
         # What only the machine's memory had.
         self.ip("address", "flush", "dev", "eth0")
@@ -156,7 +155,7 @@ class Node(Namespace):
 
     def listens(self):
         if self.sshd.poll() is not None:
-            sys.exit(f"error: {self.name} did not come up:\n{self.log.read_text()}")
+            raise RuntimeError(f"{self.name} did not come up:\n{self.log.read_text()}")
         return ":22 " in self.run("ss", "-Hltn")
 
     def enter(self, *command):
@@ -176,7 +175,7 @@ class Node(Namespace):
 
     def tries(self, *command, text=None):
         """Runs a command that may fail."""
-        return subprocess.run(self.enter(*command), capture_output=True, text=True, input=text)
+        return subprocess.run(self.enter(*command), capture_output=True, text=True, input=text, check=False)
 
     def path(self, path):
         """A path of the node as it is seen from here."""

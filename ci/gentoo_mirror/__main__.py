@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gentoo_mirror import ebuilds, manifests, stage3
@@ -103,7 +103,7 @@ def make(folder, table, packages, python, sources):
     binhost.mkdir(parents=True)
     accounts = ebuilds.account_ebuilds(table)
     ebuilds.write_repository(images, table, accounts, images=True)
-    moment = datetime.now(timezone.utc).replace(microsecond=0)
+    moment = datetime.now(UTC).replace(microsecond=0)
     ebuilds.shuffle_build_times(images, moment)
     ebuilds.write_repository(repository, table, accounts)
     venv = virtual_environment(PROJECT)

@@ -22,7 +22,9 @@ class Compiler:
         for name in PYTHON:
             tar = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(packages[name].path)], stdout=subprocess.PIPE)
             # The links that make /usr a merged one stay.
-            subprocess.run(["tar", "--extract", "--keep-directory-symlink", "--directory", str(folder)], stdin=tar.stdout, check=True)
+            subprocess.run(
+                ["tar", "--extract", "--keep-directory-symlink", "--directory", str(folder)], stdin=tar.stdout, check=True
+            )
             if tar.wait() != 0:
                 raise SystemExit(f"error: dpkg-deb cannot read {packages[name].path}")
 

@@ -43,7 +43,7 @@ class Archive:
 
     def update(self):
         """Asks the mirror for its lists; without it those of the last time have to do."""
-        done = subprocess.run(["apt-get", "-qq", "update"], env=self.environment)
+        done = subprocess.run(["apt-get", "-qq", "update"], env=self.environment, check=False)
         if done.returncode != 0:
             if not any((self.folder / "state/lists").glob("*_Packages*")):
                 raise SystemExit("error: the Debian mirror does not answer, and it was never asked before")
@@ -54,7 +54,7 @@ class Archive:
         said = self._apt(["apt-cache", "show", "--no-all-versions", *names])
         found = {}
         for stanza in said.split("\n\n"):
-            fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", stanza, re.M))
+            fields = dict(re.findall(r"^([A-Za-z0-9-]+): (.*)$", stanza, re.MULTILINE))
             if fields:
                 found[fields["Package"]] = Package(fields, self.folder / "debs")
         if missing := sorted(set(names) - set(found)):
@@ -62,9 +62,7 @@ class Archive:
         wanted = [package for package in found.values() if not package.path.exists()]
         if wanted:
             asked = [f"{package.name}={package.version}" for package in wanted]
-            subprocess.run(
-                ["apt-get", "-qq", "download", *asked], env=self.environment, check=True, cwd=self.folder / "debs"
-            )
+            subprocess.run(["apt-get", "-qq", "download", *asked], env=self.environment, check=True, cwd=self.folder / "debs")
         return found
 
     def upstream(self, package):
@@ -72,13 +70,13 @@ class Archive:
         name, version = package.source
         said = self._apt(["apt-cache", "showsrc", "--only-source", name])
         for stanza in said.split("\n\n"):
-            sums = re.search(r"^Checksums-Sha256:\n((?: .*\n?)+)", stanza, re.M)
-            if sums and re.search(rf"^Version: {re.escape(version)}$", stanza, re.M):
+            sums = re.search(r"^Checksums-Sha256:\n((?: .*\n?)+)", stanza, re.MULTILINE)
+            if sums and re.search(rf"^Version: {re.escape(version)}$", stanza, re.MULTILINE):
                 break
         else:
             raise SystemExit(f"error: the Debian mirror lacks the source of {name} {version}")
-        [(sha256, file)] = re.findall(r"^ ([0-9a-f]{64}) \d+ (\S+\.orig\.tar\.[a-z0-9]+)$", sums[1], re.M)
-        folder = re.search(r"^Directory: (.+)$", stanza, re.M)[1]
+        [(sha256, file)] = re.findall(r"^ ([0-9a-f]{64}) \d+ (\S+\.orig\.tar\.[a-z0-9]+)$", sums[1], re.MULTILINE)
+        folder = re.search(r"^Directory: (.+)$", stanza, re.MULTILINE)[1]
         path = self.folder / "sources" / file
         if not path.exists():
             path.parent.mkdir(exist_ok=True)

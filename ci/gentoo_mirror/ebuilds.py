@@ -5,7 +5,6 @@ from pathlib import Path
 
 from gentoo_mirror.table import HERE
 
-
 # Ebuilds that compile. Their versions are Debian's.
 SOURCE = HERE / "source"
 

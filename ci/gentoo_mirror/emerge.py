@@ -19,6 +19,7 @@ def main():
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what emerge is told")
     options = parser.parse_args()
     url = os.environ.get("MIRROR_URL", f"file://{options.mirror}/")
+    built = os.environ.get("BUILT", f"{options.mirror}/own")
     with tempfile.TemporaryDirectory(prefix="emerge-") as work:
         work = Path(work)
         portage = Portage(
@@ -28,7 +29,7 @@ def main():
             work,
             options.mirror / "gnupg",
             flavor_of(options.root),
-            binhost=f"{url}releases/arm64/binpackages/23.0/arm64 {url}own",
+            binhost=f"{url}releases/arm64/binpackages/23.0/arm64 file://{built}",
         )
         # What the tree's own emerge is told of packages.
         for name in ("package.accept_keywords", "package.use"):
@@ -36,7 +37,7 @@ def main():
             if said.is_dir():
                 shutil.copytree(said, work / "etc/portage" / name)
         command = portage.command(["--usepkgonly", "--getbinpkg", "--binpkg-respect-use=y", *options.arguments])
-        sys.exit(subprocess.run(command, env=portage.environment_of(options.root)).returncode)
+        sys.exit(subprocess.run(command, env=portage.environment_of(options.root), check=False).returncode)
 
 
 def flavor_of(root):

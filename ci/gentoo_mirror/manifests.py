@@ -26,7 +26,9 @@ def write_cache(repository, portage):
     # It does not look into the environment for this.
     repositories = portage.environment["PORTAGE_REPOSITORIES"]
     command += ["--update", "--repo=gentoo", f"--repositories-configuration={repositories}", f"--jobs={processors()}"]
-    done = subprocess.run(command, env=portage.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, env=portage.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     ebuilds, cached = (sum(1 for _ in repository.glob(pattern)) for pattern in ("*/*/*.ebuild", "metadata/md5-cache/*/*"))
     if done.returncode != 0 or ebuilds != cached:
         raise SystemExit(f"{done.stdout}\nerror: egencache: of {ebuilds} ebuilds {cached} are in the cache")
@@ -39,7 +41,7 @@ def distfile_folder(name):
 
 def _downloads(ebuild):
     """The file that an ebuild downloads, if it does."""
-    found = re.search(r'^SRC_URI="(\S+)"$', ebuild.read_text(), re.M)
+    found = re.search(r'^SRC_URI="(\S+)"$', ebuild.read_text(), re.MULTILINE)
     return [found[1].rpartition("/")[2].replace("${P}", ebuild.stem)] if found else []
 
 

@@ -94,7 +94,11 @@ class Portage:
         log = self.work / "emerge.log"
         with open(log, "ab") as file:
             done = subprocess.run(
-                self.command(arguments), env=self.environment_of(root), stdout=file, stderr=subprocess.STDOUT
+                self.command(arguments),
+                env=self.environment_of(root),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                check=False,
             )
         if done.returncode != 0:
             said = log.read_text(errors="replace").splitlines()[-60:]

@@ -1,11 +1,12 @@
 """Network namespaces, the cables between them and what runs within. The name space of processes around all of this ends
-with the judge, and takes everything along."""
+with the check, and takes everything along."""
 
 import json
 import os
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -15,9 +16,9 @@ OF_THE_MACHINE = ("net.netfilter.nf_conntrack_max", "net.netfilter.nf_conntrack_
 
 def run(*command, text=None):
     """Runs a command that has to succeed; returns what it printed."""
-    done = subprocess.run([str(part) for part in command], input=text, capture_output=True, text=True)
+    done = subprocess.run([str(part) for part in command], input=text, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"error: {' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 
@@ -26,7 +27,7 @@ def wait_for(what, condition, seconds=20):
     end = time.monotonic() + seconds
     while not (value := condition()):
         if time.monotonic() > end:
-            sys.exit(f"error: after {seconds} s there is still no {what}")
+            raise TimeoutError(f"after {seconds} s there is still no {what}")
         time.sleep(0.1)
     return value
 
@@ -66,6 +67,18 @@ class Namespace:
         if optional and not os.path.exists(path):
             return
         self.run("sh", "-c", f"for path in {path}; do echo {value} >$path; done")
+
+    @contextmanager
+    def with_sysctl(self, name, value):
+        """Sets a value as `sysctl` does, and what was there when the block ends."""
+        files = "/proc/sys/" + name.replace(".", "/")
+        before = self.run("sh", "-c", f"grep -H '' {files}").splitlines()
+        self.sysctl(name, value)
+        try:
+            yield
+        finally:
+            for path, old in (line.split(":") for line in before):
+                self.run("sh", "-c", f"echo {old} >{path}")
 
     def sysctl_d(self, folder):
         """Sets what the files below `folder` say of the network, as systemd-sysctl does: without what a `-` marks where it is
@@ -124,6 +137,16 @@ class Host(Namespace):
         for address in addresses:
             # Nobody else can have it.
             self.ip("address", "add", address, "dev", interface, *(["nodad"] if ":" in address else []))
+
+    @contextmanager
+    def more_addresses(self, interface, *addresses):
+        """Has these as well until the block ends."""
+        self.address(interface, *addresses)
+        try:
+            yield
+        finally:
+            for address in addresses:
+                self.ip("address", "del", address, "dev", interface)
 
     def route(self, destination, via, *more):
         self.ip("route", "add", destination, "via", via, *more)

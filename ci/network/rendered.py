@@ -3,7 +3,7 @@ scripts, nft and systemd-networkd, which find the files at their places."""
 
 import re
 import subprocess
-import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from namespaces import Host, Namespace, cable, run, wait_for
@@ -59,7 +59,7 @@ class Node(Namespace):
 
     def networkd_runs(self):
         if self.networkd.poll() is not None:
-            sys.exit(f"error: {self.name} did not come up:\n{self.log.read_text()}")
+            raise RuntimeError(f"{self.name} did not come up:\n{self.log.read_text()}")
         return "systemd-network" in Path(f"/proc/{self.networkd.pid}/comm").read_text()
 
     def within(self, *command):
@@ -75,18 +75,30 @@ class Node(Namespace):
             stderr=log,
         )
 
+    def load_rules(self):
+        """Loads its rules anew: what they counted is forgotten, and so are connections."""
+        self.within("nft", "--file", "/etc/nftables.conf")
+        self.within("sh", "-euc", "[ ! -x /usr/lib/portadc/guard-uplink ] || /usr/lib/portadc/guard-uplink")
+        self.run("conntrack", "-F")
+
+    @contextmanager
+    def without_rules(self):
+        """Lets everything through until the block ends."""
+        self.run("nft", "flush", "ruleset")
+        try:
+            yield
+        finally:
+            self.load_rules()
+
     def faults_of_units(self):
         """What systemd finds wrong with the node's own units, whose programs and dependencies it looks for."""
         units = [path.name for folder in ("etc", "usr/lib") for path in self.folder.glob(f"{folder}/systemd/system/*.service")]
-        return self.within("sh", "-c", "systemd-analyze verify --recursive-errors=no --man=no \"$@\" 2>&1", "verify", *units)
+        return self.within("sh", "-c", 'systemd-analyze verify --recursive-errors=no --man=no "$@" 2>&1', "verify", *units)
 
     def addresses(self):
         """Addresses with prefixes, by the file that has them: `local`, `internet`."""
         files = self.folder.glob("etc/systemd/network/*.network")
-        return {
-            re.sub(r"^\d+-", "", path.stem): re.findall(r"^Address=(.+)$", path.read_text(), re.MULTILINE)
-            for path in files
-        }
+        return {re.sub(r"^\d+-", "", path.stem): re.findall(r"^Address=(.+)$", path.read_text(), re.MULTILINE) for path in files}
 
     def has_all_routes(self):
         """Whether the kernel has every route that its files name. Those to its own containers come with them."""
@@ -138,4 +150,3 @@ class Container(Host):
 
     def bare(self, key):
         return self.network[key].split("/")[0]
-

@@ -18,7 +18,7 @@ def settings():
 
 
 def start(node, work):
-    """sshd at a node of the judge, which has a key of its own."""
+    """sshd at a node, with a key of its own."""
     key, main, log = (work / f"{node.name}-sshd{end}" for end in ("-key", "", ".log"))
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     main.write_text(f"HostKey {key}\n{settings()}")

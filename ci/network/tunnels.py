@@ -8,8 +8,6 @@ import subprocess
 
 from namespaces import Host, Namespace, run, wait_for
 
-# What containers answer to everybody, and what they do not.
-OPEN, CLOSED = {"web": "80", "irc": "6667"}, "22"
 BITS = 24
 
 
@@ -27,14 +25,14 @@ class Tunnel:
         self.provider_key = value(netdev, "PublicKey=(.+)")
         self.table = value(network, "Table=(.+)")
         quoted = re.escape(self.interface)
-        self.address, self.container = re.search(
-            rf'iifname "{quoted}" ip daddr (\S+) dnat ip to (\S+)', rules
-        ).groups()
+        self.address, self.container = re.search(rf'iifname "{quoted}" ip daddr (\S+) dnat ip to (\S+)', rules).groups()
 
 
 def tunnels(folder):
     """The tunnels of a node."""
-    texts = dict(re.findall(r"^file: (\S+)\n(.*?)(?=^file: |\Z)", (folder / "etc/portadc/tunnels").read_text(), re.M | re.S))
+    texts = dict(
+        re.findall(r"^file: (\S+)\n(.*?)(?=^file: |\Z)", (folder / "etc/portadc/tunnels").read_text(), re.MULTILINE | re.DOTALL)
+    )
     rules = (folder / "etc/portadc/rules.d/tunnel.nft").read_text()
     names = [name.removesuffix(".netdev") for name in texts if name.endswith(".netdev")]
     return [Tunnel(texts[f"{name}.netdev"], texts[f"{name}.network"], rules) for name in names]
@@ -43,7 +41,7 @@ def tunnels(folder):
 def kernel_has_wireguard():
     bench = Namespace("bench-wireguard")
     command = ["ip", "-n", bench.name, "link", "add", "wg", "type", "wireguard"]
-    return subprocess.run(command, capture_output=True).returncode == 0
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def wireguard(within, interface, settings, known):
@@ -98,13 +96,13 @@ def connect_node(node, known):
     for tunnel in tunnels(node.folder):
         if not known:
             settings = node.within("cat", f"/run/50-{tunnel.interface}.netdev")
-            settings = re.sub(r"\[NetDev\].*?(?=\[)", "", settings, flags=re.S)
+            settings = re.sub(r"\[NetDev\].*?(?=\[)", "", settings, flags=re.DOTALL)
             settings = settings.replace("[WireGuard]", "[Interface]").replace("[WireGuardPeer]", "[Peer]")
             wireguard(node.within, tunnel.interface, settings, known)
 
-        def routed():
-            rules = run("ip", "-n", node.name, "-4", "rule", "show", "table", tunnel.table)
-            return "fwmark" in rules and run("ip", "-n", node.name, "-4", "route", "show", "table", tunnel.table)
+        def routed(table=tunnel.table):
+            rules = run("ip", "-n", node.name, "-4", "rule", "show", "table", table)
+            return "fwmark" in rules and run("ip", "-n", node.name, "-4", "route", "show", "table", table)
 
         wait_for(f"table {tunnel.table} at {node.name}", routed)
 
@@ -112,97 +110,3 @@ def connect_node(node, known):
 def counter(node, name):
     text = node.run("nft", "list", "counter", "inet", "tunnel", name)
     return int(re.search(r"packets (\d+)", text)[1])
-
-
-def elsewhere(node, provider, work):
-    """A provider that is known by name and has got another address. Returns faults."""
-    name = "provider.example.net"
-    tunnel = provider.tunnel
-    key = provider.run("wg", "pubkey", text=provider.key).strip()
-    port = tunnel.endpoint_port
-    listed, hosts = work / "tunnels", work / "hosts"
-    text = (node.folder / "etc/portadc/tunnels").read_text()
-    listed.write_text(text.replace(f"Endpoint={tunnel.endpoint}:{port}\n", f"Endpoint={name}:{port}\n"))
-    hosts.write_text("127.0.0.1 localhost\n")
-    node.within("mount", "--bind", hosts, "/etc/hosts")
-    faults = []
-
-    def endpoint(wanted, when, succeeds=True):
-        command = ["nsenter", f"--target={node.networkd.pid}", "--net", "--mount", "/usr/lib/portadc/tunnel-endpoints", listed]
-        done = subprocess.run(command, capture_output=True, text=True)
-        found = node.within("wg", "show", tunnel.interface, "endpoints").split()[1]
-        if found != wanted or (done.returncode == 0) != succeeds:
-            faults.append(f"{when}, {tunnel.interface} leads to {found}, not to {wanted}: {done.stderr.strip()}")
-
-    old = f"203.0.113.250:{port}"
-    node.within("wg", "set", tunnel.interface, "peer", key, "endpoint", old)
-    endpoint(old, "while it is in touch")
-    # It has not been heard of since.
-    node.within("wg", "set", tunnel.interface, "peer", key, "remove")
-    settings = ("endpoint", old, "allowed-ips", "0.0.0.0/0", "persistent-keepalive", "1")
-    node.within("wg", "set", tunnel.interface, "peer", key, *settings)
-    endpoint(old, "where its name is not found", succeeds=False)
-    hosts.write_text(f"127.0.0.1 localhost\n{tunnel.endpoint} {name}\n")
-    endpoint(f"{tunnel.endpoint}:{port}", "when its name is that of another address")
-    wait_for(
-        f"handshake of {tunnel.interface}",
-        lambda: node.within("wg", "show", tunnel.interface, "latest-handshakes").split()[1] != "0",
-    )
-    node.within("umount", "/etc/hosts")
-    return faults
-
-
-def check(node, providers, machines, addresses, ask, work):
-    """Returns faults and a text. `ask` is matrix.ask."""
-    faults = [line for line in node.log.read_text().splitlines() if re.search(r"50-wg-\S+:\d+:", line)]
-    for provider in providers:
-        wait_for(f"handshake of {provider.name}", provider.has_handshake, 40)
-    internet = addresses["internet"][0]
-    owner = {address: name for name in machines for address in addresses.get(name, ())}
-
-    def tried(tunnels_asked, what=None):
-        asked = [(tunnel, what or OPEN[owner[tunnel.container]]) for tunnel in tunnels_asked]
-        questions = [("internet", tunnel.interface, tunnel.address, port) for tunnel, port in asked]
-        answers = ask(machines, questions, 3)
-        return [answers[question] for question in questions]
-
-    every = [provider.tunnel for provider in providers]
-    for tunnel, answer in zip(every, tried(every)):
-        wanted = f"{owner[tunnel.container]} {internet}"
-        if answer != wanted:
-            faults.append(f"internet asks {tunnel.address} by {tunnel.interface}: {answer}, not {wanted!r}")
-    faults += [f"{tunnel.address} answers on {CLOSED}" for tunnel, said in zip(every, tried(every, CLOSED)) if said]
-
-    first = providers[0]
-    faults += elsewhere(node, first, work)
-    if not tried([first.tunnel])[0]:
-        faults.append(f"{first.tunnel.address} does not answer any more since its provider was looked up again")
-
-    # A provider that sends what is none of its business.
-    first.route(f"{addresses['utilite'][0]}/32", "0.0.0.0", "dev", first.interface)
-    machines = {**machines, "provider": first}
-    before = counter(node, "foreign"), counter(node, "spoofed-address")
-    question = ("provider", "utilite", addresses["utilite"][0], "22")
-    if ask(machines, [question], 2)[question]:
-        faults.append("a provider reaches utilite itself through its tunnel")
-    first.ip("address", "add", "192.168.0.77/32", "dev", "lo")
-    first.ip("route", "replace", f"{first.tunnel.address}/32", "dev", first.interface, "src", "192.168.0.77")
-    question = ("provider", "container", first.tunnel.address, OPEN[owner[first.tunnel.container]])
-    if ask(machines, [question], 2)[question]:
-        faults.append("a provider reaches a container in the name of the uplink")
-    first.ip("route", "replace", f"{first.tunnel.address}/32", "dev", first.interface)
-    for name, old in zip(("foreign", "spoofed-address"), before):
-        if counter(node, name) <= old:
-            faults.append(f"`inet tunnel {name}` counted nothing")
-
-    # That this can fail: an answer without its table goes nowhere, not even astray.
-    old = counter(node, "astray")
-    node.ip("-4", "rule", "del", "table", first.tunnel.table)
-    if tried([first.tunnel])[0]:
-        faults.append(f"without its table, {first.tunnel.address} should not answer")
-    if counter(node, "astray") <= old:
-        faults.append("`inet tunnel astray` counted nothing")
-    if len(every) > 1 and not tried(every[1:])[0]:
-        faults.append(f"{every[1].address} should not care for what {first.tunnel.interface} does")
-    kind = "the kernel's WireGuard" if first.known else "wireguard-go"
-    return faults, f"{len(every)} fixed addresses, each answered through its own tunnel ({kind})"

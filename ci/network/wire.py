@@ -1,7 +1,7 @@
 """What runs within a namespace on raw frames.
 
-    wire.py send INTERFACE [N]    frames in hexadecimal digits, one a line, until standard input ends; N of them a second
-    wire.py capture INTERFACE     prints `null`, then, when standard input has ended, how often each marker came in
+wire.py send INTERFACE [N]    frames in hexadecimal digits, one a line, until standard input ends; N of them a second
+wire.py capture INTERFACE     prints `null`, then, when standard input has ended, how often each marker came in
 """
 
 import collections

@@ -135,7 +135,9 @@ class Machine:
     def ask(self, command, seconds=COMMAND):
         """The answer of a command, `None` where nobody answers."""
         try:
-            done = subprocess.run([*self.ssh, command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds)
+            done = subprocess.run(
+                [*self.ssh, command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+            )
         except subprocess.TimeoutExpired:
             return None
         if done.returncode == 255:

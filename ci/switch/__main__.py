@@ -115,7 +115,9 @@ def check_swap(node):
     found = node.run("swapon", "--show=NAME,SIZE", "--bytes", "--noheadings").split()
     # The first page says what it is.
     right = found == (["/dev/zram0", str(wanted - 4096)] if wanted else [])
-    return [] if right else [f"{node.name}: of {wanted} bytes of swap, there is {found}"], f"{node.name}: {wanted >> 20} MiB of swap in memory"
+    return [] if right else [
+        f"{node.name}: of {wanted} bytes of swap, there is {found}"
+    ], f"{node.name}: {wanted >> 20} MiB of swap in memory"
 
 
 def check_hypervisor(node):
@@ -143,8 +145,7 @@ def ask_all(machines, questions, seconds):
     def ask(asker):
         own = [question for question in questions if question[0] == asker]
         words = [
-            f"{address},{what}" if what == "ping" else f"{address},{what},{outside.http(asked)}"
-            for _, asked, address, what in own
+            f"{address},{what}" if what == "ping" else f"{address},{what},{outside.http(asked)}" for _, asked, address, what in own
         ]
         return dict(zip(own, machines[asker].ask(seconds, words), strict=True))
 

@@ -74,7 +74,9 @@ class Guest(rendered.Node):
         """Runs a command on the node that has to succeed; returns what it printed."""
         words = shlex.join(map(str, command))
         try:
-            done = subprocess.run([*self.ssh, words], input=text or "", capture_output=True, text=True, timeout=seconds)
+            done = subprocess.run(
+                [*self.ssh, words], input=text or "", capture_output=True, text=True, timeout=seconds, check=False
+            )
         except subprocess.TimeoutExpired:
             sys.exit(f"error: {self.name}: after {seconds} s there is no end of {words}")
         if done.returncode != 0:

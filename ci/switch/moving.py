@@ -100,8 +100,11 @@ def start_anew(nodes, containers):
         node.run("systemctl", "restart", *services, seconds=MOVED)
         node.run("/usr/lib/systemd/systemd-networkd-wait-online", "--timeout=100")
     states = {container.name: container.settled() for container in containers}
-    faults = [f"{name}: after a new start of its node's services, its systemd says {state!r}" for name, state in states.items()
-              if state != "running"]
+    faults = [
+        f"{name}: after a new start of its node's services, its systemd says {state!r}"
+        for name, state in states.items()
+        if state != "running"
+    ]
     return faults, f"{', '.join(states)} run where they are after a new start of {', '.join(services)}"
 
 

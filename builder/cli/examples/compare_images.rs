@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use engine::{Cache, Engine, Progress, Verbosity, cache_folder};
+use fetch::{Mode, Network};
 use formats::manifest::Manifest;
 use formats::tree::Tree;
 use model::project::Project;
 use stages::basis::Form;
 use stages::build::{BuildRequest, Format, Sums, trees};
-use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
-use stages::fetch::{Mode, Network};
 use testkit::compare::differences;
 use testkit::volume::{Access, LoopMount};
 

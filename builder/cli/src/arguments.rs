@@ -97,6 +97,15 @@ pub enum Command {
         #[arg(value_name = "PART")]
         part: String,
     },
+    /// Draw the fleet as one picture: networks and routers, buses slot by slot, containers and what they serve
+    Graph {
+        /// The file to write [default: standard output]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// How it is drawn
+        #[arg(long, value_enum, default_value_t = Drawing::Svg)]
+        format: Drawing,
+    },
     /// Show what overlays lay on a node, without building it: the paths, one file, or all of them in a folder
     Render {
         /// The nodes
@@ -157,7 +166,7 @@ pub enum Command {
     /// something is, 2 where it cannot be told
     Audit {
         /// The advisories: what Debian's security tracker tells as JSON [default: asked for]; for Gentoo a snapshot of the ebuild
-        /// repository, or its folder metadata/glsa
+        /// repository, or its folder metadata/glsa [default: the snapshot that sources.lock pins]
         #[arg(long, value_name = "FILE|DIR")]
         advisories: Option<PathBuf>,
         /// Only what a newer version mends
@@ -257,13 +266,21 @@ pub enum Command {
     },
 }
 
-/// What becomes of the cards
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Drawing {
+    /// A picture for browsers and pages, in light and dark colours
+    Svg,
+    /// A flowchart for Mermaid, which many pages of Markdown show
+    Mermaid,
+}
+
+/// The form of the cards
 #[derive(Debug, Args)]
 pub struct BuildForm {
     /// How the cards are written
     #[arg(long, value_enum, default_value_t = Format::Img)]
     pub format: Format,
-    /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; each is held
+    /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; each is checked
     /// against its block map first. Without it the list has the block maps, which have the SHA-256 of every range
     #[arg(long)]
     pub sums: bool,

@@ -4,8 +4,8 @@ use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use engine::is_verification_failure;
 use model::finding::{Findings, Renderer};
-use stages::fetch::is_verification_failure;
 
 /// The exit code of a command that failed.
 pub const FAILED: u8 = 1;
@@ -39,7 +39,7 @@ impl std::fmt::Display for Coded {
 
 impl std::error::Error for Coded {}
 
-/// Prints `text` on standard output. A reader that went away is no error.
+/// Prints `text` on standard output. A reader that went away is not an error.
 pub fn print(text: &str) -> Result<()> {
     match stdout()
         .write_all(text.as_bytes())

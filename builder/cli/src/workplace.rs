@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::{Cache, Engine, Progress, Verbosity, cache_folder};
 use model::finding::Findings;
 use model::names::suggest;
 use model::project::Project;
+use model::sources::{SourceSet, Sources};
 use stages::build::ImageFiles;
-use stages::engine::{Cache, Engine, Progress, Verbosity, cache_folder};
 use stages::pack::Pack;
 use stages::rootfs::check_overlays;
 
-use crate::arguments::Common;
+use crate::arguments::{Common, SourceOptions};
 use crate::output::warn;
 
 /// The file that makes a folder a project.
@@ -32,17 +33,31 @@ pub fn project_folder(common: &Common) -> Result<PathBuf> {
     }
 }
 
+/// The project in that folder, and the stock parts that it uses.
+pub fn project(common: &Common) -> Result<Project> {
+    Ok(load_project(&project_folder(common)?)?)
+}
+
 /// The project of a folder, and the stock parts that it uses.
 pub fn load_project(folder: &Path) -> Result<Project, Findings> {
     Project::load_from(stock::files(folder))
 }
 
-/// The project of a folder, with nothing left that can be found wrong before something is built of it.
-pub fn checked_project(folder: &Path) -> Result<Project> {
-    let project = load_project(folder)?;
+/// The project in that folder, with nothing left that can be found wrong before something is built of it.
+pub fn checked_project(common: &Common) -> Result<Project> {
+    checked(project(common)?)
+}
+
+/// The project, if nothing else can be found wrong with it before something is built of it.
+pub fn checked(project: Project) -> Result<Project> {
     // Templates are rendered with what the fleet says, so they come after it.
     check_overlays(&project)?.or_value(())?;
     Ok(project)
+}
+
+/// The source set that was named, or else the one that sources.toml names.
+pub fn source_set<'a>(sources: &'a Sources, named: &SourceOptions) -> Result<&'a SourceSet> {
+    Ok(sources.set(named.sources.as_deref()).map_err(Findings::from)?)
 }
 
 /// The output folder.

@@ -1,4 +1,4 @@
-//! Images that are read by the program itself: what is no image, what is not there, what differs, what is damaged. Each
+//! Images that are read by the program itself: what is not an image, what is not there, what differs, what is damaged. Each
 //! has one clear error and the exit code that the help tells of.
 
 #![allow(clippy::unwrap_used)]

@@ -132,7 +132,7 @@ fn nothing_that_is_built_knows_what_lay_on_the_card_and_all_others_stay_who_they
             assert_eq!(found, None, "{path} of {node}");
         }
     }
-    // What only root may read is no part of that.
+    // What only root may read is not part of that.
     for node in ["red-07", "red-08", "blue-07"] {
         for path in place.ends(&["render", node]).lines() {
             let output = place.run(&["render", node, "--file", path]);

@@ -128,7 +128,7 @@ pub enum DeviceError {
         /// One of the disks or partitions below it.
         part: String,
     },
-    /// Nothing uses it, but it is no card: it may be another system's, or a pool's that is not imported.
+    /// Nothing uses it, but it is not a card: it may be another system's, or a pool's that is not imported.
     #[error(
         "{} is a fixed disk: neither removable, nor SD or MMC, nor attached by USB; \
          if it shall be overwritten all the same, give --fixed-disk",

@@ -14,8 +14,6 @@ use formats::units::Bytes;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-use crate::files;
-
 /// How the name of an image ends that is compressed.
 const COMPRESSED: &str = ".zst";
 

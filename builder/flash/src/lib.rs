@@ -3,13 +3,11 @@
 //! | module | owns |
 //! |---|---|
 //! | [`device`] | what may be written to: nothing that is in use, no fixed disk without a word |
-//! | [`files`] | what is read: nothing that would wait or never end |
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
 //! | [`verify`] | reading back, past the page cache |
 
 pub mod device;
-pub mod files;
 pub mod image;
 pub mod verify;
 pub mod write;

@@ -12,7 +12,6 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use bench::{Bench, Loop};
-use flash::files;
 use formats::source::{ReadAt as _, WholeBlob};
 use testkit::oracle;
 

@@ -63,6 +63,12 @@ fn check_card(bench: &Bench) {
     }
 }
 
+/// Makes a file that is there shorter or longer.
+fn resize(path: &Path, length: u64) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_len(length).unwrap();
+}
+
 #[test]
 fn a_file_gets_what_the_image_maps() {
     let bench = Bench::new();
@@ -165,12 +171,7 @@ fn an_image_without_firmware_needs_a_word() {
 #[test]
 fn images_that_are_not_whole_are_refused_before_anything_is_written() {
     let bench = Bench::new();
-    File::options()
-        .write(true)
-        .open(&bench.image)
-        .unwrap()
-        .set_len(12 * MIB - 512)
-        .unwrap();
+    resize(&bench.image, 12 * MIB - 512);
     assert!(
         matches!(bench.flash(), Err(FlashError::Image(ImageError::Size { found, .. })) if found == 12 * MIB - 512)
     );
@@ -255,12 +256,7 @@ fn a_changed_image_leaves_no_card_that_starts() {
 #[test]
 fn cards_that_are_too_small_are_refused() {
     let bench = Bench::new();
-    File::options()
-        .write(true)
-        .open(&bench.card)
-        .unwrap()
-        .set_len(12 * MIB - 512)
-        .unwrap();
+    resize(&bench.card, 12 * MIB - 512);
     let expected = |result: Result<Report, FlashError>| {
         let error = result.unwrap_err();
         assert!(
@@ -273,12 +269,7 @@ fn cards_that_are_too_small_are_refused() {
     expected(bench.flash_to(device.path()));
     drop(device);
     assert!(bench.card_is_untouched());
-    File::options()
-        .write(true)
-        .open(&bench.card)
-        .unwrap()
-        .set_len(12 * MIB)
-        .unwrap();
+    resize(&bench.card, 12 * MIB);
     bench.flash().unwrap();
     // Behind it the image has a hole, where the card keeps what it had.
     let data = ..(MIB + 8192) as usize;

@@ -19,7 +19,7 @@ use crate::units::Bytes;
 
 const VERSION: &str = "2.0";
 
-/// Stands for the map's own digest while that is computed.
+/// Takes the place of the map's own digest while that is computed.
 const NO_DIGEST: [u8; 64] = [b'0'; 64];
 
 /// The blocks of an image that have to be written.
@@ -42,7 +42,7 @@ pub struct MappedRange {
     pub sha256: [u8; 32],
 }
 
-/// Why a file is no block map, or none that can be used.
+/// Why a file is not a block map, or none that can be used.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum BmapError {
     /// It is not text.

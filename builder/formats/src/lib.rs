@@ -33,11 +33,9 @@ pub mod delta;
 pub mod digest;
 pub mod fat;
 pub mod fip;
-pub mod gpt;
 pub mod ids;
 pub mod layer;
 pub mod manifest;
-pub mod mbr;
 pub mod pack;
 pub mod partition;
 mod scratch;
@@ -49,3 +47,5 @@ pub mod tar;
 pub mod tree;
 pub mod units;
 pub mod unpack;
+
+pub use partition::{gpt, mbr};

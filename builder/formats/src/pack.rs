@@ -66,7 +66,7 @@ pub struct Node {
     pub base: String,
     /// SHA-256 in hexadecimal of its manifest.
     pub manifest_sha256: String,
-    /// Stands for everything that the image was made of.
+    /// Identifies everything that the image was made of.
     pub inputs: String,
     /// Bytes that the root file system uses.
     pub root_used: u64,
@@ -78,7 +78,7 @@ pub struct Node {
 /// Why an index cannot be used.
 #[derive(Debug, Error)]
 pub enum IndexError {
-    /// It is no index.
+    /// It is not an index.
     #[error("it is no index of a pack")]
     Json(#[from] serde_json::Error),
     /// It is of another version.

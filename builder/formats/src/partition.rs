@@ -1,5 +1,8 @@
 //! A partition as both kinds of table take it, what keeps a list of them from being written, and tables as they are read.
 
+pub mod gpt;
+pub mod mbr;
+
 use std::{fmt, io};
 
 use thiserror::Error;
@@ -7,7 +10,6 @@ use uuid::Uuid;
 
 use crate::source::ReadAt;
 use crate::units::Sectors;
-use crate::{gpt, mbr};
 
 /// One entry of a partition table. Its number is its place in the list, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]

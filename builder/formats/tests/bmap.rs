@@ -1,4 +1,4 @@
-//! A block map comes back from its file, bmaptool copies and checks by it, and what is no block map is refused.
+//! A block map comes back from its file, bmaptool copies and checks by it, and what is not a block map is refused.
 
 #![allow(clippy::unwrap_used)]
 

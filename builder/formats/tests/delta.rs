@@ -1,5 +1,5 @@
 //! A delta turns a base into the other image, byte for byte, holds no more than it has to, and comes back from bytes;
-//! what is no delta is refused.
+//! what is not a delta is refused.
 
 #![allow(clippy::unwrap_used)]
 

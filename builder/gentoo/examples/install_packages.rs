@@ -21,9 +21,9 @@ use formats::layer::{Compression, Devices, Inline, Layer, Limits, Packing, TarOp
 use formats::tar::{Kind, TarWriter};
 use formats::tree::{InodeId, InodeKind, Share, Tree};
 use formats::units::Time;
-use gentoo::Cpv;
 use gentoo::binary::{BinaryPackage, Expected, Signatures};
-use gentoo::install::{Filters, Installer, Options, PackageInput, PackageManager};
+use gentoo::install::{Installer, Options, PackageInput};
+use gentoo::{Cpv, Filters, PackageManager};
 
 /// The time of what no package gives one.
 const TIME: Time = Time::from_seconds(1_700_000_000);

@@ -9,7 +9,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::name::{Cpv, PackageName};
-use crate::package::Package;
 use crate::syntax::{SyntaxError, is_repository, is_slot};
 use crate::use_dependency::UseDependency;
 use crate::version::Version;
@@ -59,7 +58,7 @@ pub enum Operator {
     Greater,
 }
 
-/// Which slots an atom takes, and what becomes of it when the package changes slot or sub-slot.
+/// Which slots an atom takes, and what happens to it when the package changes slot or sub-slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SlotDependency {
     /// The slot; none for any.
@@ -80,22 +79,6 @@ pub enum SlotOperator {
 }
 
 impl Atom {
-    /// Whether the atom takes the package. A blocker takes what it blocks. Conditional USE dependencies have to be
-    /// evaluated before ([`UseDependency::evaluate`]); they take everything.
-    pub fn matches(&self, package: &Package) -> bool {
-        self.name == package.cpv.name
-            && self.matches_version(&package.cpv.version)
-            && self.slot.matches(&package.slot, &package.subslot)
-            && self
-                .repository
-                .as_deref()
-                .is_none_or(|repository| package.repository.is_empty() || repository == package.repository)
-            && self
-                .use_dependencies
-                .iter()
-                .all(|dependency| dependency.accepts(package))
-    }
-
     pub(crate) fn matches_version(&self, version: &Version) -> bool {
         let Some((operator, wanted)) = &self.version else {
             return true;

@@ -1,5 +1,19 @@
-//! A binary package as a file: opened, held against what is expected of it, verified; then its metadata in memory and its
+//! A binary package as a file: opened, checked against what is expected of it, verified; then its metadata in memory and its
 //! image as a stream. The format, gpkg or the older xpak, is told by the file.
+//!
+//! | module | owns |
+//! |---|---|
+//! | `gpkg`, `xpak` | the two formats |
+//! | `metadata`, `image` | what is in a package |
+//! | `expected` | what index and lock say of it |
+//! | `section` | a part of a file as a stream |
+
+mod expected;
+mod gpkg;
+mod image;
+mod metadata;
+mod section;
+mod xpak;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,17 +22,15 @@ use std::io::{self, BufRead, BufReader, Read};
 use formats::units::Bytes;
 use thiserror::Error;
 
-pub use crate::expected::{Contradiction, Expected};
-pub use crate::gpkg::{GpkgError, ManifestError};
-pub use crate::image::{ImageEntries, ImageError};
-pub use crate::metadata::MetadataError;
-pub use crate::xpak::XpakError;
+pub use self::expected::{Contradiction, Expected};
+pub use self::gpkg::{GpkgError, ManifestError};
+pub use self::image::{ImageEntries, ImageError};
+pub use self::metadata::MetadataError;
+pub use self::xpak::XpakError;
 
-use crate::expected::{check_file, check_metadata};
-use crate::gpkg::{self, Part};
-use crate::metadata;
-use crate::section::Section;
-use crate::xpak;
+use self::expected::{check_file, check_metadata};
+use self::gpkg::Part;
+use self::section::Section;
 
 /// Bytes read at once.
 const BUFFER: usize = 128 << 10;
@@ -83,10 +95,10 @@ pub enum BinaryError {
     /// It is not what was expected.
     #[error(transparent)]
     Contradiction(#[from] Contradiction),
-    /// It is no sound gpkg.
+    /// It is not a sound gpkg.
     #[error(transparent)]
     Gpkg(#[from] GpkgError),
-    /// It is no sound xpak.
+    /// It is not a sound xpak.
     #[error(transparent)]
     Xpak(#[from] XpakError),
     /// Its metadata is refused.

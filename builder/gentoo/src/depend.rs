@@ -60,7 +60,7 @@ impl fmt::Display for Need {
     }
 }
 
-/// Why a text is no dependency string.
+/// Why a text is not a dependency string.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DependError {
     /// A word of it is wrong.

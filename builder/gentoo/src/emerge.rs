@@ -1,5 +1,5 @@
 //! What emerge prints, as far as something depends on it. It runs code of others, so its text is theirs: what is not exactly
-//! as expected is passed over, and names are names or nothing.
+//! as expected is skipped, and names are names or nothing.
 //!
 //! ```text
 //! [ebuild  N     ] dev-libs/foo-1.2-r1:0/3::gentoo  USE="-doc"     in a list of what is going to be done

@@ -47,7 +47,7 @@ pub struct IndexError {
 /// What is wrong with a line of an index.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IndexFault {
-    /// It is no text.
+    /// It is not text.
     #[error("it is not UTF-8")]
     Encoding,
     /// It is longer than any reasonable one.

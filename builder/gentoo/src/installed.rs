@@ -49,7 +49,7 @@ pub enum InstalledError {
         #[source]
         source: io::Error,
     },
-    /// A file of it is no text.
+    /// A file of it is not text.
     #[error("{} is not UTF-8", shown(path))]
     Encoding {
         /// The file.
@@ -119,7 +119,7 @@ pub fn in_layer(layer: &Layer) -> Result<Vec<Package>, InstalledError> {
         let Some(key) = KEYS.into_iter().find(|key| key.as_bytes() == name) else {
             continue;
         };
-        // The first name of a file is no hard link itself.
+        // The first name of a file is not a hard link itself.
         let body = match &entry.body {
             Body::Hardlink(target) => layer
                 .entries

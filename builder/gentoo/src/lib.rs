@@ -13,11 +13,8 @@
 //! | [`repository`] | what an ebuild repository says of the files that its ebuilds are compiled from |
 //! | [`emerge`] | what emerge prints |
 //! | [`binary`] | a package file, verified: metadata in memory, image as a stream |
-//! | `gpkg`, `xpak` | its two formats |
-//! | `metadata`, `image` | what is in it |
-//! | `expected` | what index and lock say of it |
-//! | `section` | a part of a file as a stream |
 //! | [`contents`] | `CONTENTS`: what an installed package has put where |
+//! | `filters` | what of stage3 and packages a node need not carry |
 //! | [`install`] | packages merged over a stage3, as one layer over it |
 
 mod atom;
@@ -25,24 +22,20 @@ pub mod binary;
 pub mod contents;
 pub mod depend;
 pub mod emerge;
-mod expected;
-mod gpkg;
-mod image;
+mod filters;
 pub mod index;
 pub mod install;
 pub mod installed;
-mod metadata;
 mod name;
 pub mod package;
 pub mod repository;
 pub mod resolve;
-mod section;
 mod syntax;
 mod use_dependency;
 mod version;
-mod xpak;
 
 pub use atom::{Atom, Blocker, Operator, SlotDependency, SlotOperator};
+pub use filters::{Filters, PackageManager, PatternError};
 pub use name::{Cpv, PackageName};
 pub use package::Package;
 pub use syntax::SyntaxError;

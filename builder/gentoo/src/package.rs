@@ -2,9 +2,11 @@
 
 use thiserror::Error;
 
+use crate::atom::Atom;
 use crate::depend::{self, DependError, Need, Reader};
 use crate::name::Cpv;
 use crate::syntax::{SyntaxError, is_slot};
+use crate::use_dependency::{UseDemand, UseDependency};
 
 /// The last EAPI whose dependencies [`crate::depend`] reads.
 const LAST_EAPI: u32 = 9;
@@ -219,4 +221,32 @@ fn digest(key: &'static str, text: &str, digits: usize) -> Result<Option<String>
             "32 hexadecimal digits"
         },
     })
+}
+
+impl Atom {
+    /// Whether the atom takes the package. A blocker takes what it blocks. Conditional USE dependencies have to be
+    /// evaluated before ([`UseDependency::evaluate`]); they take everything.
+    pub fn matches(&self, package: &Package) -> bool {
+        self.name == package.cpv.name
+            && self.matches_version(&package.cpv.version)
+            && self.slot.matches(&package.slot, &package.subslot)
+            && self
+                .repository
+                .as_deref()
+                .is_none_or(|repository| package.repository.is_empty() || repository == package.repository)
+            && self
+                .use_dependencies
+                .iter()
+                .all(|dependency| dependency.accepts(package))
+    }
+}
+
+impl UseDependency {
+    /// Whether the package is built so. One that waits for its evaluation accepts any.
+    pub(crate) fn accepts(&self, package: &Package) -> bool {
+        let UseDemand::Is(wanted) = self.demand else {
+            return true;
+        };
+        package.flag(&self.flag).or(self.default) == Some(wanted)
+    }
 }

@@ -32,7 +32,7 @@ pub enum ManifestFault {
     /// It is too long.
     #[error("it has {0} bytes, above the limit of {MAX_MANIFEST}")]
     Long(usize),
-    /// It is no text.
+    /// It is not text.
     #[error("it is no text")]
     Text,
     /// A line is not like those of a Manifest.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::package::Package;
 use crate::syntax::{SyntaxError, is_flag};
 
 /// What an atom asks of one USE flag of the package.
@@ -121,14 +120,6 @@ impl UseDependency {
     /// Whether it says how the flag has to be without a look at the package that it stands in.
     pub fn is_unconditional(&self) -> bool {
         matches!(self.demand, UseDemand::Is(_))
-    }
-
-    /// Whether the package is built so. One that waits for its evaluation accepts any.
-    pub(crate) fn accepts(&self, package: &Package) -> bool {
-        let UseDemand::Is(wanted) = self.demand else {
-            return true;
-        };
-        package.flag(&self.flag).or(self.default) == Some(wanted)
     }
 }
 

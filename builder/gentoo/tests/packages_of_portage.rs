@@ -14,7 +14,8 @@ use formats::units::Bytes;
 use gentoo::Package;
 use gentoo::binary::{BinaryPackage, Expected, Limits, Signatures};
 use gentoo::index::Packages;
-use package_common::{Anybody, Signer, entries, shown};
+use package_common::{Anybody, Signer, entries};
+use testkit::error::chain;
 use testkit::packages::made_by_portage;
 
 /// What the indexes of portage say of each package.
@@ -32,7 +33,7 @@ fn packages(folder: &Path) -> BTreeMap<PathBuf, Expected> {
 
 fn open(path: &Path, expected: &Expected, signatures: &dyn Signatures) -> Result<BinaryPackage, String> {
     let file = File::open(path).expect("a package");
-    BinaryPackage::open(file, expected, signatures).map_err(|error| shown(&error))
+    BinaryPackage::open(file, expected, signatures).map_err(|error| chain(&error))
 }
 
 /// Compares a package with what portage unpacked from it. Returns how many entries its image has.
@@ -226,7 +227,7 @@ fn a_signed_manifest_that_was_changed_is_refused() {
     bytes[line + 12] = b'1';
     let error = package_common::read_signed(&bytes, &Expected::default(), Limits::default(), &signer)
         .expect_err("the signature is not that of this text");
-    let error = shown(&*error);
+    let error = chain(&*error);
     assert!(
         error.starts_with("the signature of the Manifest is refused: gpg: BAD signature"),
         "{error}"

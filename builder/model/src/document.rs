@@ -1,10 +1,11 @@
-//! A TOML file held against its schema: every syntax error, unknown key, missing key, wrong type and unknown word at
+//! A TOML file checked against its schema: every syntax error, unknown key, missing key, wrong type and unknown word at
 //! once. What serde would report is only the first of them.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use toml::Spanned;
@@ -12,7 +13,6 @@ use toml::de::{DeTable, DeValue, Deserializer};
 
 use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::names::{nearest, quoted, suggest};
-use crate::schema::schema_of;
 
 /// Findings of one file that are shown; a file with more is not of the kind it is taken for.
 const MOST: usize = 50;
@@ -49,6 +49,17 @@ pub fn parse<T: DeserializeOwned + JsonSchema>(file: &Arc<SourceFile>, findings:
         Finding::new(error.message().to_owned()).at(file.place(error.span().unwrap_or(0..0)))
     });
     findings.keep(parsed)
+}
+
+impl SourceFile {
+    /// The whole text as `T`, or everything that keeps it from being one.
+    pub fn parse<T: DeserializeOwned + JsonSchema>(self: &Arc<Self>) -> Result<T, Findings> {
+        let mut findings = Findings::default();
+        match parse(self, &mut findings) {
+            Some(value) => findings.or_value(value),
+            None => Err(findings),
+        }
+    }
 }
 
 /// The syntax errors of a file without their echoes: what follows the first on its line, and the keys of a table that
@@ -385,4 +396,12 @@ fn type_hint(schema: &Value, value: &DeValue<'_>) -> Option<String> {
 fn article(name: &str) -> String {
     let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
     format!("{article} {name}")
+}
+
+/// The schema of `T`, draft 7: the newest that the TOML plugins of editors know whole.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    SchemaSettings::draft07()
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
 }

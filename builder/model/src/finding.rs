@@ -8,11 +8,7 @@ use std::sync::Arc;
 
 pub use annotate_snippets::Renderer;
 use annotate_snippets::{AnnotationKind, Group, Level, Snippet};
-use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::document;
 
 /// Bytes of the largest file that is read; what is larger was not written by a person.
 const LARGEST: u64 = 1 << 20;
@@ -120,15 +116,6 @@ impl SourceFile {
                     .at(file.place(start..end))
                     .hint("save it as UTF-8, without a byte order mark"))
             }
-        }
-    }
-
-    /// The whole text as `T`, or everything that keeps it from being one.
-    pub fn parse<T: DeserializeOwned + JsonSchema>(self: &Arc<Self>) -> Result<T, Findings> {
-        let mut findings = Findings::default();
-        match document::parse(self, &mut findings) {
-            Some(value) => findings.or_value(value),
-            None => Err(findings),
         }
     }
 

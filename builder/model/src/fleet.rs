@@ -3,11 +3,11 @@
 //! | module | owns |
 //! |---|---|
 //! | `toml` | the file as written |
-//! | `check` | the order of the rules; roles and references |
+//! | `check`, `known` | the order of the rules; roles and references, and what these may refer to |
 //! | `network` | subnets, gateways, what an address may be |
 //! | `slots`, `pattern` | `1-6, 8-23` and `red-{slot:02}` |
 //! | `nodes` | which nodes there are |
-//! | `values` | what each of them has |
+//! | `values`, `sourced` | what each of them has, and the places that it was written at |
 //! | `origins` | where that was written |
 //! | `people` | admin keys and time servers |
 //! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
@@ -28,8 +28,9 @@ use std::sync::Arc;
 
 pub use access::{Accept, Passage};
 pub use backup::{Backup, BackupHost};
-pub use check::{Known, check_fleet};
+pub use check::check_fleet;
 pub use containers::{Container, INTERFACE_PREFIX};
+pub use known::Known;
 pub use power::{BusPower, Milli};
 pub use services::{Published, Service};
 pub use toml::{FleetToml, Governor, Protocol};
@@ -47,6 +48,7 @@ mod buddies;
 mod check;
 mod containers;
 mod inproxy;
+mod known;
 mod network;
 mod nodes;
 mod origins;
@@ -56,6 +58,7 @@ mod people;
 mod power;
 mod services;
 mod slots;
+mod sourced;
 mod toml;
 mod tunnels;
 mod values;
@@ -77,6 +80,8 @@ pub struct Fleet {
     pub time_servers: Vec<String>,
     /// What each bus draws, in the order of the buses.
     pub power: Vec<BusPower>,
+    /// The switches of clusters, by cluster.
+    pub switches: BTreeMap<String, Switch>,
     /// Containers in the order of their names.
     pub containers: Vec<Container>,
     /// What they serve, in the order of the names.
@@ -112,6 +117,15 @@ pub struct Network {
     pub routes: Vec<(IpNet, IpAddr)>,
     /// Name servers of its hosts.
     pub name_servers: Vec<Ipv4Addr>,
+}
+
+/// The switch of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch {
+    /// Ports it has.
+    pub ports: u16,
+    /// Those of them that lead elsewhere.
+    pub uplinks: u16,
 }
 
 /// A MAC address (EUI-48) of one interface: unicast, not all zero.

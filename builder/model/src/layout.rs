@@ -9,7 +9,6 @@ pub(crate) use toml::TEMPLATE;
 
 mod check;
 mod fit;
-pub mod size;
 mod toml;
 
 /// A layout: `images/layouts/<name>.toml`, checked.

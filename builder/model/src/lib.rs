@@ -4,18 +4,19 @@
 //!
 //! | module | file | owns |
 //! |---|---|---|
-//! | [`project`] | | all files of a project, read and held against each other |
+//! | [`project`] | | all files of a project, read and checked against each other |
 //! | [`fleet`] | `images/fleet.toml` | networks, clusters, nodes, roles, admins |
 //! | [`board`] | `boards/*/board.toml` | device tree, consoles, boot area, partition table |
 //! | [`kernel`] | `kernel/` | the kernel's configuration and patches |
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
 //! | [`placement`] | | where the partitions of a card lie |
 //! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
+//! | [`graph`] | | the fleet as one picture |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
 //! | [`files`] | | where each part comes from: the project, or the program |
 //! | [`finding`] | | what is wrong, where, and what to do |
-//! | [`document`] | | a TOML file held against its schema |
+//! | [`document`] | | a TOML file checked against its schema |
 //! | [`written`] | | values together with their place |
 //! | [`names`] | | which names are allowed, and which was meant |
 
@@ -27,6 +28,7 @@ pub mod document;
 pub mod files;
 pub mod finding;
 pub mod fleet;
+pub mod graph;
 pub mod kernel;
 pub mod layout;
 pub mod names;
@@ -35,5 +37,6 @@ pub mod placement;
 pub mod project;
 pub mod schema;
 pub mod show;
+pub mod size;
 pub mod sources;
 pub mod written;

@@ -172,7 +172,7 @@ fn start(
             let ends = regions
                 .chain([table.sectors.end()])
                 .chain(before.map(|sectors| sectors.end()));
-            // Every end is far below 2^64: regions and partitions were held against their limits.
+            // Every end is far below 2^64: regions and partitions were checked against their limits.
             Lba(ends.map(|end| end.0.next_multiple_of(step)).max().unwrap_or(step))
         }
     };

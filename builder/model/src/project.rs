@@ -1,4 +1,4 @@
-//! A project: every file of it that this crate knows, read and held against each other.
+//! A project: every file of it that this crate knows, read and checked against each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,10 +1,9 @@
 //! A JSON Schema for each kind of TOML file, from the types that read it, so that editors complete and explain keys.
 
-use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use crate::board::BoardToml;
+use crate::document::schema_of;
 use crate::fleet::FleetToml;
 use crate::kernel::KernelToml;
 use crate::layout::LayoutToml;
@@ -21,12 +20,4 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
         ("kernel", schema_of::<KernelToml>()),
         ("sources", schema_of::<SourcesToml>()),
     ]
-}
-
-/// The schema of `T`, draft 7: the newest that the TOML plugins of editors know whole.
-pub(crate) fn schema_of<T: JsonSchema>() -> Value {
-    SchemaSettings::draft07()
-        .into_generator()
-        .into_root_schema_for::<T>()
-        .to_value()
 }

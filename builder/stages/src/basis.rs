@@ -5,13 +5,12 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use files::emit::{Readers, put_image, write_image};
 use formats::delta::Delta;
 use formats::seekable::FrameStore;
 use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use rustix::fs::ioctl_ficlone;
-
-use crate::emit::{Readers, put_image, write_image};
 
 /// How an image is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! An image held against its block map: what is mapped has its SHA-256, all else is zeros.
+//! An image checked against its block map: what is mapped has its SHA-256, all else is zeros.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
 //! The work, from sources to cards. Each stage turns checked values and the outputs of earlier stages into files of
-//! the cache; the [`engine`] gives it a key, a log, a progress line and a folder that only a finished stage leaves.
+//! the cache; the crate `engine` gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
 pub mod audit;
 pub mod basis;
@@ -7,20 +7,13 @@ pub mod block_map;
 pub mod boot;
 pub mod build;
 pub mod card;
-pub mod deb822;
 pub mod diff;
-pub mod dpkg;
-pub mod emit;
-pub mod engine;
-pub mod fetch;
 pub mod firmware;
 pub mod inspect;
 pub mod kbuild;
 pub mod kernel;
 pub mod pack;
-pub mod private;
 pub mod rootfs;
-mod sandbox;
 pub mod uboot;
 pub mod vendor;
 pub mod volume;

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use files::emit::{Readers, Written, check_output, complete_image, temporary};
 use formats::blob::Blob;
 use formats::btrfs::{
     DataSink, Figures, Profile, SubvolumeContent, SubvolumeSpec, VolumeSize, VolumeSpec, lay_out,
@@ -23,8 +24,6 @@ use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Time};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
-
-use crate::emit::{Readers, Written, check_output, complete_image, temporary};
 
 /// Room that a volume of no given size has for the kernel beside its content.
 const FREE: Bytes = Bytes::mib(64);

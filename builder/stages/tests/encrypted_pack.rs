@@ -11,11 +11,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use engine::is_verification_failure;
 use formats::seekable::Reader;
 use formats::source::{ReadAt, WholeBlob};
 use packs::{Bench, NODES, names};
 use stages::basis::Form;
-use stages::fetch::is_verification_failure;
 use stages::inspect::Image;
 use stages::pack::{Identities, Pack, PackFolder, PackWriter, Recipients};
 use testkit::oracle;

@@ -6,14 +6,18 @@
 //! | [`volume`] | btrfs-progs and the kernel as judges of a volume |
 //! | [`compare`] | a mounted folder against the tree that it should be |
 //! | [`listing`] | files with all that is known of them, from the kernel, a reader or a tree |
+//! | [`folder`] | folders as wholes |
 //! | [`image`] | an image as a file |
 //! | [`server`] | an HTTP server that goes wrong as a test scripts it |
 //! | [`tars`] | tars, right and wrong |
 //! | [`packages`] | binary packages of Gentoo, made by portage or by hand |
+//! | [`error`] | errors with all their causes |
 //! | [`fip`] | made-up boot loaders, and the boot area that they make |
 
 pub mod compare;
+pub mod error;
 pub mod fip;
+pub mod folder;
 pub mod image;
 pub mod listing;
 pub mod oracle;

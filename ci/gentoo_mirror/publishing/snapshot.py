@@ -3,13 +3,13 @@
 import hashlib
 import os
 import subprocess
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import format_datetime
 
 
 def publish(repository, directory, key):
     """Puts a snapshot of the folder `repository` into `directory`/snapshots, signed by `key`."""
-    moment = datetime.now(timezone.utc)
+    moment = datetime.now(UTC)
     name = f"gentoo-{moment:%Y%m%d}"
     folder = directory / "snapshots"
     folder.mkdir()

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use model::finding::Findings;
 use stages::audit::{Audit, AuditRequest, audit};
 
 use super::network;
@@ -19,13 +18,9 @@ pub fn run(
     fixable: bool,
     options: &SourceOptions,
 ) -> Result<ExitCode> {
-    let root = workplace::project_folder(common)?;
-    let project = workplace::checked_project(&root)?;
-    let set = project
-        .sources
-        .set(options.sources.as_deref())
-        .map_err(Findings::from)?;
-    let engine = workplace::engine(common, &root)?;
+    let project = workplace::checked_project(common)?;
+    let set = workplace::source_set(&project.sources, options)?;
+    let engine = workplace::engine(common, &project.root)?;
     let mut found = audit(
         &engine,
         &AuditRequest {
@@ -71,9 +66,10 @@ fn text(found: &Audit, quiet: bool) -> String {
     }
     let mended = found.open.iter().filter(|open| open.mended.is_some()).count();
     text += &format!(
-        "{} packages of the source set `{}`: {} open, {mended} of them mended by a newer version",
+        "{} packages of the source set `{}` against {}: {} open, {mended} of them mended by a newer version",
         found.packages,
         found.set,
+        found.advisories,
         found.open.len()
     );
     if found.unclear > 0 {

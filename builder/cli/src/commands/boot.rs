@@ -4,16 +4,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use engine::Preflight;
 use formats::manifest::Manifest;
 use formats::units::Bytes;
+use identity::IdentityStore;
 use model::finding::Findings;
 use model::sources::Init;
 use serde_json::json;
 use stages::basis::Form;
 use stages::boot::{Access, BootRequest, Expected, Outcome, check, check_taps, on_console, requirements};
 use stages::build::{ImageFiles, KERNEL};
-use stages::engine::Preflight;
-use stages::rootfs::identity::IdentityStore;
 use stages::rootfs::local_interface;
 
 use crate::arguments::{BootArguments, Common};
@@ -25,8 +25,7 @@ const CARD: Bytes = Bytes::gib(4);
 
 /// Boots a node: to check it, or with its console.
 pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
+    let project = workplace::project(common)?;
     let node = project.node(&arguments.node).map_err(Findings::from)?;
     check_taps(
         &arguments.tap,
@@ -37,7 +36,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     preflight.programs(requirements());
     preflight.finish()?;
 
-    let out = workplace::output_folder(common, &folder);
+    let out = workplace::output_folder(common, &project.root);
     let files = ImageFiles::new(&out.join("images"), &node.name, Form::Plain);
     if files.finished().is_none() {
         bail!(
@@ -77,7 +76,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
             node.name, manifest.sources
         )
     })?;
-    let store = IdentityStore::open(&folder.join("identity"))?;
+    let store = IdentityStore::open(&project.root.join("identity"))?;
     let root = project.layouts[&node.layout]
         .root()
         .context("the layout has no root file system")?;
@@ -90,7 +89,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     let identity = store.node(&node.name)?;
     let init = sources.base.platform().init;
     let role = &project.fleet.roles[&node.role];
-    // Where OpenRC starts services, overlays of containers and of rules are passed over.
+    // Where OpenRC starts services, overlays of containers and of rules are skipped.
     let with_systemd = init == Init::Systemd;
     let containers = project.fleet.containers.iter();
     let containers =
@@ -107,7 +106,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         root,
         card: CARD,
     };
-    let engine = workplace::engine(common, &folder)?;
+    let engine = workplace::engine(common, &project.root)?;
     let mut checked = check(&engine, &request, &access, &expected)?;
     let outcomes = &checked.outcomes;
     let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();

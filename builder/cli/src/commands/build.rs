@@ -26,8 +26,7 @@ pub fn run(
     blob_dir: Option<&Path>,
 ) -> Result<()> {
     let started = Instant::now();
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::checked_project(&folder)?;
+    let project = workplace::checked_project(common)?;
     let chosen = if all {
         project.fleet.nodes.iter().collect()
     } else if nodes.is_empty() {
@@ -46,10 +45,7 @@ pub fn run(
             .collect::<Result<Vec<_>, _>>()
             .map_err(Findings::from)?
     };
-    let set = project
-        .sources
-        .set(sources.from.sources.as_deref())
-        .map_err(Findings::from)?;
+    let set = workplace::source_set(&project.sources, &sources.from)?;
     let sums = if form.sums { Sums::Compute } else { Sums::Skip };
     if form.format != Format::Pack && !form.encrypt_secrets.is_empty() {
         let message = "images are not encrypted: --encrypt-secrets goes with --format pack".to_owned();
@@ -67,7 +63,7 @@ pub fn run(
             (build::Format::Pack(Recipients::parse(recipients)?), "pack")
         }
     };
-    let engine = workplace::engine(common, &folder)?;
+    let engine = workplace::engine(common, &project.root)?;
     let report = build::build(
         &engine,
         &BuildRequest {
@@ -79,7 +75,7 @@ pub fn run(
             locked: sources.locked,
             blob_dir: blob_dir.map(Path::to_owned),
             format,
-            folder: workplace::output_folder(common, &folder).join(name),
+            folder: workplace::output_folder(common, &project.root).join(name),
         },
     )?;
     if common.json {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use engine::Task;
 use flash::device::FixedDisks;
 use flash::{FlashError, MissingFirmware, Request, Step, flash};
 use model::finding::Findings;
 use serde_json::json;
-use stages::engine::Task;
 
 use crate::arguments::Common;
 use crate::output::{Coded, DEVICE_REFUSED, VERIFICATION_FAILED, print, print_json};
@@ -21,11 +21,10 @@ pub fn run(
     missing_firmware: MissingFirmware,
     fixed_disks: FixedDisks,
 ) -> Result<()> {
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
+    let project = workplace::project(common)?;
     let node = project.node(node).map_err(Findings::from)?;
-    let files = workplace::node_image(common, &folder, &node.name)?;
-    let engine = workplace::engine(common, &folder)?;
+    let files = workplace::node_image(common, &project.root, &node.name)?;
+    let engine = workplace::engine(common, &project.root)?;
     let request = Request {
         node: &node.name,
         image: &files.image,

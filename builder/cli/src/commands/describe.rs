@@ -5,22 +5,24 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::CommandFactory;
+use files::emit::{Readers, write_file};
+use identity::IdentityStore;
 use model::finding::Findings;
 use model::fleet::{Node, Origin};
+use model::graph::Graph;
 use model::names::suggest;
 use model::project::Project;
 use model::show::Shown;
 use model::{schema, show};
 use serde_json::json;
-use stages::rootfs::identity::IdentityStore;
 
-use crate::arguments::{Arguments, Common};
+use crate::arguments::{Arguments, Common, Drawing};
 use crate::output::{Coded, USAGE, print, print_json};
 use crate::workplace;
 
 /// `check`
 pub fn check(common: &Common) -> Result<()> {
-    let project = workplace::checked_project(&workplace::project_folder(common)?)?;
+    let project = workplace::checked_project(common)?;
     let nodes = project.fleet.nodes.len();
     if common.json {
         return print_json(&json!([]));
@@ -33,11 +35,10 @@ pub fn check(common: &Common) -> Result<()> {
 
 /// `show NODE`
 pub fn show(common: &Common, node: &str) -> Result<()> {
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
+    let project = workplace::project(common)?;
     let mut values = show::values(&project, node).map_err(Findings::from)?;
     let node = project.node(node).map_err(Findings::from)?;
-    let kept = outside(&project, &folder.join("identity"), node, &mut values);
+    let kept = outside(&project, &project.root.join("identity"), node, &mut values);
     if common.json {
         print_json(&show::json(&values))?;
     } else {
@@ -78,12 +79,26 @@ fn outside(project: &Project, identity: &Path, node: &Node, values: &mut Vec<Sho
 
 /// `show --power`
 pub fn power(common: &Common) -> Result<()> {
-    let project = workplace::load_project(&workplace::project_folder(common)?)?;
+    let project = workplace::project(common)?;
     let buses = &project.fleet.power;
     if common.json {
         print_json(&show::power_json(buses))
     } else {
         print(&show::power_text(buses))
+    }
+}
+
+/// `graph`
+pub fn graph(common: &Common, output: Option<&Path>, format: Drawing) -> Result<()> {
+    let project = workplace::checked_project(common)?;
+    let graph = Graph::of(&project.fleet);
+    let text = match format {
+        Drawing::Svg => graph.svg(),
+        Drawing::Mermaid => graph.mermaid(),
+    };
+    match output {
+        Some(path) => write_file(path, text.as_bytes(), Readers::Anybody),
+        None => print(&text),
     }
 }
 

@@ -31,9 +31,8 @@ pub fn images(common: &Common, first: &str, second: &str, decryption: &Decryptio
 
 /// Shows in what the images of a fleet differ, and whether any of it must not.
 pub fn fleet(common: &Common) -> Result<ExitCode> {
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
-    let images = workplace::output_folder(common, &folder).join("images");
+    let project = workplace::project(common)?;
+    let images = workplace::output_folder(common, &project.root).join("images");
     let diff = fleet_differences(&project, &images, workplace::jobs(common))?;
     if common.json {
         print_json(&serde_json::to_value(&diff)?)?;

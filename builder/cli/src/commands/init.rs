@@ -28,7 +28,7 @@ pub fn run(common: &Common, arguments: &InitArguments) -> Result<()> {
         return Err(Coded { code: USAGE, message }.into());
     }
     stock::init(folder, &choices, |draft| {
-        workplace::checked_project(draft).map(drop)
+        workplace::checked(workplace::load_project(draft)?).map(drop)
     })?;
     let first = format!("{}-01", choices.fleet);
     if common.json {

@@ -45,7 +45,7 @@ pub fn run(common: &Common, arguments: &InspectArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lets `write` write to standard output. A reader that went away is no error, but gets nothing more.
+/// Lets `write` write to standard output. A reader that went away is not an error, but gets nothing more.
 fn stream<T>(write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<Option<T>> {
     let mut output = BufWriter::with_capacity(1 << 20, stdout().lock());
     let result = write(&mut output).and_then(|value| {

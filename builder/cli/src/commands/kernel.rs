@@ -1,11 +1,10 @@
 //! `portadc kernel`
 
 use anyhow::{Result, bail};
-use model::finding::Findings;
+use fetch::{Lock, LockedFile, Mirrors, Network, kernel_of_series};
 use model::project::Project;
-use model::sources::Series;
+use model::sources::{Series, SourceSet};
 use serde_json::json;
-use stages::fetch::{Lock, LockedFile, Mirrors, Network, kernel_of_series};
 use stages::kernel::{KernelSource, configure, programs_to_configure};
 
 use super::network;
@@ -20,23 +19,19 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
         source,
         sources,
     } = command;
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
-    let engine = workplace::engine(common, &folder)?;
-    let mut preflight = stages::engine::Preflight::default();
+    let project = workplace::project(common)?;
+    let engine = workplace::engine(common, &project.root)?;
+    let mut preflight = engine::Preflight::default();
     preflight.programs(programs_to_configure(&project.kernel));
     preflight.finish()?;
-    let set = project
-        .sources
-        .set(sources.from.sources.as_deref())
-        .map_err(Findings::from)?;
+    let set = workplace::source_set(&project.sources, &sources.from)?;
     let network = network(&sources.from);
     let mirrors;
     let locked;
     let source = match source {
         Some(tarball) => KernelSource::open(tarball)?,
         None => {
-            locked = locked_kernel(&project, &engine, series.as_ref(), sources, &network)?;
+            locked = locked_kernel(&project, &engine, series.as_ref(), set, sources, &network)?;
             mirrors = Mirrors::of(&set.kernel, sources.from.mirror.as_deref())?;
             stages::build::kernel_source(&engine, &locked, &mirrors, &network)?
         }
@@ -68,15 +63,12 @@ pub fn run(common: &Common, command: &KernelCommand) -> Result<()> {
 /// The kernel of a set: the locked one, or the newest of the series that was asked for.
 fn locked_kernel(
     project: &Project,
-    engine: &stages::engine::Engine,
+    engine: &engine::Engine,
     series: Option<&Series>,
+    set: &SourceSet,
     options: &LockedSourceOptions,
     network: &Network,
 ) -> Result<LockedFile> {
-    let set = project
-        .sources
-        .set(options.from.sources.as_deref())
-        .map_err(Findings::from)?;
     match series {
         Some(series) => {
             let mirror = options.from.mirror.as_deref();

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::{Result, anyhow};
+use fetch::{KeySearch, Network, Search};
 use model::names::suggest;
 use model::sources::{Signer, Sources};
 use serde_json::json;
-use stages::fetch::{KeySearch, Network, Search};
 
 use crate::arguments::Common;
 use crate::output::{print, print_json, warn};

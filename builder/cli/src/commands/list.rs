@@ -12,7 +12,7 @@ use crate::workplace;
 
 /// Lists nodes and parts.
 pub fn run(common: &Common) -> Result<()> {
-    let project = workplace::load_project(&workplace::project_folder(common)?)?;
+    let project = workplace::project(common)?;
     let parts = parts(&project)?;
     if common.json {
         let nodes = project.fleet.nodes.iter().map(|node| {

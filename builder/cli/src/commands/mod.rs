@@ -23,7 +23,7 @@ mod volume;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use stages::fetch::{Mode, Network, Search};
+use fetch::{Mode, Network, Search};
 use stages::pack::Identities;
 
 use crate::arguments::{Arguments, Command, Decryption, SourceOptions};
@@ -39,6 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Init(arguments) => init::run(common, arguments)?,
         Command::List | Command::Show { .. } => list::run(common)?,
         Command::Eject { part } => list::eject(common, part)?,
+        Command::Graph { output, format } => describe::graph(common, output.as_deref(), *format)?,
         Command::Render {
             nodes,
             all,

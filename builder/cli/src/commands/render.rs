@@ -6,11 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use identity::IdentityStore;
 use model::finding::Findings;
 use model::names::{quoted, suggest};
 use model::overlay::TargetPath;
 use stages::build::partition_ids;
-use stages::rootfs::identity::IdentityStore;
 use stages::rootfs::{Content, Laid, preview};
 
 use crate::arguments::Common;
@@ -29,8 +29,7 @@ pub enum What<'a> {
 
 /// Shows what overlays lay on `nodes`, or on every node.
 pub fn run(common: &Common, nodes: &[String], all: bool, what: What, set: Option<&str>) -> Result<()> {
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
+    let project = workplace::project(common)?;
     let names: Vec<&str> = match all {
         true => project
             .fleet
@@ -41,7 +40,7 @@ pub fn run(common: &Common, nodes: &[String], all: bool, what: What, set: Option
         false => nodes.iter().map(String::as_str).collect(),
     };
     let platform = project.sources.set(set).map_err(Findings::from)?.base.platform();
-    let store = IdentityStore::open(&folder.join("identity"))?;
+    let store = IdentityStore::open(&project.root.join("identity"))?;
     let known = store.public_keys(&project.fleet)?;
     for name in &names {
         let node = project.node(name).map_err(Findings::from)?;

@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, Write, stderr, stdin};
 
 use anyhow::{Context, Result, bail};
+use identity::{IdentityStore, Replaced, Revocation};
 use model::finding::Findings;
 use serde_json::json;
-use stages::rootfs::identity::{IdentityStore, Replaced, Revocation};
 
 use crate::arguments::Common;
 use crate::output::{Coded, USAGE, print, print_json, say};
@@ -13,10 +13,9 @@ use crate::workplace;
 
 /// Draws anew what lies on the card of `node`, with the containers of `guests`, and prints what is to be done.
 pub fn run(common: &Common, node: &str, guests: &[String], is_sure: bool) -> Result<()> {
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
+    let project = workplace::project(common)?;
     let node = project.node(node).map_err(Findings::from)?;
-    let identity = folder.join("identity");
+    let identity = project.root.join("identity");
     let store = IdentityStore::open_existing(&identity)?;
     let planned = IdentityStore::revocable(&identity, &project.fleet, node, guests)?;
     if !is_sure {

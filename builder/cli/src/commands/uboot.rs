@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use engine::{Engine, Preflight};
+use fetch::{Lock, Mirrors};
+use files::emit::{Readers, check_output, write_file};
 use model::finding::Findings;
 use model::project::Project;
 use serde_json::json;
-use stages::emit::{Readers, check_output, write_file};
-use stages::engine::{Engine, Preflight};
-use stages::fetch::{Lock, Mirrors};
 use stages::uboot::{BUILD_SPACE, UBootBuild, UBootSource, build, configure, programs};
 
 use super::network;
@@ -28,10 +28,9 @@ pub fn run(common: &Common, arguments: &UBootArguments) -> Result<()> {
         let source: Vec<_> = options.source.iter().map(PathBuf::as_path).collect();
         check_output(output, &source)?;
     }
-    let folder = workplace::project_folder(common)?;
-    let project = workplace::load_project(&folder)?;
+    let project = workplace::project(common)?;
     let (board, u_boot) = project.u_boot(options.board.as_deref()).map_err(Findings::from)?;
-    let engine = workplace::engine(common, &folder)?;
+    let engine = workplace::engine(common, &project.root)?;
     let cross_compile = &project.kernel.cross_compile;
     let mut preflight = Preflight::default();
     preflight.programs(programs(cross_compile));
@@ -111,10 +110,7 @@ fn binary(
 
 /// The locked source of a set, from the cache or a mirror.
 fn locked_source(project: &Project, engine: &Engine, options: &UBootOptions) -> Result<UBootSource> {
-    let set = project
-        .sources
-        .set(options.sources.sources.as_deref())
-        .map_err(Findings::from)?;
+    let set = workplace::source_set(&project.sources, &options.sources)?;
     let locked = Lock::load(&project.root)?;
     let mirrors = Mirrors::of(&set.u_boot, options.sources.mirror.as_deref())?;
     UBootSource::fetch(

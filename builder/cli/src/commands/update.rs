@@ -1,10 +1,9 @@
 //! `portadc update`
 
 use anyhow::Result;
-use model::finding::Findings;
+use fetch::{BaseNeeds, Downgrade, Extent, UpdateOptions, update};
 use model::sources::{BaseSource, Sources};
 use serde_json::json;
-use stages::fetch::{BaseNeeds, Downgrade, Extent, UpdateOptions, update};
 
 use super::network;
 use crate::arguments::{Common, SourceOptions};
@@ -15,7 +14,7 @@ use crate::workplace;
 pub fn run(common: &Common, options: &SourceOptions, if_gone: bool, allow_downgrade: bool) -> Result<()> {
     let folder = workplace::project_folder(common)?;
     let sources = Sources::load(&folder)?;
-    let set = sources.set(options.sources.as_deref()).map_err(Findings::from)?;
+    let set = workplace::source_set(&sources, options)?;
     // Which packages go over a stage3 the overlays say; a base of another kind is locked whatever they ask.
     let needs = match &set.base {
         BaseSource::Stage3(_) => BaseNeeds::of(&workplace::load_project(&folder)?, set),

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use anyhow::Result;
-use model::finding::Findings;
 use serde_json::json;
 use stages::vendor::{VendorRequest, vendor};
 
@@ -14,13 +13,9 @@ use crate::workplace;
 
 /// Puts what the lock pins of a source set into a folder.
 pub fn run(common: &Common, folder: &Path, options: &SourceOptions) -> Result<()> {
-    let root = workplace::project_folder(common)?;
-    let project = workplace::checked_project(&root)?;
-    let set = project
-        .sources
-        .set(options.sources.as_deref())
-        .map_err(Findings::from)?;
-    let engine = workplace::engine(common, &root)?;
+    let project = workplace::checked_project(common)?;
+    let set = workplace::source_set(&project.sources, options)?;
+    let engine = workplace::engine(common, &project.root)?;
     let vendored = vendor(
         &engine,
         &VendorRequest {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use formats::btrfs::Profile;
 use formats::layer::{Compression, ZstdLevel};
-use model::layout::size::parse_size;
+use model::size::parse_size;
 use serde_json::json;
 use stages::volume::{Input, VolumeRequest, volume_from_tar};
 

@@ -49,7 +49,7 @@ pub(super) fn directories<'path>(paths: impl Iterator<Item = &'path str>) -> Res
     Ok(found)
 }
 
-/// Refuses a path with a component that is no long name.
+/// Refuses a path with a component that is not a long name.
 fn check(path: &str) -> Result<(), FatError> {
     let refuse = |reason| {
         Err(FatError::Path {

@@ -6,9 +6,6 @@ use super::toc::Package;
 use crate::sparse::SparseImage;
 use crate::units::{Bytes, Lba, SECTOR};
 
-/// The first size of BL33 that BL2 does not load.
-pub const MAX_BL33: u64 = 4 << 20;
-
 /// The sector that BL2 reads the package from.
 pub const FIP_SECTOR: Lba = Lba(97);
 

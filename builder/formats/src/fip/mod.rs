@@ -28,26 +28,25 @@
 //! | `toc` | the table of contents, and whole packages |
 //! | `load` | where BL31 is loaded, of vendors who say it in the table |
 //! | `area` | first stage and package on a card, or as one file for USB |
-//! | `form` | how boot loaders lie on images of any origin |
 //! | `read` | what is there, on images of any origin |
+//! | `read::form` | how boot loaders lie on them |
 //! | `error` | what cannot be packed, what is wrong with what was found |
 
 mod area;
 mod bl1;
 mod entry;
 mod error;
-mod form;
 mod header;
 mod load;
 mod read;
 mod toc;
 
-pub use area::{FIP_SECTOR, MAX_BL33, boot_area, usb_image};
+pub use area::{FIP_SECTOR, boot_area, usb_image};
 pub use bl1::{BL1_SIZE, BL2_SIZE, FirstStage, NONCE_SIZE, Nonce, derived_nonce};
 pub use entry::{Id, derived_id};
 pub use error::{Fault, FipError};
-pub use form::Form;
-pub use read::{FoundFirmware, FoundPart, PartName, read, u_boot_version};
+pub use read::{Form, FoundFirmware, FoundPart, PartName, read, u_boot_version};
+pub use toc::MAX_BL33;
 pub use toc::{FIRST_SLOT, Package, PackageEntry, package};
 
 use std::fmt;

@@ -1,6 +1,8 @@
 //! What boot loaders there are, on a card's image or in a file of any origin. Everything is read by where the format has
 //! it, so that damage of one part does not hide the others.
 
+mod form;
+
 use std::fmt;
 use std::io;
 use std::ops::{Range, RangeInclusive};
@@ -11,11 +13,12 @@ use zerocopy::FromBytes;
 use super::Loader;
 use super::entry::{self, PAYLOAD_UNIT};
 use super::error::Fault;
-use super::form::Form;
 use super::header::{AmlHeader, HEADER_SIZE};
 use super::load;
 use super::toc::{FIRST_SLOT, NAME, SERIAL, SLOT, TocHeader, TocRecord};
 use crate::source::ReadAt;
+
+pub use form::Form;
 
 /// Most bytes of a package that are read: entries together are far smaller.
 const MOST: u64 = 64 << 20;

@@ -6,11 +6,13 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::Loader;
-use super::area::MAX_BL33;
 use super::entry::{self, Id};
 use super::error::FipError;
 use super::header::SIGNATURE_SIZE;
 use super::load;
+
+/// The first size of BL33 that BL2 does not load.
+pub const MAX_BL33: u64 = 4 << 20;
 
 /// `TOC_HEADER_NAME` of Trusted Firmware-A.
 pub const NAME: u32 = 0xaa64_0001;

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::builder::check_attributes;
 use super::path::{self, MAX_PATH, shown};
+use super::refusal::check_attributes;
 use super::{Body, Content, Data, Encoding, Entry, Layer, MAX_COMPRESSED, MAX_INLINE, SECTOR};
 use crate::blob::Blob;
 
@@ -197,7 +197,7 @@ impl Index {
 
 /// Whether a file's data is as [`Content`] says, within a blob of `blob_length` bytes; otherwise the broken rule.
 fn check_content(content: &Content, blob_length: u64) -> Result<(), &'static str> {
-    if content.size > super::builder::MAX_FILE {
+    if content.size > super::refusal::MAX_FILE {
         return Err("it is too large");
     }
     let extents = match &content.data {

@@ -12,6 +12,7 @@
 //! | `extents` | one piece of a file as it is stored: zstd or raw, checksums |
 //! | `packer` | files cut into pieces, compressed by threads, written to the blob in order, equals once |
 //! | `builder` | entries put together; the front for rendered files |
+//! | `refusal` | what an entry has to be |
 //! | `places` | which entries can stand together |
 //! | [`archive`] | tar and its extensions as members |
 //! | `tarball` | members as entries, within limits |
@@ -28,16 +29,18 @@ mod packer;
 mod path;
 mod places;
 mod read;
+mod refusal;
 mod tarball;
 mod without;
 
 pub use archive::{ArchiveError, Fault};
-pub use builder::{BuildError, LayerBuilder, MAX_FILE, MAX_XATTR, Refusal};
+pub use builder::{BuildError, LayerBuilder};
 pub use extents::{Compression, Inline, ZstdLevel};
 pub use index::{Index, IndexError};
 pub use packer::{PackError, Packing};
 pub use path::{MAX_DEPTH, MAX_NAME, MAX_PATH, PathFault, check as check_path, shown};
 pub use places::{Clash, Place, Places};
+pub use refusal::{MAX_FILE, MAX_XATTR, Refusal};
 pub use tarball::{Devices, Limits, TarError, TarOptions, from_tar, member_path};
 
 use std::collections::BTreeMap;

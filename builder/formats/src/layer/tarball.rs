@@ -6,10 +6,11 @@ use std::io::{Read, Write};
 use thiserror::Error;
 
 use super::archive::{Archive, ArchiveError, Kind, Member};
-use super::builder::{BuildError, LayerBuilder, Refusal};
+use super::builder::{BuildError, LayerBuilder};
 use super::index::Index;
 use super::packer::{PackError, Packing};
 use super::path::{self, MAX_PATH, PathFault, shown};
+use super::refusal::Refusal;
 use super::{Attributes, Device, Entry, Extent, MAX_INLINE};
 use crate::units::Bytes;
 
@@ -59,7 +60,7 @@ impl Default for Limits {
             total: Bytes::gib(16),
             metadata: Bytes::mib(512),
             path: MAX_PATH,
-            xattr: super::builder::MAX_XATTR,
+            xattr: super::refusal::MAX_XATTR,
         }
     }
 }
@@ -70,7 +71,7 @@ impl Limits {
     pub fn of_memory() -> Self {
         Self {
             entries: usize::MAX,
-            file: Bytes(super::builder::MAX_FILE),
+            file: Bytes(super::refusal::MAX_FILE),
             total: Bytes(u64::MAX),
             ..Self::default()
         }

@@ -5,7 +5,7 @@
 //! | directory | directory | the later's attributes, the children of both |
 //! | directory | symbolic link to a directory | the same, for the directory that the link leads to |
 //! | directory | anything else | an error |
-//! | anything else | empty directory, or what is no directory | the later; other names of the earlier keep it |
+//! | anything else | empty directory, or what is not a directory | the later; other names of the earlier keep it |
 //! | anything else | directory with children | an error |
 //!
 //! A path that leads through an earlier layer's symbolic link (`lib/modules` where `lib` is a link to `usr/lib`) is
@@ -46,7 +46,7 @@ pub enum StackError {
         /// The directory.
         standing: Standing,
     },
-    /// A path leads through what is no directory.
+    /// A path leads through what is not a directory.
     #[error("{} of layer {layer} passes through {standing}", shown(path))]
     Through {
         /// The later layer.

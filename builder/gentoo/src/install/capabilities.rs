@@ -15,7 +15,7 @@ pub(super) struct Capabilities {
     /// Name or number of who owns it from now on.
     pub user: Option<String>,
     pub group: Option<String>,
-    /// What becomes of its mode.
+    /// What its mode changes to.
     pub mode: Mode,
 }
 
@@ -128,7 +128,7 @@ const NAMES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
-/// `security.capability` for a text as `setcap` reads it (`cap_from_text(3)`): clauses of names and of what becomes of them
+/// `security.capability` for a text as `setcap` reads it (`cap_from_text(3)`): clauses of names and of what is done with them
 /// in the sets `e`, `i` and `p`; `=ep` where no clause says that. Revision 2 of `struct vfs_cap_data`: magic with the
 /// effective bit, then permitted and inheritable, low halves before high ones.
 fn value(text: &str) -> Result<Vec<u8>, String> {
@@ -231,7 +231,7 @@ mod tests {
         );
     }
 
-    /// What becomes of a file of this mode by these words of FILECAPS.
+    /// What these words of FILECAPS make of a file of this mode.
     fn given(words: &[&str], mode: u32) -> Result<(u32, Vec<u8>), String> {
         let words = words
             .iter()

@@ -16,10 +16,10 @@ use formats::tree::InodeId;
 use formats::units::Time;
 
 use super::error::Fault;
-use super::filters::Filters;
 use super::root::{Place, Root, below};
 use crate::Cpv;
 use crate::contents::{self, Item, Kind};
+use crate::filters::Filters;
 
 pub(super) const VDB: &[u8] = b"var/db/pkg";
 pub(super) const COUNTER: &[u8] = b"var/cache/edb/counter";

@@ -79,7 +79,7 @@ pub enum Fault {
         /// The path on the system.
         path: Vec<u8>,
     },
-    /// Something that is no directory where there is one.
+    /// Something that is not a directory where there is one.
     #[error("{} is a directory on the system and {what} in the package", shown(path))]
     OverDirectory {
         /// The path on the system.
@@ -95,7 +95,7 @@ pub enum Fault {
         /// What the system has.
         what: &'static str,
     },
-    /// A path through what is no directory.
+    /// A path through what is not a directory.
     #[error("{} passes through {}, {what}", shown(path), shown(ancestor))]
     Through {
         /// The path.

@@ -25,13 +25,13 @@ use super::capabilities::Capabilities;
 use super::database::{Database, PackageId};
 use super::environment;
 use super::error::Fault;
-use super::filters::Filters;
 use super::member::{Sum, check_path, check_text, is_text, kind_name, read, unrecordable};
 use super::protect::{Offer, Protection, Verdict};
 use super::report::Size;
 use super::root::{Place, Root, split};
 use crate::binary::{ImageEntries, Limits};
 use crate::contents::Kind;
+use crate::filters::Filters;
 
 /// A package on its way into the system.
 pub(super) struct Merge<'a, W> {
@@ -66,7 +66,7 @@ pub(super) struct Merged {
     pub deferred: HashMap<Vec<u8>, Attributes>,
     /// Where each directory of the package is.
     pub directories: HashMap<Vec<u8>, InodeId>,
-    /// Where each entry went that is no directory; `None` for what went nowhere.
+    /// Where each entry went that is not a directory; `None` for what went nowhere.
     entries: HashMap<Vec<u8>, Option<Place>>,
 }
 
@@ -120,7 +120,7 @@ impl<W: Write> Merge<'_, W> {
         Ok(())
     }
 
-    /// Merges what is no directory; what CONTENTS says of it.
+    /// Merges what is not a directory; what CONTENTS says of it.
     fn kind(
         &mut self,
         entries: &mut ImageEntries<'_>,

@@ -16,9 +16,8 @@
 //! | `database` | `/var/db/pkg`, the counter, the world |
 //! | `accounts` | users and groups |
 //! | `environment` | `env-update` |
-//! | `phases`, `prints`, `capabilities`, `mode` | what packages would run, and what is done instead |
+//! | `phases`, `phases::prints`, `capabilities`, `mode` | what packages would run, and what is done instead |
 //! | `pending` | what is left for the node's first start |
-//! | `filters` | what a node need not carry |
 //! | `report` | what it came to |
 //! | `error` | what can stop it |
 //!
@@ -33,13 +32,11 @@ mod database;
 mod directories;
 mod environment;
 mod error;
-mod filters;
 mod member;
 mod merge;
 mod mode;
 mod pending;
 mod phases;
-mod prints;
 mod protect;
 mod remove;
 mod report;
@@ -53,7 +50,6 @@ use formats::tree::InodeKind;
 use formats::units::Time;
 
 pub use error::{Fault, InstallError};
-pub use filters::{Filters, PackageManager, PatternError};
 pub use pending::Pending;
 pub use report::{PackageReport, ProtectedFile, Report, Size};
 
@@ -66,7 +62,7 @@ use protect::Protection;
 use root::{Finished, Place, Root, RootError, split};
 
 use crate::contents::Kind;
-use crate::{Cpv, PackageName};
+use crate::{Cpv, Filters, PackageManager, PackageName};
 
 /// How packages are installed.
 #[derive(Debug, Clone)]

@@ -9,15 +9,17 @@
 //! | `app-misc/ca-certificates` | links to all certificates | [`super::pending`] |
 //! | `sys-libs/glibc` | the locales of `locale.gen` | [`super::pending`] |
 //!
-//! Phases whose body only prints messages ([`super::prints`]) are done by not being run, and what follows from the files of
+//! Phases whose body only prints messages ([`prints`]) are done by not being run, and what follows from the files of
 //! some packages is left for the node's first start ([`super::pending`]). Every other `pkg_preinst` and `pkg_postinst` is
 //! reported.
+
+mod prints;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use super::error::Fault;
-use super::prints::only_prints;
+use prints::only_prints;
 
 /// Most bytes of an unpacked `environment.bz2`.
 const MAX_ENVIRONMENT: u64 = 64 << 20;
@@ -205,7 +207,7 @@ pub(super) fn home(environment: &Environment) -> Result<Option<Home>, Fault> {
     }))
 }
 
-/// What stands for a phase of a package: files that are made unless they are there.
+/// What replaces a phase of a package: files that are made unless they are there.
 #[derive(Debug)]
 pub(super) struct Links {
     /// A file of the package, beside which links are made.

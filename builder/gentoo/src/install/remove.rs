@@ -7,11 +7,11 @@ use formats::tree::{InodeId, InodeKind, Tree};
 
 use super::database::{Database, PackageId};
 use super::error::Fault;
-use super::filters::Filters;
 use super::protect::Protection;
 use super::report::Size;
 use super::root::{Place, Root};
 use crate::contents::Kind;
+use crate::filters::Filters;
 
 /// The package manager's records.
 const RECORDS: [&str; 3] = ["var/cache/edb", "var/db/pkg", "var/lib/portage"];

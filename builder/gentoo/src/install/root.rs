@@ -245,7 +245,7 @@ impl<W: Write> Root<W> {
         Ok(())
     }
 
-    /// Puts a text in place, over whatever is no directory there.
+    /// Puts a text in place, over whatever is not a directory there.
     pub fn put_text(&mut self, place: &Place, attributes: Attributes, bytes: Vec<u8>) {
         let path = self.path_of(place);
         let content = Content {

@@ -23,7 +23,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `pool` | all packages, by name and slot |
-//! | `preference` | which of a name is tried first |
+//! | `pool::preference` | which of a name is tried first |
 //! | `builds` | how the node sets USE flags, and how a build does |
 //! | `state` | what is chosen so far, and what it takes to undo it |
 //! | `choices` | how a goal can be reached, and what stands against the rest |
@@ -37,7 +37,6 @@ mod choices;
 mod explain;
 mod order;
 mod pool;
-mod preference;
 mod search;
 mod state;
 mod upkeep;

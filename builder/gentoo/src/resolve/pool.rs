@@ -1,15 +1,17 @@
 //! All packages that play a part, installed or offered, by name and by slot.
 
+mod preference;
+
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use super::builds::Flags;
-use super::preference::{Brought, Ranked};
 use super::{Mask, Request, Source};
 use crate::atom::Atom;
 use crate::name::PackageName;
 use crate::package::{Needs, NeedsError, Package};
+use preference::{Brought, Ranked};
 
 /// A package of the pool, by position: installed ones first, then source by source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,7 +46,7 @@ pub(super) struct Named {
     /// Slots that any of them is in.
     pub slots: Vec<SlotId>,
     /// Those of sources, the one to be preferred first as far as each shows by itself; then with what they bring.
-    pub(super) ranked: OnceCell<Vec<Ranked>>,
+    ranked: OnceCell<Vec<Ranked>>,
     preferred: OnceCell<Vec<Id>>,
 }
 
@@ -64,7 +66,7 @@ pub(super) struct Pool<'a, 'r> {
     sources: Vec<&'a str>,
     request: Request<'r>,
     pub(super) flags: Flags<'a, 'r>,
-    pub(super) brought: Brought,
+    brought: Brought,
     /// Who brings a library, by kind and soname; by name, as they come.
     libraries: OnceCell<HashMap<&'a str, HashMap<&'a str, Vec<Id>>>>,
 }

@@ -8,7 +8,8 @@ mod xpak;
 
 use formats::units::Bytes;
 use gentoo::binary::{BinaryPackage, Expected, Limits};
-use package_common::{read, shown};
+use package_common::read;
+use testkit::error::chain;
 use testkit::packages::*;
 use testkit::tars::{RawMember, RawTar, filter};
 
@@ -73,7 +74,7 @@ fn each_is_refused_with_one_clear_error() {
     for (what, bytes) in &hostile {
         match read(bytes, &Expected::default(), Limits::default()) {
             Ok(entries) => panic!("{what} is accepted, with {entries} entries"),
-            Err(error) => said.push_str(&format!("{what}\n    {}\n", shown(&*error))),
+            Err(error) => said.push_str(&format!("{what}\n    {}\n", chain(&*error))),
         }
     }
     insta::assert_snapshot!(said);
@@ -83,7 +84,7 @@ fn each_is_refused_with_one_clear_error() {
 fn what_they_are_made_from_is_accepted() {
     let accepted = |bytes: &[u8]| {
         read(bytes, &Expected::default(), Limits::default())
-            .unwrap_or_else(|error| panic!("{}", shown(&*error)))
+            .unwrap_or_else(|error| panic!("{}", chain(&*error)))
     };
     assert_eq!(accepted(&with(&right_metadata(), &right_image())), 3);
     assert_eq!(
@@ -111,7 +112,7 @@ fn limits_stop_what_they_say() {
         change(&mut limits);
         let error =
             read(bytes, &Expected::default(), limits).expect_err("the limit has to stop this package");
-        shown(&*error)
+        chain(&*error)
     };
     let right = with(&right_metadata(), &right_image());
     let old = xpak(&right_tar(), &right_trailer());
@@ -160,7 +161,7 @@ fn images_are_never_in_memory() {
     };
     let error = read(&package, &Expected::default(), limits).expect_err("it is larger than that");
     assert_eq!(
-        shown(&*error),
+        chain(&*error),
         "the image's entry `image/zeros` is refused: with it the files have more than the limit of 256 MiB together"
     );
     let package = BinaryPackage::open_within(

@@ -282,7 +282,7 @@ fn accounts_that_cannot_be_are_refused() {
 fn other_names_of_what_is_left_out_are_refused() {
     let tar = image().file("image/x.a", "").hardlink("image/y", "image/x.a");
     let options = Options {
-        filters: gentoo::install::Filters::new(&["*.a"], Default::default()).unwrap(),
+        filters: gentoo::Filters::new(&["*.a"], Default::default()).unwrap(),
         ..options()
     };
     let error = install(system(), &[Package::new("app/new-1", tar)], options);
@@ -297,7 +297,7 @@ fn other_names_of_what_is_left_out_are_refused() {
 fn filters_cannot_take_the_records() {
     for pattern in ["/var", "/var/db/*", "pkg", "/var/lib/portage"] {
         let options = Options {
-            filters: gentoo::install::Filters::new(&[pattern], Default::default()).unwrap(),
+            filters: gentoo::Filters::new(&[pattern], Default::default()).unwrap(),
             ..options()
         };
         let error = chain(&install(system(), &[], options).err().unwrap());

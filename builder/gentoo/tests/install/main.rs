@@ -7,13 +7,13 @@ mod hostile;
 mod rules;
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::num::NonZeroUsize;
 
 use formats::layer::{Compression, Devices, Inline, Layer, Limits, Packing, TarOptions, from_tar};
 use formats::tree::{Inode, InodeKind, Share, Tree};
 use formats::units::Time;
 use gentoo::install::{InstallError, Installer, Options, PackageInput, Report};
+use testkit::error::chain;
 use testkit::tars::RawTar;
 
 const PACKING: Packing = Packing {
@@ -164,15 +164,4 @@ fn install(system: RawTar, packages: &[Package], options: Options) -> Result<Sys
         report: installed.report,
         index,
     })
-}
-
-/// The error with all its causes.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,7 +1,8 @@
 //! What goes where.
 
 use formats::layer::Body;
-use gentoo::install::{Filters, Options, PackageManager};
+use gentoo::install::Options;
+use gentoo::{Filters, PackageManager};
 
 use super::*;
 

@@ -122,14 +122,3 @@ pub enum ReadError {
     #[error(transparent)]
     Image(#[from] ImageError),
 }
-
-/// An error with its causes, as a person gets to see it.
-pub fn shown(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}

@@ -12,8 +12,8 @@ use super::toml::{BoardToml, BootRegionToml, PartitionTableToml};
 use super::{Board, BootRegion, PartitionTable};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
-use crate::layout::size::parse_size;
 use crate::names::quoted;
+use crate::size::parse_size;
 use crate::written::At;
 
 /// Last sector of the primary GPT.

@@ -18,7 +18,7 @@ pub struct BoardToml {
     pub description: At<String>,
     /// Partition table that its firmware can live with.
     pub partition_table: At<PartitionTableToml>,
-    /// Its memory: "2 GiB". What the containers of a node may use is held against it; left out where it is not known.
+    /// Its memory: "2 GiB". What the containers of a node may use is checked against it; left out where it is not known.
     pub memory: Option<At<String>>,
     /// Kernel consoles in order, as the kernel's `console=` takes them; the last one becomes `/dev/console`.
     pub consoles: Vec<At<String>>,

@@ -10,7 +10,7 @@ use crate::check::Check;
 use crate::names::quoted;
 use crate::written::At;
 
-/// What stands for no buddy.
+/// The word for no buddy.
 pub(super) const NOBODY: &str = "none";
 
 /// How often nodes export backups, and how many of them their buddies keep.

@@ -16,23 +16,12 @@ use super::power::check_power;
 use super::services::check_services;
 use super::toml::{FleetToml, RoleToml};
 use super::tunnels::{check_published_ports, check_tunnels};
-use super::{Fleet, Role};
+use super::{Fleet, Known, Role};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::{quoted, suggest};
 use crate::overlay::Placed;
 use crate::written::{At, Table};
-
-/// What the fleet may refer to: the names of what other files describe, also where such a file has faults.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// Folders of `boards/`.
-    pub boards: BTreeSet<String>,
-    /// Files of `images/layouts/` without `.toml`.
-    pub layouts: BTreeSet<String>,
-    /// Folders of `overlays/`.
-    pub overlays: BTreeSet<String>,
-}
 
 /// Holds `written` against every rule. The fleet that comes back holds what could be made of it; it is true only if
 /// nothing was found.
@@ -55,7 +44,7 @@ pub fn check_fleet(
             .hint("add one: [clusters.red] with `slots` and `address`");
     }
     let drafts = Drafts::collect(check, written);
-    drafts.check_switches(check, written);
+    let switches = drafts.check_switches(check, written);
     let mut nodes = drafts.into_nodes(check, written, &networks);
     for node in &mut nodes {
         // A bus has one pattern for all its nodes, also for those that run no containers.
@@ -84,6 +73,7 @@ pub fn check_fleet(
         admin_keys: values(&written.admin_keys),
         time_servers: values(&written.time_servers),
         power,
+        switches,
         containers,
         services,
         inproxy,

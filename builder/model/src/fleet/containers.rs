@@ -10,8 +10,8 @@ use super::toml::ContainerToml;
 use super::values::read_mac;
 use super::{FleetToml, Mac, Network, Node, Placed, Role};
 use crate::check::Check;
-use crate::layout::size::parse_size;
 use crate::names::{host_fault, quoted, suggest};
+use crate::size::parse_size;
 use crate::written::At;
 
 /// What the node's end of a container's pair of interfaces is called: this and the container's name.

@@ -1,4 +1,4 @@
-//! Networks: what is written becomes [`Network`], and addresses are held against them.
+//! Networks: what is written becomes [`Network`], and addresses are checked against them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::FleetToml;
 use super::pattern::Pattern;
 use super::slots::{MAX_SLOT, parse_slots};
 use super::toml::{ClusterToml, NodeToml};
+use super::{FleetToml, Switch};
 use crate::check::Check;
 use crate::names::{host_fault, nearest, quoted};
 use crate::written::At;
@@ -233,12 +233,18 @@ impl<'a> Drafts<'a> {
         });
     }
 
-    /// Finds clusters with more nodes than their switch has ports.
-    pub fn check_switches(&self, check: &mut Check<'_>, written: &FleetToml) {
+    /// The switches by cluster. Finds clusters with more nodes than their switch has ports.
+    pub fn check_switches(&self, check: &mut Check<'_>, written: &FleetToml) -> BTreeMap<String, Switch> {
+        let mut switches = BTreeMap::new();
         for (name, cluster) in &written.clusters {
             let Some(switch) = &cluster.switch else {
                 continue;
             };
+            let kept = Switch {
+                ports: switch.ports.value,
+                uplinks: switch.uplinks,
+            };
+            switches.insert(name.value.clone(), kept);
             let nodes = self
                 .nodes
                 .iter()
@@ -257,6 +263,7 @@ impl<'a> Drafts<'a> {
                     .hint("remove nodes, or move some to another cluster with a switch of its own");
             }
         }
+        switches
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::nodes::Draft;
-use super::values::{Own, Sourced};
+use super::sourced::{Own, Sourced};
 use super::{FleetToml, Origin, Port};
 use crate::finding::SourceFile;
 use crate::written::{At, Table};

@@ -7,8 +7,8 @@ use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::nodes::{Draft, Drafts};
 use super::pattern::Pattern;
+use super::sourced::Sourced;
 use super::toml::{ClusterToml, NodeToml};
-use super::values::Sourced;
 use crate::check::Check;
 use crate::names::quoted;
 use crate::written::At;

@@ -181,7 +181,7 @@ pub(super) fn check_services(
     services
 }
 
-/// Zero is no port that anything listens on.
+/// Zero is not a port that anything listens on.
 pub(super) fn check_port(check: &mut Check<'_>, port: &At<u16>) {
     if port.value == 0 {
         check

@@ -168,7 +168,7 @@ fn check_name(check: &mut Check<'_>, name: &At<String>) {
     }
 }
 
-/// Finds a provider's end that is no place of the network.
+/// Finds a provider's end that is not a place of the network.
 fn check_endpoint(check: &mut Check<'_>, endpoint: &At<String>) {
     let is_address = endpoint
         .parse::<SocketAddr>()
@@ -189,7 +189,7 @@ fn check_endpoint(check: &mut Check<'_>, endpoint: &At<String>) {
     }
 }
 
-/// Finds what is no key of WireGuard: 32 bytes in base64, 44 characters of which the last is padding.
+/// Finds what is not a key of WireGuard: 32 bytes in base64, 44 characters of which the last is padding.
 fn check_key(check: &mut Check<'_>, key: &At<String>) {
     let digits = key.strip_suffix('=').filter(|digits| digits.len() == 43);
     let is_key = digits.is_some_and(|digits| {

@@ -123,7 +123,7 @@ pub fn parse(file: &Arc<SourceFile>, findings: &mut Findings) -> Vec<Request> {
     requests
 }
 
-/// Why a line is no request, and which of its bytes say so.
+/// Why a line is not a request, and which of its bytes say so.
 struct Malformed {
     message: String,
     at: Range<usize>,

@@ -32,7 +32,7 @@ pub struct VersionRange {
     pub below: Option<Series>,
 }
 
-/// A text that is no version, series or range.
+/// A text that is not a version, series or range.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VersionError {
     /// Not `6.12.107`.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use formats::units::{Bytes, Lba, SECTOR};
 
-use super::size::parse_size;
 use super::toml::{FileSystemToml, LayoutToml, PartitionToml, SubvolumeToml};
 use super::{Btrfs, FileSystem, Layout, Partition, PartitionSize, Subvolume};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::quoted;
 use crate::placement::ALIGNMENT;
+use crate::size::parse_size;
 use crate::written::At;
 
 /// Sectors that a partition's start is a multiple of.

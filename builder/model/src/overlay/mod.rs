@@ -158,7 +158,7 @@ impl Overlay {
         check::load(files, name)
     }
 
-    /// Whether it is laid over a base of `platform`; else it is passed over.
+    /// Whether it is laid over a base of `platform`; else it is skipped.
     pub fn applies_to(&self, platform: Platform) -> bool {
         let When { distribution, init } = self.when;
         distribution.is_none_or(|asked| asked == platform.distribution)

@@ -11,7 +11,7 @@ use crate::written::{At, Table};
 pub struct OverlayToml {
     /// What the overlay is for, in a sentence.
     pub description: At<String>,
-    /// The bases that the overlay is laid over; over others it is passed over. All bases, unless given.
+    /// The bases that the overlay is laid over; over others it is skipped. All bases, unless given.
     #[serde(default)]
     pub when: WhenToml,
     /// Empty directories to make (absolute paths); those that files lie in are made anyway.

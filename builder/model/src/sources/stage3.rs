@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gentoo::install::{Filters, PackageManager};
+use gentoo::{Filters, PackageManager};
 use toml::Spanned;
 
 use super::check::Check;
@@ -59,7 +59,7 @@ pub enum PackagePlace {
 /// What of stage3 and packages is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeaveOut {
-    /// Patterns, each valid, as [`gentoo::install::Filters`] has them.
+    /// Patterns, each valid, as [`gentoo::Filters`] has them.
     pub paths: Vec<String>,
     /// Whether the node can install packages itself.
     pub package_manager: PackageManager,

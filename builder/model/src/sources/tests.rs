@@ -115,10 +115,7 @@ fn a_gentoo_base_knows_its_init_its_packages_and_what_to_leave_out() {
     assert_eq!(own.signer, None);
     assert_eq!(base.mask, ["sys-apps/openrc"]);
     assert_eq!(base.leave_out.paths, ["/usr/share/doc", "/usr/lib64/*.a"]);
-    assert_eq!(
-        base.leave_out.package_manager,
-        gentoo::install::PackageManager::Drop
-    );
+    assert_eq!(base.leave_out.package_manager, gentoo::PackageManager::Drop);
 
     let other = check(&GOOD.replace("arm64-systemd", "arm64-openrc")).unwrap();
     let BaseSource::Stage3(base) = &other.sets["gentoo"].base else {

@@ -307,7 +307,7 @@ pub(super) struct LeaveOutToml {
     pub(super) package_manager: PackageManagerToml,
 }
 
-/// What becomes of the package manager's records.
+/// What is done with the package manager's records.
 #[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum PackageManagerToml {

@@ -4,25 +4,23 @@
 //! |---|---|
 //! | `tracker` | what Debian's security tracker says of source packages |
 //! | `glsa` | Gentoo's security advisories |
-//! | `deb_version` | the order of Debian's versions |
 
-mod deb_version;
 mod glsa;
 mod tracker;
 
 use std::fmt;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use debian::dpkg;
+use engine::Engine;
+use fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 use model::project::Project;
 use model::sources::{BaseSource, Source, SourceSet};
 use serde::Serialize;
 
 use crate::build::debian_base;
-use crate::dpkg;
-use crate::engine::Engine;
-use crate::fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 
 /// Where Debian's security tracker tells of everything.
 const TRACKER: &str = "https://security-tracker.debian.org/tracker/data/json";
@@ -44,8 +42,8 @@ pub struct AuditRequest<'a> {
     pub mirror: Option<&'a str>,
     /// How the network is used.
     pub network: &'a Network,
-    /// Advisories of this machine: for Debian the tracker's JSON, for Gentoo a snapshot of the ebuild repository or its folder
-    /// `metadata/glsa`.
+    /// Advisories of this machine in place of the usual ones: for Debian the tracker's JSON, for Gentoo a snapshot of the ebuild
+    /// repository or its folder `metadata/glsa`.
     pub advisories: Option<&'a Path>,
 }
 
@@ -100,6 +98,8 @@ pub struct Audit {
     pub set: String,
     /// How many packages were looked at.
     pub packages: usize,
+    /// The advisories that they were checked against: a URL, a path, or the name of the locked snapshot, which has its day.
+    pub advisories: String,
     /// What is open: the worst first, then by package and advisory.
     pub open: Vec<Open>,
     /// How many more apply that are not listed: those whose publisher holds them for no matter of security, or does not know.
@@ -127,7 +127,7 @@ pub fn audit(engine: &Engine, request: &AuditRequest) -> Result<Audit> {
     let needs = BaseNeeds::of(project, set);
     let lock = Lock::load(&project.root)?;
     let locked = lock.find_with_base(set, &needs)?;
-    let (mut items, (mut open, unclear)) = match (&locked.base, &set.base) {
+    let (mut items, against, (mut open, unclear)) = match (&locked.base, &set.base) {
         (LockedBase::Archive(archive), BaseSource::Archive { .. }) => {
             let base = debian_base(engine, project, set, locked, archive, mirror, network)
                 .context("the packages of the base are known when it is made")?;
@@ -145,23 +145,28 @@ pub fn audit(engine: &Engine, request: &AuditRequest) -> Result<Audit> {
             }
             items.sort();
             items.dedup();
-            let bytes = match advisories {
-                Some(file) => read(file).with_context(|| format!("cannot read {}", file.display()))?,
-                None => document(TRACKER, TRACKER_LIMIT, network).context(
-                    "Debian's security tracker cannot be asked: name a file that has what it tells with --advisories",
-                )?,
+            let (bytes, against) = match advisories {
+                Some(file) => {
+                    let shown = file.display().to_string();
+                    (read(file).with_context(|| format!("cannot read {shown}"))?, shown)
+                }
+                None => {
+                    let told = document(TRACKER, TRACKER_LIMIT, network).context(
+                        "Debian's security tracker cannot be asked: name a file that has what it tells with --advisories",
+                    )?;
+                    (told, TRACKER.to_owned())
+                }
             };
             let found = tracker::open(&bytes, &archive.suite, &items).context("cannot use the advisories")?;
-            (items, found)
+            (items, against, found)
         }
         (LockedBase::Stage3(base), BaseSource::Stage3(source)) => {
-            let Some(path) = advisories else {
-                bail!(
-                    "name a snapshot of Gentoo's ebuild repository (gentoo-YYYYMMDD.tar.xz), or its folder metadata/glsa, with \
-                     --advisories"
-                );
-            };
             let files = Stage3Files::new(engine, &project.root, source, base.clone(), mirror, network);
+            // Before packages are fetched: without advisories there is nothing to hold them against.
+            let (path, against) = match advisories {
+                Some(path) => (path.to_owned(), path.display().to_string()),
+                None => locked_snapshot(&files, &set.name)?,
+            };
             let packages = files.installed(needs.zstd)?;
             let items: Vec<Item> = packages
                 .into_iter()
@@ -171,8 +176,8 @@ pub fn audit(engine: &Engine, request: &AuditRequest) -> Result<Audit> {
                     slot: package.slot,
                 })
                 .collect();
-            let found = glsa::open(path, &items).context("cannot use the advisories")?;
-            (items, found)
+            let found = glsa::open(&path, &items).context("cannot use the advisories")?;
+            (items, against, found)
         }
         _ => bail!("the lock has another kind of base than sources.toml: run `portadc update`"),
     };
@@ -184,15 +189,32 @@ pub fn audit(engine: &Engine, request: &AuditRequest) -> Result<Audit> {
     Ok(Audit {
         set: set.name.clone(),
         packages: items.len(),
+        advisories: against,
         open,
         unclear,
     })
 }
 
-/// A file of advisories, which is no device or pipe and no larger than all that the tracker tells.
+/// The snapshot of the ebuild repository that the lock pins, as the lock pins it, and its name.
+fn locked_snapshot(files: &Stage3Files, set: &str) -> Result<(PathBuf, String)> {
+    let snapshot = files
+        .snapshot()
+        .context("the locked snapshot of the ebuild repository, which has the advisories, cannot be had")?;
+    let path = snapshot.with_context(|| {
+        format!(
+            "sources.lock pins no snapshot of Gentoo's ebuild repository for the source set `{set}`, as nothing of it was \
+             compiled: name one that you verified (gentoo-YYYYMMDD.tar.xz), or its folder metadata/glsa, with --advisories"
+        )
+    })?;
+    let name = path.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
+    Ok((path, name))
+}
+
+/// A file of advisories, which is not a device or pipe and no larger than all that the tracker tells.
 fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    flash::files::open(path)?
+    files::open(path)?
         .take(TRACKER_LIMIT + 1)
         .read_to_end(&mut bytes)?;
     ensure!(

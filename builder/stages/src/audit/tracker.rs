@@ -1,15 +1,15 @@
 //! Debian's security tracker: source package -> advisory -> release -> status, as one JSON document.
 //!
-//! It is too large to be kept as values, so what is not about our packages is passed over while it is read.
+//! It is too large to be kept as values, so what is not about our packages is skipped while it is read.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
+use debian::version::compare;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::deb_version::compare;
 use super::{Item, Open, Severity, plain};
 
 /// What it says of an advisory of a package.

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use engine::end_with_us;
+use files::private;
 use model::fleet::Network;
 
 use super::BootRequest;
-use crate::engine::end_with_us;
-use crate::private;
 
 /// U-Boot's build for this machine, as Debian installs it.
 pub const FIRMWARE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";

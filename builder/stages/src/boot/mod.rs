@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use engine::{Engine, Requirement};
+use files::private;
 use formats::units::Bytes;
 use model::fleet::{Network, Node, Port};
-
-use crate::engine::{Engine, Requirement};
-use crate::private;
 
 pub use health::{Expected, Outcome};
 use machine::{Console, Machine};

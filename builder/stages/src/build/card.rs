@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use engine::Key;
 use formats::bmap::BlockMap;
 use formats::btrfs::{
     Base, Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out,
@@ -15,6 +16,7 @@ use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use formats::tree::{Share, Tree};
 use formats::units::{Bytes, Time};
+use identity::IdentityStore;
 use model::board::Board;
 use model::fleet::Node;
 use model::layout::{FileSystem, Layout, PartitionSize};
@@ -25,15 +27,13 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::base::CardBase;
+use super::figures::ImageFigures;
 use super::inputs::Inputs;
-use super::state::ImageFigures;
 use crate::basis::Form;
 use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
 use crate::card::{Card, CardRequest, assemble};
-use crate::engine::Key;
 use crate::firmware::Firmware;
-use crate::rootfs::identity::IdentityStore;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
 /// Goes up with every change of what an image of the same inputs holds.
@@ -60,7 +60,7 @@ pub struct CardMaker<'a> {
 pub struct Planned<'a> {
     pub node: &'a Node,
     pub own: NodeLayer,
-    /// Stands for everything that can change its image.
+    /// Identifies everything that can change its image.
     pub key: Key,
 }
 

@@ -6,6 +6,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use files::emit::{Readers, TEMPORARY, write_file};
+use files::private;
 use model::fleet::Fleet;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -13,8 +15,6 @@ use rustix::io::Errno;
 use super::ImageFiles;
 use crate::basis::Form;
 use crate::card::manifest::sha256sums;
-use crate::emit::{Readers, TEMPORARY, write_file};
-use crate::private;
 
 /// The file in the folder of images that lists their hashes.
 const SUMS: &str = "SHA256SUMS";

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
+use engine::Engine;
 use rayon::prelude::*;
 
 use super::card::{CardMaker, Planned};
@@ -11,7 +12,6 @@ use super::space::{self, Kept};
 use super::state::ImageState;
 use super::{BuiltImage, ImageFiles, Made};
 use crate::basis::{Basis, Form};
-use crate::engine::Engine;
 
 /// Whether the SHA-256 of each whole image is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use engine::tarball::Tarball;
+use engine::{Engine, Key, Preflight, failure, is_verification_failure};
+use fetch::{
+    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network, Sha256Sum,
+    Stage3Files, check_base, obtain,
+};
 use formats::blob::Blob;
 use formats::fat::FatFile;
 use formats::manifest::Input;
@@ -13,13 +19,8 @@ use model::project::Project;
 use model::sources::{BaseSource, SourceSet};
 
 use super::{BuildRequest, epoch};
-use crate::engine::{Engine, Key, Preflight};
-use crate::fetch::{
-    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network, Sha256Sum,
-    Stage3Files, check_base, failure, is_verification_failure, obtain,
-};
 use crate::kernel::{DeviceTreeSource, KernelSource, MODULES, Output, build};
-use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, Tarball, debian_requirements};
+use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, debian_requirements};
 
 /// The kernel and the base.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ pub struct Inputs<'a> {
     pub base: Box<dyn Base + 'a>,
     /// The kernel's modules.
     pub modules: Tarball,
-    /// Stands for `boot_files`.
+    /// Identifies `boot_files`.
     pub kernel_key: Key,
     /// What the manifest says of all of these.
     pub described: Vec<Input>,
@@ -91,7 +92,7 @@ impl<'a> Inputs<'a> {
 }
 
 /// The zstd levels at which the cards of a build store the base.
-fn levels(request: &BuildRequest) -> BTreeSet<u8> {
+pub(super) fn levels(request: &BuildRequest) -> BTreeSet<u8> {
     let layouts = request
         .nodes
         .iter()
@@ -280,9 +281,9 @@ pub const KERNEL: &str = "kernel";
 #[cfg(test)]
 mod tests {
     use anyhow::anyhow;
+    use engine::VerificationFailed;
 
     use super::*;
-    use crate::fetch::VerificationFailed;
 
     #[test]
     fn of_two_errors_none_gets_lost() {

@@ -9,11 +9,12 @@
 //! | `images` | cards as files of their own |
 //! | `pack` | cards as a base and deltas |
 //! | `space` | whether the disk has room for images |
-//! | `state` | which images are still right |
+//! | `state`, `figures` | which images are still right, and what they are in numbers |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
 mod base;
 mod card;
+mod figures;
 mod folder;
 mod images;
 mod inputs;
@@ -26,29 +27,30 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use engine::{Engine, Preflight};
+use fetch::{self, BaseNeeds, Lock, LockedSet, Mirrors, Network, Stage3Files};
+use files::private;
 use formats::tree::Tree;
 use formats::units::Time;
+use identity::{IdentityStore, Operator, PublicKeys};
 use model::board::Board;
 use model::fleet::Node;
 use model::project::Project;
-use model::sources::{BaseSource, SourceSet};
+use model::sources::{BaseSource, SourceSet, Stage3};
 
 use crate::basis::Form;
-use crate::engine::{Engine, Preflight};
-use crate::fetch::{self, LockedSet, Mirrors, Network};
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::{PackFolder, Recipients};
-use crate::private;
-use crate::rootfs::identity::{IdentityStore, Operator, PublicKeys};
-use crate::rootfs::{RoleInputs, TemplateLayers, debian_requirements, role_layers};
+use crate::rootfs::{GentooBase, RoleInputs, TemplateLayers, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};
 
 pub use card::partition_ids;
+pub use figures::ImageFigures;
 pub use images::Sums;
 pub(crate) use inputs::debian_base;
 pub use inputs::{KERNEL, kernel_source};
-pub use state::{ImageFigures, ImageFiles};
+pub use state::ImageFiles;
 
 use card::CardMaker;
 use folder::ImageFolder;
@@ -71,13 +73,13 @@ pub struct BuildRequest<'a> {
     pub locked: bool,
     /// A folder that has the boot loaders of boards; without one they are fetched where their licence is accepted.
     pub blob_dir: Option<PathBuf>,
-    /// What becomes of the cards.
+    /// In which form the cards are written.
     pub format: Format,
     /// The folder of images, or of the pack.
     pub folder: PathBuf,
 }
 
-/// What becomes of cards.
+/// The form in which cards are written.
 #[derive(Debug, Clone)]
 pub enum Format {
     /// A file each.
@@ -234,7 +236,7 @@ impl<'a> Workshop<'a> {
             engine,
             &project.root,
             request.set,
-            &fetch::BaseNeeds::of(project, request.set),
+            &BaseNeeds::of(project, request.set),
             request.mirror,
             &request.network,
             request.locked,
@@ -313,13 +315,38 @@ impl<'a> Workshop<'a> {
 fn preflight(engine: &Engine, request: &BuildRequest) -> Result<()> {
     let mut preflight = Preflight::default();
     preflight.programs(kernel::programs(&request.project.kernel));
-    if let BaseSource::Archive { .. } = request.set.base {
-        debian_requirements(&mut preflight);
+    match &request.set.base {
+        BaseSource::Archive { .. } => debian_requirements(&mut preflight),
+        BaseSource::Stage3(source) => gentoo_requirements(engine, request, source, &mut preflight)?,
     }
     if !engine.cache.has_any("kernel") {
         preflight.space(engine.cache.root(), kernel::BUILD_SPACE, "the kernel's build")?;
     }
     preflight.finish()
+}
+
+/// Asks for what a locked Gentoo base needs from this machine. Where none is locked that fits, resolving it asks.
+fn gentoo_requirements(
+    engine: &Engine,
+    request: &BuildRequest,
+    source: &Stage3,
+    preflight: &mut Preflight,
+) -> Result<()> {
+    let project = request.project;
+    let lock = Lock::load(&project.root)?;
+    let needs = BaseNeeds::of(project, request.set);
+    if let Ok(locked) = lock.find_with_base(request.set, &needs)
+        && let Some(base) = locked.stage3()
+    {
+        let (root, network) = (&project.root, &request.network);
+        let files = Stage3Files::new(engine, root, source, base.clone(), request.mirror, network);
+        let time = Time::from_seconds(epoch(locked.epoch())?);
+        let base = GentooBase { files, source, time };
+        for zstd in inputs::levels(request) {
+            base.requirements(engine, zstd, preflight);
+        }
+    }
+    Ok(())
 }
 
 /// The time that everything made here carries: `SOURCE_DATE_EPOCH` if it is set, else the lock's.

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
+use engine::Engine;
 use formats::delta::Delta;
 use formats::digest::hex;
 use formats::pack::{Base, Node as PackedNode};
@@ -13,10 +14,9 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::card::{CardMaker, Planned};
+use super::figures::ImageFigures;
 use super::space::{self, Kept};
-use super::state::ImageFigures;
 use super::{BuiltImage, Made};
-use crate::engine::Engine;
 use crate::pack::{DELTA, ENCRYPTED_DELTA, Pack, PackFolder, PackWriter, Recipients};
 
 /// What one kind of nodes adds to a pack.

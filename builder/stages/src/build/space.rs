@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use engine::Preflight;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
 
 use crate::basis::shares_blocks;
-use crate::engine::Preflight;
 
 /// Disk space that a node's own part may take: some trees of 16 KiB, its files, manifest and block map.
 const OWN: Bytes = Bytes::mib(1);

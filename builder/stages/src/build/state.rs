@@ -6,16 +6,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use engine::Key;
+use files::emit::{Readers, write_file};
 use formats::bmap::BlockMap;
 use formats::digest::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::card::NodeCard;
+use super::figures::ImageFigures;
 use crate::basis::{Basis, Form};
 use crate::block_map::faults;
-use crate::emit::{Readers, write_file};
-use crate::engine::Key;
 use crate::inspect::open_source;
 
 /// The files of one node's image in the folder of images. Its forms have manifest and block map in common.
@@ -51,19 +52,6 @@ pub struct ImageState {
     image: Fingerprint,
     manifest: Fingerprint,
     map: Fingerprint,
-}
-
-/// What an image is, in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageFigures {
-    /// Size in bytes of the card that it makes.
-    pub size: u64,
-    /// Bytes of it that are mapped.
-    pub mapped: u64,
-    /// Bytes that the root file system uses.
-    pub root_used: u64,
-    /// SHA-256 in hexadecimal of its block map.
-    pub map_sha256: String,
 }
 
 /// What changes when somebody touches a file.
@@ -115,7 +103,7 @@ impl ImageFiles {
         untouched.then_some(state)
     }
 
-    /// The note, if the image is the one that `key` stands for.
+    /// The note, if the image is the one that `key` identifies.
     pub fn current(&self, key: &Key) -> Option<ImageState> {
         self.finished().filter(|state| state.key == key.as_str())
     }

@@ -10,7 +10,7 @@ use formats::fat::read as fat;
 use formats::source::ReadAt;
 use formats::units::SECTOR;
 
-use super::volumes::subvolume_name;
+use super::subvolume_name;
 use crate::inspect::{Image, Kind};
 
 /// Bytes that are compared at once.

@@ -189,3 +189,8 @@ fn compare_parts(
         }
     }
 }
+
+/// A subvolume's name as paths begin with it; nothing for the top level.
+fn subvolume_name(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}

@@ -10,7 +10,7 @@ use formats::fat::read as fat;
 use formats::layer::shown;
 use formats::source::{ReadAt, Window};
 
-use super::{Aspect, Findings, blocks};
+use super::{Aspect, Findings, blocks, subvolume_name};
 
 /// Compares two FAT volumes.
 pub fn compare_fat(findings: &mut Findings, one: &dyn ReadAt, other: &dyn ReadAt) -> Result<()> {
@@ -125,11 +125,6 @@ pub fn compare_btrfs(findings: &mut Findings, one: &dyn ReadAt, other: &dyn Read
         findings.push(Aspect::File, &subvolume_name(path), what);
     }
     Ok(())
-}
-
-/// A subvolume's name as paths begin with it; nothing for the top level.
-pub(super) fn subvolume_name(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
 }
 
 impl Pair<'_, '_> {

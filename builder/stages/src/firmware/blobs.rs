@@ -6,14 +6,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use flash::files;
+use engine::Engine;
+use fetch::{Mirrors, obtain_blob};
 use model::board::Board;
 use model::sources::BlobSet;
 use sha2::{Digest as _, Sha256};
 
 use super::FirmwareRequest;
-use crate::engine::Engine;
-use crate::fetch::{Mirrors, obtain_blob};
 
 /// Bytes of the largest file that is read; no boot loader comes near.
 const MOST: u64 = 64 << 20;
@@ -141,7 +140,7 @@ fn lacking(folder: Option<&Path>, board: &Board, set: Option<&BlobSet>, missing:
     text
 }
 
-/// All of a file, which is no device or pipe and not too large for a boot loader.
+/// All of a file, which is not a device or pipe and not too large for a boot loader.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let cannot = || format!("cannot read {}", path.display());
     let file = files::open(path).with_context(cannot)?;

@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use engine::{Engine, Key};
+use fetch::Network;
 use formats::digest::hex;
 use formats::fip::{self, FirstStage, Loader};
 use formats::manifest::Input;
@@ -32,8 +34,6 @@ use model::project::Project;
 use sha2::{Digest as _, Sha256};
 
 use self::blobs::{Blobs, Search};
-use crate::engine::{Engine, Key};
-use crate::fetch::Network;
 
 /// Goes up with every change of what a boot area of the same files holds.
 const REVISION: u32 = 1;
@@ -73,7 +73,7 @@ pub struct BoardsFirmware(BTreeMap<String, BoardFirmware>);
 pub struct Firmware {
     /// Its bytes, from sector 0 on. What belongs to the partition table is a hole.
     pub image: SparseImage,
-    /// Stands for it.
+    /// Identifies it.
     pub key: Key,
     /// What it is made of.
     pub described: Vec<Input>,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use files::emit::{Readers, check_output, write_image};
 use formats::digest::hex;
 use formats::fip::{self, FirstStage, Id, Loader, NONCE_SIZE, Nonce};
 use formats::units::{Bytes, Lba};
@@ -10,7 +11,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::blobs::read;
 use crate::card::digest::of_range;
-use crate::emit::{Readers, check_output, write_image};
 
 /// The files of a boot area.
 #[derive(Debug)]

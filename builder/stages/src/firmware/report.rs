@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use flash::files;
+use engine::VerificationFailed;
 use formats::digest::{hex, parse_hex};
 use formats::fip::{self, FoundPart, Loader, PartName};
 use formats::manifest::{Firmware, Manifest};
@@ -13,7 +13,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::{INPUT, Known, known};
 use crate::basis::Form;
-use crate::fetch::VerificationFailed;
 use crate::inspect::open_source;
 use crate::pack::DELTA;
 

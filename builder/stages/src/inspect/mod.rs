@@ -166,7 +166,7 @@ pub(crate) fn open_source(path: &Path) -> Result<Source> {
 }
 
 fn open_source_with(path: &Path, identities: Option<Identities>) -> Result<Source> {
-    let file = WholeBlob::new(flash::files::open(path)?.into())?;
+    let file = WholeBlob::new(::files::open(path)?.into())?;
     if Delta::is_one(&file)? || is_encrypted(&file)? {
         return Ok(Arc::new(card_of_delta(path, identities)?));
     }

@@ -130,11 +130,7 @@ fn why_on(symbol: &Symbol, config: &DotConfig) -> Vec<String> {
     if !selectors.is_empty() {
         return vec![format!("selected by {}", list(&selectors))];
     }
-    let prompts: Vec<_> = symbol
-        .definitions
-        .iter()
-        .filter(|definition| definition.prompt.is_some())
-        .collect();
+    let prompts = symbol.prompts();
     if prompts.is_empty() {
         return vec!["it has no prompt: its default alone decides".into()];
     }
@@ -159,11 +155,7 @@ fn why_off(
     kconfig: &Kconfig,
 ) -> Vec<String> {
     let value_of = |name: &str| text_of(&config.value(name));
-    let prompts: Vec<_> = symbol
-        .definitions
-        .iter()
-        .filter(|definition| definition.prompt.is_some())
-        .collect();
+    let prompts = symbol.prompts();
     if prompts.is_empty() {
         let selectors: Vec<_> = symbol
             .selectors

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use engine::{Engine, Key, Log, Tool};
 use model::kernel::fragment::{Request, Value};
 
 use super::Subject;
 use super::compare::{ConfigError, compare};
 use super::dotconfig::DotConfig;
-use crate::engine::{Engine, Key, Log, Tool};
 
 /// A configuration in which everything asked for was granted.
 #[derive(Debug)]

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-
-use crate::engine::{Requirement, Tool};
+use engine::{Requirement, Tool};
 
 /// The Debian package of the compiler. Another prefix than Debian's has another, which is then found by `PATH` alone.
 const COMPILER_PACKAGE: &str = "gcc-aarch64-linux-gnu";

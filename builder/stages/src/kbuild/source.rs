@@ -8,7 +8,6 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bzip2::bufread::MultiBzDecoder;
-use flash::files;
 use formats::digest::hex;
 use liblzma::bufread::XzDecoder;
 use sha2::{Digest, Sha256};

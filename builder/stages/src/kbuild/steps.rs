@@ -4,8 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-
-use crate::engine::{Engine, Task};
+use engine::{Engine, Task};
 
 /// How many steps a build has: as many as the last one had. Progress only; nothing that is made depends on it.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use engine::{Engine, Entry, Key};
 use model::kernel::Kernel;
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,6 @@ use super::device_tree::{self, DeviceTreeSource};
 use super::make::make;
 use super::source::{Identity, KernelSource};
 use super::{modules, patch};
-use crate::engine::{Engine, Entry, Key};
 use crate::kbuild::configure::Configured;
 use crate::kbuild::steps::{Estimate, Steps};
 

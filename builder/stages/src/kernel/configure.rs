@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use engine::{Engine, Key, KeyBuilder, Log};
 use model::kernel::{Kernel, Patch};
 
 use super::make::make;
 use super::patch;
 use super::source::{KernelSource, is_for_configuring};
-use crate::engine::{Engine, Key, KeyBuilder, Log};
 use crate::kbuild::Subject;
 use crate::kbuild::configure::{Configuration, Configured};
 use crate::kbuild::make::toolchain;

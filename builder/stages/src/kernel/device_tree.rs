@@ -168,8 +168,9 @@ fn shown(value: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use engine::Tool;
+
     use super::*;
-    use crate::engine::Tool;
 
     const SOURCE: &str = r#"/dts-v1/;
 / {

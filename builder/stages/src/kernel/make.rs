@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
+use engine::Tool;
 use formats::calendar::date_of;
 use model::kernel::Kernel;
 
 use super::source::Identity;
-use crate::engine::Tool;
 use crate::kbuild::make as kbuild;
 
 /// The processor family, as the kernel calls it.

@@ -33,10 +33,10 @@ pub use configure::configure;
 pub use device_tree::DeviceTreeSource;
 pub use source::KernelSource;
 
+use engine::Requirement;
 use formats::units::Bytes;
 use model::kernel::Kernel;
 
-use crate::engine::Requirement;
 use crate::kbuild::make::requirements;
 
 /// Free space that a build needs in the cache's file system: source and objects.

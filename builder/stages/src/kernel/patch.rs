@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::{Log, Tool};
 use model::kernel::Patch;
 
 use super::source::KernelSource;
-use crate::engine::{Log, Tool};
 
 /// The files that `patches` change, below the source's root.
 pub(super) fn files(patches: &[&Patch]) -> BTreeSet<PathBuf> {

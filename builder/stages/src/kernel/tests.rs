@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use engine::{Cache, Engine, Progress, Verbosity, is_verification_failure};
 use insta::assert_snapshot;
 use liblzma::write::XzEncoder;
 use model::board::{Expectation, LoadMap, PropertyState, Window};
@@ -12,8 +13,6 @@ use model::finding::SourceFile;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::{Cache, Engine, Progress, Verbosity};
-use crate::fetch::is_verification_failure;
 
 /// As a kernel's: the targets that the stage calls, and what they leave behind.
 const MAKEFILE: &str = r#"
@@ -146,7 +145,7 @@ impl Bench {
         build(&self.engine, &self.kernel(), &self.source, &self.trees)
     }
 
-    fn key(&self) -> crate::engine::Key {
+    fn key(&self) -> engine::Key {
         let kernel = self.kernel();
         let configured = configure(&self.engine, &kernel, &self.source).unwrap();
         build::key_of(&configured, &kernel, &self.trees)

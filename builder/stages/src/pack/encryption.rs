@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 use age::x25519::{Identity, Recipient};
 use age::{DecryptError, Decryptor, Encryptor};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-use flash::files;
-
-use crate::fetch::failure;
+use engine::failure;
 
 /// How files that age makes start.
 pub(super) const MAGIC: &[u8] = b"age-encryption.org/";

@@ -5,6 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use engine::{Progress, failure};
+use files::emit::{Readers, write_file};
+use files::private;
 use formats::blob::Blob;
 use formats::bmap::BlockMap;
 use formats::digest::hex;
@@ -18,10 +21,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::Pack;
 use crate::basis::{Basis, Form};
-use crate::emit::{Readers, write_file};
-use crate::engine::Progress;
-use crate::fetch::failure;
-use crate::private;
 
 /// What to export.
 #[derive(Debug)]

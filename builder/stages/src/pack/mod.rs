@@ -20,7 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use flash::files;
+use engine::failure;
 use formats::blob::Blob;
 use formats::bmap::BlockMap;
 use formats::delta::{Delta, Patched};
@@ -31,8 +31,6 @@ use formats::seekable;
 use formats::segments::Segments;
 use formats::source::{ReadAt, WholeBlob, starts_with};
 use sha2::{Digest as _, Sha256};
-
-use crate::fetch::failure;
 
 /// How the name of a node's delta ends.
 pub const DELTA: &str = ".delta";
@@ -281,7 +279,7 @@ fn node_files(name: &str, is_encrypted: bool) -> [String; 2] {
     [format!("{name}{delta}"), format!("{name}.manifest.json")]
 }
 
-/// Refuses a folder that is there, is not empty and is no pack.
+/// Refuses a folder that is there, is not empty and is not a pack.
 fn check_folder(folder: &Path) -> Result<()> {
     let is_empty = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),

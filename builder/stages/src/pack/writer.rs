@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use files::emit::{TEMPORARY, folder_of};
+use files::private;
 use formats::bmap::BlockMap;
 use formats::delta::Delta;
 use formats::digest::hex;
@@ -17,8 +19,6 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::{Recipients, base_files, check_folder, node_files};
-use crate::emit::{TEMPORARY, folder_of};
-use crate::private;
 
 /// The place of a pack, locked for this build.
 #[derive(Debug)]

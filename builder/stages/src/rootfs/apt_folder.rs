@@ -6,11 +6,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use engine::VerificationFailed;
+use fetch::Sha256Sum;
 use rustix::process::geteuid;
 use tempfile::TempDir;
 
-use super::debian::{AptSuite, check_word};
-use crate::fetch::{Sha256Sum, VerificationFailed};
+use super::apt_source::{AptSuite, check_word};
 
 /// Larger than any InRelease by far.
 const LIMIT: u64 = 8 << 20;
@@ -100,8 +101,9 @@ fn check_readable(folder: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use engine::is_verification_failure;
+
     use super::*;
-    use crate::fetch::is_verification_failure;
 
     #[test]
     fn a_state_that_is_not_the_locked_one_is_refused() {

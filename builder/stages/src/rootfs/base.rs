@@ -3,12 +3,11 @@
 use std::fmt::Debug;
 
 use anyhow::Result;
+use engine::tarball::{CachedLayer, Tarball, layer_of};
+use engine::{Engine, Entry, Key};
 use formats::layer::Layer;
 use formats::manifest::Installed;
 use model::sources::Platform;
-
-use super::tarball::{CachedLayer, Tarball, layer_of};
-use crate::engine::{Engine, Entry, Key};
 
 /// A base root file system.
 pub trait Base: Debug + Sync {
@@ -26,7 +25,7 @@ pub struct BaseLayers {
     pub layers: Vec<Layer>,
     /// The outputs of the cache that have their blobs, which are verified before anything of them is written.
     pub entries: Vec<Entry>,
-    /// Stands for all of them.
+    /// Identifies all of them.
     pub key: Key,
     /// What became of packages that were installed over the lowest, where any were.
     pub installed: Option<Installed>,

@@ -5,13 +5,13 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use identity::{I2pKey, Identity, KeyPair, Links, Operator, PublicKeys, Secrets, WireGuardKey};
 use model::finding::Findings;
 use model::fleet::Node;
 use model::overlay::Overlay;
 use model::project::Project;
 
 use super::context::{CardIds, NodeInputs, Shared};
-use super::identity::{I2pKey, Identity, KeyPair, Links, Operator, PublicKeys, Secrets, WireGuardKey};
 use super::merge::merge;
 use super::render::Renderer;
 

@@ -22,12 +22,12 @@
 
 use std::collections::BTreeMap;
 
+use identity::{Identity, Operator, PublicKeys, Secrets};
 use model::board::Board;
 use model::fleet::{Fleet, Node};
 use model::layout::{FileSystem, Layout};
 use serde::Serialize;
 
-use super::identity::{Identity, Operator, PublicKeys, Secrets};
 use super::network::{self, ContainersContext, NetworkContext, PortsContext, RouteContext};
 use super::others::{ClusterContext, HostContext, OthersContext, PeerContext};
 use super::outside::OutsideContext;

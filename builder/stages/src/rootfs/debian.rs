@@ -5,13 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use engine::tarball::Tarball;
+use engine::{Engine, Key, Preflight, Requirement, Tool, check_arm64, find_program};
 use formats::units::Time;
 use rustix::process::geteuid;
 
 use super::apt_folder::Stage;
-use super::tarball::Tarball;
-use crate::engine::{Engine, Key, Preflight, Requirement, Tool, find_program};
-use crate::fetch::LockedArchive;
+use super::apt_source::{AptSource, check_word};
 
 /// Goes up with every change of what the tarball holds.
 const REVISION: u32 = 1;
@@ -21,9 +21,6 @@ const STAGE: &str = "debian-base";
 
 /// The name of the tarball in its folder of the cache.
 const TARBALL: &str = "base.tar";
-
-/// Where the kernel lists the programs that run foreign binaries.
-const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
 
 /// What is left out of every package: a node has no pager of its own. Licences stay, for images are given away.
 const EXCLUDED: [&str; 5] = [
@@ -45,38 +42,6 @@ const CLEAN: &str = "cd \"$1\" && \
     : > etc/machine-id && \
     find var/log -type f -exec truncate --size=0 {} + && \
     find usr -name __pycache__ -prune -exec rm -rf {} +";
-
-/// Suites, with the releases that are meant. Any mirrors that have them will do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AptSource {
-    /// The suite that the base is one of, then those that update it.
-    pub suites: Vec<AptSuite>,
-    /// `main` and the like, at least one.
-    pub components: Vec<String>,
-}
-
-/// One suite.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AptSuite {
-    /// `trixie`.
-    pub name: String,
-    /// SHA-256 of its `InRelease` in hexadecimal, from the lock: another one is an error.
-    pub in_release_sha256: String,
-}
-
-impl AptSource {
-    /// What is locked.
-    pub fn of(locked: &LockedArchive) -> Self {
-        let suites = locked.suites().map(|(name, sha256)| AptSuite {
-            name: name.to_owned(),
-            in_release_sha256: sha256.to_string(),
-        });
-        Self {
-            suites: suites.collect(),
-            components: locked.components.clone(),
-        }
-    }
-}
 
 /// What a base is made from.
 #[derive(Debug, Clone, Copy)]
@@ -116,47 +81,6 @@ pub fn debian_requirements(preflight: &mut Preflight) {
         )]);
     }
     check_arm64(preflight);
-}
-
-/// Asks for a machine that runs arm64 programs, natively or by an emulator.
-pub fn check_arm64(preflight: &mut Preflight) {
-    if std::env::consts::ARCH != "aarch64"
-        && let Some(problem) = binfmt_problem(Path::new(BINFMT))
-    {
-        preflight.problem(problem);
-    }
-}
-
-/// Why the kernel would not run arm64 programs, with what to do; `None` if it would.
-fn binfmt_problem(folder: &Path) -> Option<String> {
-    if !folder.join("register").exists() {
-        return Some(format!(
-            "the kernel's binfmt_misc is not mounted, so it cannot run arm64 programs: \
-             mount -t binfmt_misc binfmt_misc {}",
-            folder.display()
-        ));
-    }
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let has_arm64 = entries.into_iter().any(|entry| {
-        let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        let has = |line: &str| text.lines().any(|other| other == line);
-        // An ELF file of 64 bits, little-endian, for machine 183; F opens the interpreter outside of the new root.
-        let is_arm64 = text.lines().any(|line| {
-            line.strip_prefix("magic ")
-                .is_some_and(|magic| magic.starts_with("7f454c460201") && magic.contains("0200b700"))
-        });
-        let is_fixed = text.lines().any(|line| {
-            line.strip_prefix("flags:")
-                .is_some_and(|flags| flags.contains('F'))
-        });
-        has("enabled") && is_arm64 && is_fixed
-    });
-    (!has_arm64).then(|| {
-        "the kernel does not know how to run arm64 programs (no enabled entry with flag F in \
-         /proc/sys/fs/binfmt_misc): as root, apt-get install qemu-user-static, then \
-         /usr/lib/systemd/systemd-binfmt or update-binfmts --enable qemu-aarch64"
-            .to_owned()
-    })
 }
 
 impl DebianBase<'_> {
@@ -289,20 +213,10 @@ impl DebianBase<'_> {
     }
 }
 
-/// Refuses what would be something else than a word of sources.list.
-pub(super) fn check_word(word: &str) -> Result<()> {
-    let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_graphic() && !"[]#".contains(c));
-    ensure!(
-        is_word,
-        "`{}` cannot be part of a package source",
-        word.escape_debug()
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rootfs::AptSuite;
 
     const RELEASE: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -395,27 +309,5 @@ mod tests {
             assert!(check_word(bad).is_err(), "{bad}");
         }
         check_word("http://m.example:80/debian/").unwrap();
-    }
-
-    #[test]
-    fn a_kernel_that_cannot_run_arm64_programs_is_told_with_what_to_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let problem = || binfmt_problem(folder.path());
-        assert!(problem().unwrap().contains("mount -t binfmt_misc"));
-        fs::write(folder.path().join("register"), "").unwrap();
-        assert!(problem().unwrap().contains("apt-get install qemu-user-static"));
-        let entry = |state: &str, flags: &str| {
-            let text = format!(
-                "{state}\ninterpreter /usr/bin/qemu-aarch64\nflags: {flags}\noffset 0\n\
-                 magic 7f454c460201010000000000000000000200b700\nmask ffffffffffffff00fffffffffffffffffeffffff\n"
-            );
-            fs::write(folder.path().join("qemu-aarch64"), text).unwrap();
-        };
-        for (state, flags) in [("disabled", "OCF"), ("enabled", "OC")] {
-            entry(state, flags);
-            assert!(problem().is_some(), "{state} {flags}");
-        }
-        entry("enabled", "POF");
-        assert_eq!(problem(), None);
     }
 }

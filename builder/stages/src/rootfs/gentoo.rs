@@ -5,21 +5,20 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use engine::tarball::{BLOB, CachedLayer, INDEX, is_made, layer_key, load_layer, packing, verify_blob};
+use engine::{Engine, Entry, Key, Preflight};
+use fetch::{LockedStage3, Stage3Files};
 use formats::layer::Layer;
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
-use gentoo::install::PackageManager;
-use gentoo::install::{Filters, Installer, Options, PackageInput, Report, Size};
+use gentoo::install::{Installer, Options, PackageInput, Report, Size};
 use gentoo::installed::in_layer;
-use gentoo::{Atom, Package};
+use gentoo::{Atom, Filters, Package, PackageManager};
 use model::sources::{Distribution, LeaveOut, PackagePlace, Platform, Stage3};
 
 use super::base::{Base, BaseLayers};
 use super::merge::without_each;
 use super::portage::{self, Wishes};
-use super::tarball::{BLOB, CachedLayer, INDEX, is_made, layer_key, load_layer, packing, verify_blob};
-use crate::engine::{Engine, Entry, Key};
-use crate::fetch::{LockedStage3, Stage3Files};
 
 /// Goes up with every change of what the layer of the same packages holds.
 const REVISION: u32 = 3;
@@ -82,6 +81,14 @@ impl Base for GentooBase<'_> {
 }
 
 impl GentooBase<'_> {
+    /// Asks for what this machine needs for layers that are still to be made.
+    pub fn requirements(&self, engine: &Engine, zstd: u8, preflight: &mut Preflight) {
+        let stage3 = layer_key(&self.files.tarball().key(), zstd);
+        if engine.cache.find(STAGE, &self.key(&stage3)).is_none() {
+            self.files.requirements(preflight);
+        }
+    }
+
     /// Fetches what of the files is not there and is needed for layers that are still to be made, so that whoever lacks it
     /// hears of that before other work is done. What is there is verified where it is used.
     pub fn prepare(&self, engine: &Engine, zstd: u8) -> Result<()> {

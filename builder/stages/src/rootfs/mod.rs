@@ -5,12 +5,11 @@
 //! |---|---|
 //! | `base` | what a base is to a role |
 //! | `debian` | a base made by mmdebstrap |
+//! | `apt_source` | suites and components that apt makes a base from |
 //! | `apt_folder` | a folder of this machine as apt reads it |
 //! | `gentoo` | a base made of a stage3 and packages |
 //! | `portage` | what the portage of a node is told |
-//! | `tarball` | tarballs as layers, kept in the cache |
-//! | `role` | the layers of a role and of a node |
-//! | `template` | the layers of a role's template of containers |
+//! | `role` | the layers of a role, of its template of containers, and of a node |
 //! | `overlaid` | overlays over layers: files, units, locked passwords |
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
@@ -19,16 +18,15 @@
 //! | [`units`] | what `systemctl enable` would link |
 //! | `context`, `network`, `render` | what templates can use, and their rendering |
 //! | `preview` | what overlays lay on a node, without a base |
-//! | [`identity`] | machine ids and keys, made once and kept |
 
 mod accounts;
 mod apt_folder;
+mod apt_source;
 mod base;
 mod check;
 mod context;
 mod debian;
 mod gentoo;
-pub mod identity;
 mod merge;
 mod network;
 mod others;
@@ -40,19 +38,15 @@ mod render;
 mod role;
 mod runlevels;
 mod scope;
-mod tarball;
-mod template;
 pub mod units;
 
+pub use apt_source::{AptSource, AptSuite};
 pub use base::{Base, BaseLayers};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
-pub use debian::{AptSource, AptSuite, DebianBase, check_arm64, debian_requirements};
+pub use debian::{DebianBase, debian_requirements};
 pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
-pub use role::{NodeLayer, RoleInputs, RoleLayers, role_layers};
-pub use tarball::{CachedLayer, Tarball};
-pub(crate) use tarball::{lazy_layer, verify_blob};
-pub use template::TemplateLayers;
+pub use role::{NodeLayer, RoleInputs, RoleLayers, TemplateLayers, role_layers};

@@ -18,10 +18,9 @@ use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64ct::{Base64, Encoding};
+use identity::Identity;
 use model::fleet::{Accept, Container, Fleet, Network, Node, Protocol};
 use serde::Serialize;
-
-use super::identity::Identity;
 
 /// The one port of a node.
 const INTERFACE: &str = "eth0";

@@ -12,10 +12,10 @@
 
 use std::collections::BTreeMap;
 
+use identity::{PublicKeys, Secrets};
 use model::fleet::{Fleet, Node};
 use serde::Serialize;
 
-use super::identity::{PublicKeys, Secrets};
 use super::network::texts;
 
 #[derive(Clone, Serialize)]

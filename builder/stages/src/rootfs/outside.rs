@@ -10,10 +10,10 @@
 //! | of `i2p` | `b32` (the address), `keys_base64` |
 //! | of `tunnels` | `name`, `interface`, `endpoint`, `public_key`, `private_key`, `address`, `port`, `keepalive`, `container`, `container_ipv4`, `table`, `mark` |
 
+use identity::Secrets;
 use model::fleet::{Fleet, Node, Service};
 use serde::Serialize;
 
-use super::identity::Secrets;
 use super::network::texts;
 
 /// The first table of routes of tunnels, and the first mark of their connections; systemd knows those below 256 by name.

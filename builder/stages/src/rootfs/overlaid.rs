@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
+use engine::Engine;
+use engine::tarball::packing;
 use formats::layer::{Attributes, Body, Entry, Layer, LayerBuilder, Packing};
 use formats::tree::{InodeKind, Share, Tree};
 use formats::units::Time;
@@ -13,9 +15,7 @@ use model::sources::{Init, Platform};
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
 use super::merge::{Merged, real_paths, without_each};
 use super::runlevels::runlevel_links;
-use super::tarball::packing;
 use super::units::{UnitError, UnitLinks};
-use crate::engine::Engine;
 
 /// Overlays to be laid over layers.
 #[derive(Debug, Clone, Copy)]

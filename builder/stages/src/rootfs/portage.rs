@@ -14,12 +14,11 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use fetch::{LockedStage3, shown_url};
 use gentoo::install::Installer;
 use gentoo::resolve::{Init, NodeUse, PackageUse};
 use gentoo::{Atom, Package};
 use model::sources::{PackagePlace, PackageSource, Stage3};
-
-use crate::fetch::{LockedStage3, shown_url};
 
 /// What all nodes are.
 const ARCHITECTURE: &str = "arm64";

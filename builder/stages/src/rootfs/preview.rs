@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use identity::{IdentityStore, PublicKeys};
 use model::finding::Findings;
 use model::fleet::Node;
 use model::overlay::{Source, TargetPath};
@@ -11,7 +12,6 @@ use model::project::Project;
 use model::sources::Platform;
 
 use super::context::{CardIds, NodeInputs, Shared};
-use super::identity::{IdentityStore, PublicKeys};
 use super::merge::merge;
 use super::render::Renderer;
 

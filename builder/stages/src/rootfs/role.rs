@@ -13,15 +13,20 @@
 //! The text of a template decides whose its file is, not what comes out of it: what is rendered for a node is the
 //! node's own even where it comes out alike, so that no node's change can move another node's data.
 
+mod template;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context as _, Result, bail};
+use engine::tarball::{CachedLayer, Tarball, layer_of, verify_blob};
+use engine::{Engine, Entry, Key};
 use formats::blob::Blob;
 use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerBuilder, Packing, shown};
 use formats::manifest::Installed;
 use formats::tree::Share;
 use formats::units::Time;
+use identity::{Operator, PublicKeys};
 use model::board::Board;
 use model::finding::Findings;
 use model::fleet::Fleet;
@@ -30,13 +35,10 @@ use model::overlay::{Overlay, TargetPath};
 
 use super::base::{Base, BaseLayers};
 use super::context::{NodeInputs, Shared, mount_points};
-use super::identity::{Operator, PublicKeys};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
-use super::tarball::{CachedLayer, Tarball, layer_of, verify_blob};
-use super::template::TemplateLayers;
-use crate::engine::{Engine, Entry, Key};
+pub use template::TemplateLayers;
 
 /// Goes up with every change of what the layers of a role or of a node hold.
 const REVISION: u32 = 3;
@@ -81,7 +83,7 @@ pub struct RoleLayers<'a> {
     pub template: Option<TemplateLayers>,
     /// What became of packages that were installed over the base.
     pub installed: Option<Installed>,
-    /// Stands for all of these.
+    /// Identifies all of these.
     pub key: Key,
     /// Where the cache has the blobs of base, template and modules.
     entries: Vec<Entry>,
@@ -96,7 +98,7 @@ pub struct RoleLayers<'a> {
 pub struct NodeLayer {
     /// Its files, uncompressed, in memory: [`Share::Node`].
     pub layer: Layer,
-    /// Stands for these and for the layers of the role below.
+    /// Identifies these and the layers of the role below.
     pub key: Key,
 }
 

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use engine::{Engine, Key, Tool};
 use formats::digest::hex;
 use formats::units::Bytes;
 use model::board::UBoot;
 use sha2::{Digest, Sha256};
 
 use super::source::{UBootSource, is_for_configuring};
-use crate::engine::{Engine, Key, Tool};
 use crate::kbuild::Subject;
 use crate::kbuild::configure::{Configuration, Configured};
 use crate::kbuild::make;

@@ -21,9 +21,9 @@ mod source;
 pub use build::{Output, UBootBuild, build, configure};
 pub use source::UBootSource;
 
+use engine::Requirement;
 use formats::units::Bytes;
 
-use crate::engine::Requirement;
 use crate::kbuild::make::requirements;
 
 /// Free space that a build needs in the cache's file system: source and objects.

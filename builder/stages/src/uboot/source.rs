@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use engine::Engine;
+use fetch::{LockedFile, Mirrors, Network, obtain};
 
-use crate::engine::Engine;
-use crate::fetch::{LockedFile, Mirrors, Network, obtain};
 use crate::kbuild::source::{self, Makefile};
 
 /// A tarball of U-Boot's source (`u-boot-2025.01.tar.bz2`, `u-boot_2025.01.orig.tar.bz2`).

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use bzip2::write::BzEncoder;
+use engine::{Cache, Engine, Progress, Verbosity};
 use insta::assert_snapshot;
 use model::board::UBoot;
 use model::finding::{Findings, SourceFile};
@@ -12,7 +13,6 @@ use model::kernel::fragment;
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::{Cache, Engine, Progress, Verbosity};
 
 /// As U-Boot's: the targets that the stage calls, and what they leave behind.
 const MAKEFILE: &str = r#"

@@ -8,15 +8,15 @@ mod shelf;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use debian::dpkg;
+use engine::Engine;
+use fetch::{BaseNeeds, Gathering, Lock, Network, Pinned};
 use formats::units::Bytes;
 use model::project::Project;
 use model::sources::SourceSet;
 
 use self::shelf::{Put, Shelf};
 use crate::build::debian_base;
-use crate::dpkg;
-use crate::engine::Engine;
-use crate::fetch::{BaseNeeds, Gathering, Lock, Network, Pinned};
 
 /// What is vendored, and where to.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub struct VendorRequest<'a> {
     pub folder: &'a Path,
 }
 
-/// What became of it.
+/// What was vendored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vendored {
     /// The folder.

@@ -6,12 +6,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
-use flash::files;
+use fetch::{Pinned, Sha256Sum};
+use files::private;
 use rustix::fs::{FlockOperation, flock, ioctl_ficlone};
 use rustix::io::Errno;
-
-use crate::fetch::{Pinned, Sha256Sum};
-use crate::private;
 
 /// How the name of a file ends that is still written.
 const PART: &str = ".portadc-part";
@@ -24,7 +22,7 @@ pub(super) struct Shelf {
     folder: File,
 }
 
-/// What became of a file.
+/// What was done with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Put {
     /// It was there.
@@ -116,7 +114,7 @@ impl Shelf {
     }
 }
 
-/// Whether `path` is the pinned file, byte for byte. A link or anything else that is no regular file is another one.
+/// Whether `path` is the pinned file, byte for byte. A link or anything else that is not a regular file is another one.
 fn is_there(path: &Path, source: &File, pinned: &Pinned) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),

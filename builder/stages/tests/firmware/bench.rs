@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
+use engine::{Cache, Engine, Progress, Verbosity};
+use fetch::{Limits, Mode, Network};
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
 use model::project::Project;
-use stages::engine::{Cache, Engine, Progress, Verbosity};
-use stages::fetch::{Limits, Mode, Network};
 use stages::firmware::{BoardFirmware, Firmware, FirmwareRequest, firmware};
 use tempfile::TempDir;
 use testkit::fip as made_up;
+use testkit::folder::copy;
 
 pub struct Bench {
     pub folder: TempDir,
@@ -133,17 +134,4 @@ pub fn bytes(image: &SparseImage) -> Vec<u8> {
     let mut bytes = vec![0; image.size.0 as usize];
     image.read_exact_at(&mut bytes, 0).unwrap();
     bytes
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use engine::is_verification_failure;
+use fetch::{Mode, Network};
 use formats::digest::hex;
 use formats::fip::derived_id;
 use sha2::{Digest, Sha256};
-use stages::fetch::{Mode, Network, is_verification_failure};
 use stages::firmware::BoardFirmware;
 use testkit::fip as made_up;
 use testkit::server::{Answer, Server};
@@ -136,7 +137,7 @@ fn accepted_blobs_are_fetched_once_and_kept_apart() {
         panic!("not fetched");
     };
     assert!(bytes(&fetched.image) == bytes(&from_folder.image));
-    // bl2.package is no part of a card.
+    // bl2.package is not part of a card.
     assert_eq!(server.requests().len(), 4);
     let cache = bench.folder.path().join("cache");
     assert_eq!(fs::read_dir(cache.join("blobs")).unwrap().count(), 4);

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use engine::is_verification_failure;
 use formats::digest::hex;
 use formats::manifest::{FORMAT, Firmware, Image, Input, Manifest, Table, TableKind};
 use formats::units::Bytes;
 use model::sources::Sources;
 use sha2::{Digest, Sha256};
-use stages::fetch::is_verification_failure;
 use stages::firmware::{FirmwareReport, FormReport, Known, firmware_report};
 use testkit::fip as made_up;
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use engine::{Progress, Verbosity};
 use formats::bmap::BlockMap;
 use formats::delta::Delta;
 use formats::digest::hex;
@@ -14,7 +15,6 @@ use formats::sparse::SparseImage;
 use formats::units::Bytes;
 use sha2::{Digest, Sha256};
 use stages::basis::Form;
-use stages::engine::{Progress, Verbosity};
 use stages::pack::{ExportRequest, Identities, Pack, PackFolder, PackWriter, Recipients, export};
 use tempfile::TempDir;
 

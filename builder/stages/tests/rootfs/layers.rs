@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 
-use stages::fetch::is_verification_failure;
-use stages::rootfs::Tarball;
+use engine::is_verification_failure;
+use engine::tarball::Tarball;
 use testkit::oracle;
 
 use crate::support::{TIME, link, paths, read};

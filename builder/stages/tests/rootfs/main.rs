@@ -4,7 +4,6 @@
 
 mod first_start;
 mod grow;
-mod identity;
 mod layers;
 mod openrc;
 mod overlays;

@@ -1,9 +1,10 @@
 //! A base that OpenRC starts: services in runlevels instead of units.
 
+use engine::Engine;
+use engine::tarball::Tarball;
 use formats::layer::Body;
 use model::sources::{Distribution, Init, Platform};
-use stages::engine::Engine;
-use stages::rootfs::{Base, BaseLayers, RoleInputs, RoleLayers, Tarball, role_layers};
+use stages::rootfs::{Base, BaseLayers, RoleInputs, RoleLayers, role_layers};
 
 use crate::support::TIME;
 use crate::workshop::{Workshop, write_tar};

@@ -3,11 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use engine::{Cache, Engine, Progress, Verbosity};
 use formats::layer::{Attributes, Body, Compression, Inline, Layer, LayerBuilder, Packing};
 use formats::tree::{InodeKind, Share, Tree};
 use formats::units::Time;
 use model::project::Project;
-use stages::engine::{Cache, Engine, Progress, Verbosity};
 
 /// The time that everything made in these tests gets.
 pub const TIME: Time = Time::from_seconds(1_700_000_000);

@@ -1,9 +1,9 @@
 //! The template of containers: the base under overlays of its own, without identity.
 
+use engine::tarball::Tarball;
 use formats::blob::Blob;
 use formats::tree::{InodeKind, Share, Tree};
 use model::overlay::{Overlay, Placed};
-use stages::rootfs::Tarball;
 use stages::rootfs::{RoleLayers, check_overlays};
 
 use crate::support::{link, project, read};

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
+use engine::Engine;
+use engine::tarball::Tarball;
 use formats::tree::{Share, Tree};
+use identity::{IdentityStore, Operator, PublicKeys};
 use model::files::Files;
 use model::fleet::Node;
 use model::overlay::Overlay;
 use model::project::Project;
-use stages::engine::Engine;
-use stages::rootfs::identity::{IdentityStore, Operator, PublicKeys};
-use stages::rootfs::{CardIds, NodeInputs, NodeLayer, RoleInputs, RoleLayers, Tarball, role_layers};
+use stages::rootfs::{CardIds, NodeInputs, NodeLayer, RoleInputs, RoleLayers, role_layers};
 
 use crate::support::{self, TIME, project};
 

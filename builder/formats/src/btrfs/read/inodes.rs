@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use zerocopy::FromBytes;
 
-use super::content::Run;
-use super::subvolumes::name_of;
+use super::entries::{DirEntry, dir_items, name_of};
+use super::runs::Run;
 use super::tree::{Item, Items};
 use super::{ReadError, Reader, Subvolume};
 use crate::btrfs::disk::{Key, kind};
 use crate::btrfs::files::mode;
 use crate::btrfs::hash;
-use crate::btrfs::records::{DirItem, InodeItem};
+use crate::btrfs::records::InodeItem;
 use crate::layer::{Attributes, Device};
 
 /// File type bits of a mode.
@@ -85,34 +85,6 @@ pub enum Target {
     Inode(u64),
     /// The root directory of the subvolume of this id.
     Subvolume(u64),
-}
-
-/// One of the entries that share an item: a name in a directory, or an extended attribute.
-pub(super) struct DirEntry<'i> {
-    pub head: DirItem,
-    pub name: &'i [u8],
-    pub value: &'i [u8],
-}
-
-/// The entries of an item.
-pub(super) fn dir_items(item: &Item) -> impl Iterator<Item = Result<DirEntry<'_>, ReadError>> {
-    let mut rest = item.data();
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let entry = (|| {
-            let (head, bytes) = DirItem::read_from_prefix(rest).ok()?;
-            let (name, bytes) = bytes.split_at_checked(head.name_length.get().into())?;
-            let (value, bytes) = bytes.split_at_checked(head.data_length.get().into())?;
-            rest = bytes;
-            Some(DirEntry { head, name, value })
-        })();
-        if entry.is_none() {
-            rest = &[];
-        }
-        Some(entry.ok_or_else(|| item.wrong("ends within an entry")))
-    })
 }
 
 impl Reader<'_> {

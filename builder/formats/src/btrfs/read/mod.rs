@@ -9,6 +9,8 @@
 //! | `block`, `tree` | one block of a tree; the items of a tree |
 //! | `subvolumes` | which subvolumes there are, and where |
 //! | `inodes` | inodes, their attributes, the names in directories |
+//! | `entries` | the entries that share an item |
+//! | `runs` | what items say of the runs of files |
 //! | `content` | the bytes of files, and their checksums |
 //! | `view` | subvolumes mounted into each other: paths, walks |
 //! | `verify` | every checksum of the volume |
@@ -16,8 +18,10 @@
 mod block;
 mod chunks;
 mod content;
+mod entries;
 mod error;
 mod inodes;
+mod runs;
 mod subvolumes;
 mod tree;
 mod verify;

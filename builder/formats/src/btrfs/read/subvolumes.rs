@@ -4,8 +4,8 @@ use uuid::Uuid;
 use zerocopy::FromBytes;
 
 use super::block::Reference;
-use super::inodes::dir_items;
-use super::tree::{Item, Items};
+use super::entries::{dir_items, name_of};
+use super::tree::Items;
 use super::{ReadError, Reader, reference, root_item};
 use crate::btrfs::disk::{Key, kind, object};
 use crate::btrfs::records::{InodeRef, RootItem, RootRef};
@@ -141,22 +141,5 @@ impl Reader<'_> {
             inode = item.key.offset;
         }
         Ok(())
-    }
-}
-
-/// The first `length` of `bytes`, as a name that a directory can have.
-pub(super) fn name_of<'b>(item: &Item, bytes: &'b [u8], length: u16) -> Result<&'b [u8], ReadError> {
-    let name = bytes
-        .get(..length.into())
-        .ok_or_else(|| item.wrong("ends within a name"))?;
-    let is_legal = (1..=255).contains(&name.len())
-        && !name.contains(&b'/')
-        && !name.contains(&0)
-        && name != b"."
-        && name != b"..";
-    if is_legal {
-        Ok(name)
-    } else {
-        Err(item.wrong("has a name that no directory can have"))
     }
 }

@@ -45,7 +45,7 @@ pub enum ArchiveError {
         /// Where the first byte is that is not zero.
         offset: u64,
     },
-    /// A block is no header.
+    /// A block is not a header.
     #[error("the block at byte {offset} is no tar header: its checksum is wrong")]
     Checksum {
         /// Where the block is in the tar.
@@ -90,7 +90,7 @@ pub enum Fault {
         /// The type's letter.
         typeflag: u8,
     },
-    /// Something that is no file has data.
+    /// Something that is not a file has data.
     #[error("it is {what} with {size} bytes of data")]
     Data {
         /// What it is.

@@ -158,7 +158,7 @@ pub(super) fn text(field: &[u8]) -> &[u8] {
     field.split(|byte| *byte == 0).next().unwrap_or(field)
 }
 
-/// A numeric field; empty is 0, `None` is no number. At most 12 bytes.
+/// A numeric field; empty is 0, `None` is not a number. At most 12 bytes.
 fn number(field: &[u8]) -> Option<i128> {
     let (first, rest) = field.split_first()?;
     if first & 0x80 != 0 {

@@ -21,9 +21,9 @@ use self::header::{BLOCK, Dialect, Header, integer, text};
 use self::pax::{Pax, Scope};
 use self::sparse::check_regions;
 use super::Xattrs;
-use super::builder::MAX_FILE;
 pub use super::packer::Region;
 use super::places::Place;
+use super::refusal::MAX_FILE;
 use crate::units::Time;
 use crate::unpack::{UnpackError, unpack};
 
@@ -193,7 +193,7 @@ impl<'a> Archive<'a> {
         }
         self.read(&mut block)?;
         self.zeros(&block)?;
-        // Writers fill up their last record; what is longer than any record is no such filling.
+        // Writers fill up their last record; what is longer than any record is not such filling.
         while !self.at_end()? {
             let filling = &mut block[..self.available()?.min(BLOCK)];
             self.read(filling)?;

@@ -32,6 +32,16 @@ pub struct Symbol {
     pub selectors: Vec<Selector>,
 }
 
+impl Symbol {
+    /// The entries by which a user may set it.
+    pub fn prompts(&self) -> Vec<&Definition> {
+        let definitions = self.definitions.iter();
+        definitions
+            .filter(|definition| definition.prompt.is_some())
+            .collect()
+    }
+}
+
 /// One `config` entry.
 #[derive(Debug, Default)]
 pub struct Definition {

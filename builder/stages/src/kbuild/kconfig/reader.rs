@@ -137,7 +137,7 @@ impl Reader<'_> {
         self.entry = Entry::Block;
     }
 
-    /// An attribute of the current entry. What does not bear on whether a symbol can be set is passed over.
+    /// An attribute of the current entry. What does not bear on whether a symbol can be set is skipped.
     fn attribute(&mut self, word: &str, rest: &str) {
         match &mut self.entry {
             Entry::None => {}
