@@ -9,6 +9,8 @@ use stages::firmware::{parse_id, parse_nonce};
 
 pub use init::InitArguments;
 
+#[cfg(test)]
+mod documented;
 mod init;
 
 /// Ready-to-flash microSD images for a portable datacenter
