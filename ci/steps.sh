@@ -91,16 +91,17 @@ run_steps() {
     while :; do
         left=0
         for name in "${steps[@]}"; do
-            case ${step_state[$name]} in
-                waiting)
-                    if lacks "$name"; then
-                        step_state[$name]=skipped
-                    elif can_begin "$name"; then
-                        begin_step "$name"
-                    fi
-                    ;;
-                running) if has_ended "$name"; then finish_step "$name"; fi ;;
-            esac
+            if [ "${step_state[$name]}" = running ] && has_ended "$name"; then finish_step "$name"; fi
+        done
+        # What ended gives way to the first that waits, wherever it stands among them.
+        for name in "${steps[@]}"; do
+            if [ "${step_state[$name]}" = waiting ]; then
+                if lacks "$name"; then
+                    step_state[$name]=skipped
+                elif can_begin "$name"; then
+                    begin_step "$name"
+                fi
+            fi
             case ${step_state[$name]} in waiting | running) left=$((left + 1)) ;; esac
         done
         [ $left -gt 0 ] || break
