@@ -47,7 +47,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("age", &["stages"]),
     ("clap", &["portadc"]),
     ("indicatif", &["engine"]),
-    ("quick-xml", &["formats", "stages"]),
+    ("quick-xml", &["formats", "model", "stages"]),
     ("reqwest", &["fetch"]),
     ("sequoia-openpgp", &["fetch", "testmirror"]),
     ("ssh-key", &["identity", "model"]),
