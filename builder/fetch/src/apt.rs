@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use model::sources::normal_mirror;
 
-use super::mirror::add_security;
 use engine::Tool;
 
 /// An entry of apt's sources: what of it matters here.
@@ -71,6 +70,22 @@ fn mirrors_in(etc: &Path, security: bool) -> Result<Vec<String>> {
         add_security(&mut mirrors);
     }
     Ok(mirrors)
+}
+
+/// Adds to Debian mirrors where each has security updates, as far as it is not there yet: servers have them in a folder
+/// `debian-security` beside `debian`.
+pub(super) fn add_security(mirrors: &mut Vec<String>) {
+    let beside = |mirror: &String| {
+        let parent = mirror
+            .strip_suffix("debian/")
+            .filter(|parent| parent.ends_with('/'))?;
+        Some(format!("{parent}debian-security/"))
+    };
+    for mirror in mirrors.iter().filter_map(beside).collect::<Vec<_>>() {
+        if !mirrors.contains(&mirror) {
+            mirrors.push(mirror);
+        }
+    }
 }
 
 /// apt's lists of sources, in apt's order.

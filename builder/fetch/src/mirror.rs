@@ -110,7 +110,7 @@ impl Mirrors {
         let mut mirrors = Self::debian(named)?;
         if archive.security.is_some() {
             match &mut mirrors {
-                Self::Named(urls) => add_security(urls),
+                Self::Named(urls) => apt::add_security(urls),
                 Self::Host { security } => *security = true,
                 Self::Known(_) => {}
             }
@@ -157,22 +157,6 @@ fn own_mirror(url: &str) -> Option<String> {
         }
         Some(_) => None,
         None => normal_mirror(url),
-    }
-}
-
-/// Adds to Debian mirrors where each has security updates, as far as it is not there yet: servers have them in a folder
-/// `debian-security` beside `debian`.
-pub(super) fn add_security(mirrors: &mut Vec<String>) {
-    let beside = |mirror: &String| {
-        let parent = mirror
-            .strip_suffix("debian/")
-            .filter(|parent| parent.ends_with('/'))?;
-        Some(format!("{parent}debian-security/"))
-    };
-    for mirror in mirrors.iter().filter_map(beside).collect::<Vec<_>>() {
-        if !mirrors.contains(&mirror) {
-            mirrors.push(mirror);
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::init::Choices;
+use crate::choices::Choices;
 
 /// `images/fleet.toml`
 pub fn text(choices: &Choices) -> String {

@@ -1,25 +1,14 @@
 //! A new project.
 
 use std::fs;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use ipnet::Ipv4Net;
-use model::names::{name_fault, quoted};
+use anyhow::{Context, Result, ensure};
 use model::schema::schemas;
 
+use crate::choices::Choices;
 use crate::place::{Draft, is_taken};
 use crate::{STOCK, fleet};
-
-/// Most nodes of a new fleet: the slots that two digits of an address count.
-pub const MOST_NODES: u16 = 99;
-
-/// Longest prefix of a network whose nodes may run containers: each node has 256 addresses of it for them.
-pub const LONGEST_WITH_CONTAINERS: u8 = 16;
-
-/// Longest prefix of any other network.
-pub const LONGEST: u8 = 24;
 
 /// What of a project nobody but its owner writes. Where one of them is, a new project would be mixed with an old one.
 const OWN: [&str; 5] = ["boards", "identity", "kernel", "out", "sources.lock"];
@@ -33,57 +22,6 @@ const OVERLAYS: &str = "# Overlays of this project\n\n\
     An overlay is a folder of files, templates, packages and units that is laid over the base system; a role in `images/fleet.toml`\n\
     lists which. Those that come with portadc are used from there: `portadc list` shows them, and `portadc eject overlay/NAME`\n\
     copies one to here. A folder in here takes the place of the one of its name that comes with portadc, as a whole.\n";
-
-/// What a new project is of.
-#[derive(Debug, Clone)]
-pub struct Choices {
-    /// The fleet's name.
-    pub fleet: String,
-    /// The board of all nodes.
-    pub board: String,
-    /// How many nodes there are.
-    pub nodes: u16,
-    /// The network that they are on.
-    pub subnet: Ipv4Net,
-    /// Its router.
-    pub gateway: Ipv4Addr,
-    /// Its name servers.
-    pub name_servers: Vec<Ipv4Addr>,
-    /// Whether the nodes run containers.
-    pub containers: bool,
-    /// OpenSSH public keys that may log in.
-    pub admin_keys: Vec<String>,
-}
-
-impl Choices {
-    /// What keeps these from being a fleet, as far as no line of a file can show it.
-    pub fn check(&self) -> Result<()> {
-        if let Some(fault) = name_fault(&self.fleet) {
-            bail!(
-                "the name of the fleet {} {fault}: lower-case letters, digits and inner hyphens, 63 at most",
-                quoted(&self.fleet)
-            );
-        }
-        ensure!(
-            (1..=MOST_NODES).contains(&self.nodes),
-            "a new fleet has 1 to {MOST_NODES} nodes, not {}: more are another bus in images/fleet.toml",
-            self.nodes
-        );
-        let (longest, why) = match self.containers {
-            true => (
-                LONGEST_WITH_CONTAINERS,
-                "each node has a /24 of it for its containers",
-            ),
-            false => (LONGEST, "the nodes' addresses count from 101"),
-        };
-        ensure!(
-            self.subnet.prefix_len() <= longest,
-            "{} is too small a network, /{longest} is the smallest: {why}",
-            self.subnet
-        );
-        Ok(())
-    }
-}
 
 /// Whether `folder` can become a project: it is not there, or has nothing that a project has.
 pub fn check_folder(folder: &Path) -> Result<()> {

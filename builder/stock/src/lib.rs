@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`eject`] | a copy of a stock part in a project |
 //! | [`init`] | a new project |
+//! | `choices` | what it is of |
 //! | `fleet` | the text of its fleet |
 //! | `place` | files put in place as a whole or not at all |
 
@@ -11,9 +12,11 @@ use std::path::Path;
 
 use model::files::{Files, StockFile};
 
+pub use choices::{Choices, MOST_NODES};
 pub use eject::eject;
-pub use init::{Choices, MOST_NODES, check_folder, init};
+pub use init::{check_folder, init};
 
+mod choices;
 mod eject;
 mod fleet;
 mod init;
