@@ -305,7 +305,7 @@ impl Project {
     }
 }
 
-/// Its `sources.toml`; `@URL@` stands for the server.
+/// Its `sources.toml`; `@URL@` is the URL of the server.
 pub const SOURCES: &str = r#"
 default = "debian"
 signers.all = { keyring = "keys/all.pgp", obtain = "ask the tester" }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Graph, Kind, count, subnet};
 
-/// Writes it. What stands for a thing is a letter and its number, so no name can mean anything to Mermaid.
+/// Writes it. A thing is named by a letter and its number, so no name can mean anything to Mermaid.
 pub fn write(graph: &Graph<'_>) -> String {
     let mut text = String::from("flowchart TB\n");
     // Writing into a string cannot fail.

@@ -101,7 +101,7 @@ image theirs.img {{
     let differ = differences(&one, &other).unwrap();
     assert_eq!(differ, [], "{differ:?}");
 
-    // Whoever verifies the image hears of the boot area too; what stands for the root here is not a file system.
+    // Whoever verifies the image hears of the boot area too; the root here is not a file system.
     let no_root = "partition 2: it is of type 0x83 but has no btrfs";
     let faults = verify(&other).unwrap().faults;
     assert!(faults.len() == 1 && faults[0].starts_with(no_root), "{faults:?}");
