@@ -33,7 +33,7 @@ pub use containers::{Container, INTERFACE_PREFIX};
 pub use known::Known;
 pub use power::{BusPower, Milli};
 pub use services::{Published, Service};
-pub use toml::{FleetToml, Governor, Protocol};
+pub use toml::{FleetToml, Governor, Protocol, Uplink};
 pub use tunnels::Tunnel;
 
 use formats::units::Bytes;
@@ -113,6 +113,8 @@ pub struct Network {
     pub subnet6: Option<Ipv6Net>,
     /// The router of its hosts for IPv6.
     pub gateway6: Option<Ipv6Addr>,
+    /// How containers on its nodes are reached.
+    pub uplink: Uplink,
     /// What else its hosts reach, and by whom: an address of the network.
     pub routes: Vec<(IpNet, IpAddr)>,
     /// Name servers of its hosts.

@@ -16,8 +16,8 @@ use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
 use crate::kernel::Kernel;
 use crate::layout::{Card, Layout, check_layout};
 use crate::names::{name_fault, quoted, suggest};
-use crate::overlay::Overlay;
-use crate::sources::{Distribution, Platform, Sources};
+use crate::overlay::{self, Overlay};
+use crate::sources::{Platform, Sources};
 use crate::template::check_templates;
 
 /// Everything that a project describes, checked.
@@ -185,20 +185,38 @@ impl Project {
             .filter(move |overlay| overlay.applies_to(platform))
     }
 
-    /// The packages that overlays ask of a base of `platform`, for the whole fleet: one base serves all roles.
-    pub fn packages(&self, platform: Platform) -> BTreeSet<String> {
-        let roles: BTreeSet<&String> = self.fleet.nodes.iter().map(|node| &node.role).collect();
+    /// The packages that the overlays of a role ask of a base of `platform`.
+    pub fn role_packages(&self, role: &str, platform: Platform) -> BTreeSet<String> {
+        overlay::packages(self.overlays_of(role, platform), platform.distribution)
+    }
+
+    /// The packages that the overlays of a role's template of containers ask for; `None` where it has no such overlays.
+    pub fn template_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
+        let has_template = self.fleet.roles.get(role).is_some_and(|role| !role.template.is_empty());
+        has_template.then(|| overlay::packages(self.template_overlays(role, platform), platform.distribution))
+    }
+
+    /// What the roles of `nodes`, and their templates of containers, ask of a base of `platform`: each set once.
+    pub fn package_sets<'n>(
+        &self,
+        nodes: impl IntoIterator<Item = &'n Node>,
+        platform: Platform,
+    ) -> BTreeSet<BTreeSet<String>> {
+        let roles: BTreeSet<&String> = nodes.into_iter().map(|node| &node.role).collect();
         roles
             .into_iter()
             .flat_map(|role| {
-                self.overlays_of(role, platform)
-                    .chain(self.template_overlays(role, platform))
+                let template = self.template_packages(role, platform);
+                template.into_iter().chain([self.role_packages(role, platform)])
             })
-            .flat_map(|overlay| match platform.distribution {
-                Distribution::Debian => &overlay.packages.debian,
-                Distribution::Gentoo => &overlay.packages.gentoo,
-            })
-            .cloned()
+            .collect()
+    }
+
+    /// All packages that overlays ask of a base of `platform`, for the whole fleet.
+    pub fn packages(&self, platform: Platform) -> BTreeSet<String> {
+        self.package_sets(&self.fleet.nodes, platform)
+            .into_iter()
+            .flatten()
             .collect()
     }
 

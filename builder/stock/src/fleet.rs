@@ -124,7 +124,7 @@ overlays = ["common", "gentoo", "first-start", "openrc", "power"]
 
 const ROLE_WITH_CONTAINERS: &str = r#"# What nodes are for: the overlays that are laid over the base system, in this order. A folder of overlays/ here takes the place of the
 # stock one of its name; `portadc eject overlay/NAME` copies one to edit. What is for another base is left out: `gentoo` and
-# `openrc` with the source set `debian`. A container starts as a snapshot of the same base with the overlays of `template`.
+# `openrc` with the source set `debian`. A container starts as a snapshot of the base with the overlays of `template`.
 #
 # Others that there are: `backup` (containers and /srv, kept by the node's `buddy`); `zram` (compressed swap, with
 # `zram = "256 MiB"` in [defaults]).

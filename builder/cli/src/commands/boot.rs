@@ -1,5 +1,6 @@
 //! `portadc boot`
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use formats::manifest::Manifest;
 use formats::units::Bytes;
 use identity::IdentityStore;
 use model::finding::Findings;
+use model::fleet::{Fleet, Node, Uplink};
 use model::sources::Init;
 use serde_json::json;
 use stages::basis::Form;
@@ -102,6 +104,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         address: format!("{}/{}", node.address, network.prefix),
         kernel_release: release,
         containers: containers.map(|container| container.name.as_str()).collect(),
+        gateway: gateway_of_containers(&project.fleet, node),
         rules: with_systemd && (role.containers || role.gateway),
         root,
         card: CARD,
@@ -134,6 +137,14 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     } else {
         VERIFICATION_FAILED.into()
     })
+}
+
+/// The router that a node's containers reach without its knowing them: none where it has to have routes to them.
+fn gateway_of_containers(fleet: &Fleet, node: &Node) -> Option<Ipv4Addr> {
+    let network = fleet.networks.get(&node.network)?;
+    network
+        .gateway
+        .filter(|gateway| network.uplink != Uplink::Routed && *gateway != node.address)
 }
 
 /// Arguments as a shell reads them.

@@ -1,7 +1,7 @@
 //! The files of a locked base, each asked for where something has to be made of it: a build that finds its layers made
 //! needs none of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -89,7 +89,18 @@ impl<'a> Stage3Files<'a> {
         packages::bring(&self.errand, self.source, &self.locked)
     }
 
-    /// The packages that a node has: those of the stage3 but for what the packages over it replace, and these. The stage3's
+    /// Those of the locked packages that `world` needs over `stage3`, by category, name and version, each with whether `world` itself
+    /// names it. `packages` are all that are locked.
+    pub fn needed(
+        &self,
+        world: &BTreeSet<String>,
+        stage3: &[Package],
+        packages: &[Package],
+    ) -> Result<BTreeMap<String, bool>> {
+        packages::needed(self.source, world, stage3, packages)
+    }
+
+    /// The packages that nodes have: those of the stage3 but for what the packages over it replace, and these. The stage3's
     /// layer is made, or found, at zstd level `zstd`.
     pub fn installed(&self, zstd: u8) -> Result<Vec<Package>> {
         self.check_host()?;

@@ -17,6 +17,7 @@ use super::signer::PackageSigner;
 use super::{
     BaseNeeds, Errand, LockedCompile, LockedPackage, LockedPackageSource, LockedStage3, Stage3Tarball,
 };
+use crate::lock::LOCK;
 use crate::past::Past;
 use crate::pinned::Pinned;
 use crate::presence::Presence;
@@ -90,7 +91,7 @@ fn missing(
     let mut missing = BTreeSet::new();
     for text in world {
         let atom = atoms([text])?;
-        if solve(source, &atom, installed, offers)?.is_err() {
+        if solve(source, &atom, installed, &sources(offers))?.is_err() {
             missing.insert(text.clone());
         }
     }
@@ -102,12 +103,41 @@ fn atoms<'a>(texts: impl IntoIterator<Item = &'a String>) -> Result<Vec<Atom>> {
     texts.into_iter().map(|text| Ok(text.parse()?)).collect()
 }
 
+/// Those of the locked packages that `world` needs over what is installed, by category, name and version, each with whether `world`
+/// itself names it. What needs none of what others need goes without it, so an installed package may stay that is replaced for
+/// others.
+pub(super) fn needed(
+    source: &Stage3,
+    world: &BTreeSet<String>,
+    installed: &[Package],
+    locked: &[Package],
+) -> Result<BTreeMap<String, bool>> {
+    let atoms = atoms(world).context("cannot read the packages of the overlays")?;
+    let sources = [Source {
+        name: LOCK,
+        packages: locked,
+    }];
+    let chosen = solve(source, &atoms, installed, &sources)?
+        .with_context(|| format!("what is locked does not fit together: {LOCK} is to be made again by `portadc update`"))?;
+    let named = |choice: Chosen| (choice.package.cpv.to_string(), choice.requested);
+    Ok(chosen.into_iter().map(named).collect())
+}
+
+/// The packages that are offered, by source.
+fn sources<'a>(offers: &'a [Offer<'a>]) -> Vec<Source<'a>> {
+    let source = |offer: &'a Offer| Source {
+        name: &offer.source.name,
+        packages: &offer.packages,
+    };
+    offers.iter().map(source).collect()
+}
+
 /// What meets the request over what is installed, or why nothing does.
 fn solve<'a>(
     source: &Stage3,
     world: &[Atom],
     installed: &'a [Package],
-    offers: &'a [Offer<'a>],
+    sources: &[Source<'a>],
 ) -> Result<std::result::Result<Vec<Chosen<'a>>, anyhow::Error>> {
     let init = match source.init {
         model::sources::Init::Systemd => resolve::Init::Systemd,
@@ -120,13 +150,6 @@ fn solve<'a>(
             reason: "sources.toml masks it".into(),
         });
     }
-    let sources: Vec<_> = offers
-        .iter()
-        .map(|offer| Source {
-            name: &offer.source.name,
-            packages: &offer.packages,
-        })
-        .collect();
     let lines = source
         .compiled()
         .map_or(&[][..], |(_, compile)| &compile.use_flags);
@@ -142,7 +165,7 @@ fn solve<'a>(
         init: Some(init),
         package_use: &package_use,
     };
-    Ok(resolve::resolve(installed, &sources, &request)
+    Ok(resolve::resolve(installed, sources, &request)
         .map(|resolution| resolution.chosen)
         .map_err(anyhow::Error::new))
 }
@@ -155,7 +178,7 @@ fn choose<'a>(
     installed: &'a [Package],
     offers: &'a [Offer<'a>],
 ) -> Result<Vec<Chosen<'a>>> {
-    match solve(source, world, installed, offers)? {
+    match solve(source, world, installed, &sources(offers))? {
         Ok(chosen) => Ok(chosen),
         Err(error) => {
             let mut text = format!("{error:#}\nlooked in");

@@ -8,7 +8,7 @@ use formats::units::Bytes;
 
 use super::toml::ContainerToml;
 use super::values::read_mac;
-use super::{FleetToml, Mac, Network, Node, Placed, Role};
+use super::{FleetToml, Mac, Network, Node, Placed, Role, Uplink};
 use crate::check::Check;
 use crate::names::{host_fault, quoted, suggest};
 use crate::size::parse_size;
@@ -314,7 +314,7 @@ pub(super) fn check_container_networks(
             check.found(&span, message).hint(hint);
         }
     };
-    let inside = "routers know the nodes' network; that of their containers is a part of it";
+    let inside = "routers know the nodes' network; that of their containers is a part of it, but where its `uplink` is \"masquerade\"";
     let apart = "nodes and containers of all buses need addresses of their own";
     let mut seen: Vec<(&Node, ipnet::Ipv4Net)> = Vec::new();
     let mut seen6: Vec<(&Node, ipnet::Ipv6Net)> = Vec::new();
@@ -322,8 +322,10 @@ pub(super) fn check_container_networks(
         let Some(network) = networks.get(&node.network) else {
             continue;
         };
+        // Elsewhere, who sees them sees the node.
+        let is_apart = network.uplink == Uplink::Masquerade;
         if let Some(net) = node.containers {
-            if !network.contains(net.network()) || !network.contains(net.broadcast()) {
+            if !is_apart && !(network.contains(net.network()) && network.contains(net.broadcast())) {
                 let message = format!(
                     "the containers of `{}`, {net}, are outside of network {network}",
                     node.name
@@ -351,7 +353,7 @@ pub(super) fn check_container_networks(
             seen.push((node, net));
         }
         if let Some(net) = node.containers6 {
-            if !network.subnet6.is_some_and(|subnet| subnet.contains(&net)) {
+            if !is_apart && !network.subnet6.is_some_and(|subnet| subnet.contains(&net)) {
                 let message = format!(
                     "the containers of `{}`, {net}, are outside of the IPv6 addresses of network `{}`",
                     node.name, network.name

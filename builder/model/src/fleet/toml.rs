@@ -91,6 +91,8 @@ pub struct NetworkToml {
     pub subnet6: Option<At<String>>,
     /// Router of the network's hosts for IPv6: an address of `subnet6`.
     pub gateway6: Option<At<String>>,
+    /// How containers on its nodes are reached where its router knows no way to them. Default: routed.
+    pub uplink: Option<At<Uplink>>,
     /// What else its hosts reach, and the address of the network that is its router: "172.16.0.0/16" = "192.168.0.2".
     #[serde(default)]
     pub routes: Table<At<String>>,
@@ -106,7 +108,8 @@ pub struct RoleToml {
     /// Folders of `overlays/`, laid over the base in this order.
     pub overlays: Vec<At<String>>,
     /// Folders of `overlays/`, laid over the base in this order for the template of containers, where the layout has a
-    /// subvolume for it. Their templates know of no single node. Their packages are the base's, as those of all overlays.
+    /// subvolume for it. Their templates know of no single node. Only their packages are in it; without
+    /// overlays it has the role's.
     #[serde(default)]
     pub template: Vec<At<String>>,
     /// Whether its nodes run containers.
@@ -195,6 +198,19 @@ pub struct NodeToml {
     /// Who keeps the backups of its containers: a node, a host of `backup.hosts`, or "none". Default: the node in the same slot
     /// of the next bus that runs containers.
     pub buddy: Option<At<String>>,
+}
+
+/// How what containers send leaves the network of their nodes, and answers come back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Uplink {
+    /// Its router has routes to the networks of containers: one of the fleet's gateways, or one that somebody tells.
+    #[default]
+    Routed,
+    /// It leaves with the address of the node. Nobody outside of the fleet opens a connection to a container.
+    Masquerade,
+    /// Containers have addresses of the network itself, for which their node answers (ARP, and NDP for IPv6).
+    ProxyArp,
 }
 
 /// How the clock of a processor is chosen, by the names of Linux.

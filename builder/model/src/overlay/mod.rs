@@ -171,6 +171,21 @@ impl Overlay {
     }
 }
 
+/// All packages that `overlays` need on a base of `distribution`.
+pub fn packages<'o>(
+    overlays: impl IntoIterator<Item = &'o Overlay>,
+    distribution: Distribution,
+) -> BTreeSet<String> {
+    overlays
+        .into_iter()
+        .flat_map(|overlay| match distribution {
+            Distribution::Debian => &overlay.packages.debian,
+            Distribution::Gentoo => &overlay.packages.gentoo,
+        })
+        .cloned()
+        .collect()
+}
+
 impl Owner {
     /// root:root
     pub const ROOT: Self = Self {

@@ -13,14 +13,13 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use debian::dpkg;
 use engine::Engine;
 use fetch::{BaseNeeds, Lock, LockedBase, LockedFile, Network, Stage3Files, document};
 use model::project::Project;
 use model::sources::{BaseSource, Source, SourceSet};
 use serde::Serialize;
 
-use crate::build::debian_base;
+use crate::build::debian_packages;
 
 /// Where Debian's security tracker tells of everything.
 const TRACKER: &str = "https://security-tracker.debian.org/tracker/data/json";
@@ -129,9 +128,7 @@ pub fn audit(engine: &Engine, request: &AuditRequest) -> Result<Audit> {
     let locked = lock.find_with_base(set, &needs)?;
     let (mut items, against, (mut open, unclear)) = match (&locked.base, &set.base) {
         (LockedBase::Archive(archive), BaseSource::Archive { .. }) => {
-            let base = debian_base(engine, project, set, locked, archive, mirror, network)
-                .context("the packages of the base are known when it is made")?;
-            let installed = dpkg::installed(&base.verified()?)?;
+            let installed = debian_packages(engine, project, set, locked, archive, mirror, network)?;
             let mut items: Vec<Item> = installed
                 .into_iter()
                 .map(|deb| Item {

@@ -1,6 +1,7 @@
 //! What a booted node must be, compared with what it is.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use anyhow::{Result, bail};
 use formats::units::Bytes;
@@ -27,6 +28,8 @@ pub struct Expected<'a> {
     pub kernel_release: &'a str,
     /// The containers that start with it, in the order of their names.
     pub containers: Vec<&'a str>,
+    /// The router that these have to reach; `None` where answers to them need a route at that router.
+    pub gateway: Option<Ipv4Addr>,
     /// Whether its role has rules of who may open connections.
     pub rules: bool,
     /// The root file system: compression and subvolumes.
@@ -81,6 +84,10 @@ echo "hostname=$(cat /proc/sys/kernel/hostname)"
 echo "machine-id=$(cat /etc/machine-id)"
 echo "address=$(ip -4 -o address show dev "$interface" scope global | awk '{ print $4 }' | paste -sd,)"
 echo "containers=$(lxc-ls --running -1 2>/dev/null | awk '{ print $1 }' | sort | paste -sd,)"
+reach() { lxc-attach --name "$1" -- ping -c 3 -W 3 "$gateway" >/dev/null 2>&1; }
+echo "reaching=$(test -n "$gateway" && lxc-ls --running -1 | awk '{ print $1 }' | sort | while read -r name; do
+    ! reach "$name" < /dev/null || echo "$name"
+done | paste -sd,)"
 echo "rules=$(nft list tables 2>/dev/null | wc -l)"
 echo "links=$(networkctl --no-legend list 2>/dev/null | awk '$5 != "configured" && $5 != "unmanaged" { print $2 }' | paste -sd,)"
 echo "kernel=$(uname -r)"
@@ -105,8 +112,13 @@ pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
         Init::Systemd => ASK_SYSTEMD,
         Init::OpenRc => ASK_OPENRC,
     };
-    let interface = format!("interface={}\n", expected.interface);
-    let text = match ssh.run(&[&interface, ask_init, QUESTIONS].concat())? {
+    let gateway = expected.gateway.map(|gateway| gateway.to_string());
+    let settings = format!(
+        "interface={}\ngateway={}\n",
+        expected.interface,
+        gateway.unwrap_or_default()
+    );
+    let text = match ssh.run(&[&settings, ask_init, QUESTIONS].concat())? {
         Answer::Output(text) => text,
         Answer::Refused(reason) | Answer::Unreachable(reason) | Answer::WrongHostKey(reason) => {
             bail!("the node stopped answering: {reason}")
@@ -161,6 +173,13 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
         equal("accounts with a password", "", answer("passwords")),
         equal("login methods", "publickey", methods.to_owned()),
     ];
+    if let Some(gateway) = expected.gateway {
+        outcomes.push(equal(
+            &format!("containers that reach {gateway}"),
+            &expected.containers.join(","),
+            answer("reaching"),
+        ));
+    }
     for subvolume in &expected.root.subvolumes {
         let found = answer(&format!("mount {}", subvolume.mount));
         let options: Vec<_> = found.split(',').collect();
@@ -208,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\ncontainers=irc,web\nrules=3\nlinks=\nkernel=6.12.1\nscheduler=bfq\n\
+    const GOOD: &str = "hostname=red-07\nmachine-id=0123\naddress=172.16.1.7/16\nstate=running\nfailed=\ncontainers=irc,web\nreaching=irc,web\nrules=3\nlinks=\nkernel=6.12.1\nscheduler=bfq\n\
         mount /=rw,noatime,compress=zstd:3,subvolid=256,subvol=/@\nmount /srv=rw,nodev,compress=zstd:3,subvol=/@srv\n\
         device-end=4293918720\ndevice-size=4200000000\nroot-size=4199997440\nread-only=@template\n\
         watchdog=active\npasswords=\n";
@@ -236,6 +255,7 @@ mod tests {
             address: "172.16.1.7/16".into(),
             kernel_release: "6.12.1",
             containers: vec!["irc", "web"],
+            gateway: Some(Ipv4Addr::new(172, 16, 0, 1)),
             rules: true,
             root: &root,
             card: Bytes::gib(4),
@@ -261,7 +281,8 @@ mod tests {
             ("1.7/16", "1.7/16,10.0.2.15/24", "address"),
             ("=running", "=degraded", "system state"),
             ("failed=", "failed=a.service", "failed units"),
-            ("=irc,web", "=web", "containers that run"),
+            ("containers=irc,web", "containers=web", "containers that run"),
+            ("reaching=irc,web", "reaching=web", "containers that reach 172.16.0.1"),
             ("rules=3", "rules=0", "tables of rules"),
             ("links=", "links=eth0", "ports that wait for configuration"),
             ("6.12.1", "6.12.2", "kernel"),
@@ -287,7 +308,7 @@ mod tests {
             assert_eq!(failed_checks(&GOOD.replacen(from, to, 1), "publickey"), [check]);
         }
         assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
-        assert_eq!(failed_checks("", "publickey").len(), 17);
+        assert_eq!(failed_checks("", "publickey").len(), 18);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use debian::dpkg::{self, InstalledDeb};
 use engine::tarball::Tarball;
 use engine::{Engine, Key, Preflight, failure, is_verification_failure};
 use fetch::{
@@ -16,11 +17,13 @@ use formats::fat::FatFile;
 use formats::manifest::Input;
 use formats::units::Time;
 use model::project::Project;
-use model::sources::{BaseSource, SourceSet};
+use model::sources::{BaseSource, Platform, SourceSet};
 
 use super::{BuildRequest, epoch};
 use crate::kernel::{DeviceTreeSource, KernelSource, MODULES, Output, build};
-use crate::rootfs::{AptSource, Base, DebianBase, GentooBase, debian_requirements};
+use crate::rootfs::{
+    AptSource, Base, DebianBase, DebianRoot, GentooBase, PackageSet, debian_requirements,
+};
 
 /// The kernel and the base.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub struct Inputs<'a> {
     pub kernel: Output,
     /// The files of the boot partition but its configuration: `Image`, `dtbs/...`.
     pub boot_files: Vec<FatFile>,
-    /// The base root file system.
+    /// The base root file system, with what the roles ask for over it.
     pub base: Box<dyn Base + 'a>,
     /// The kernel's modules.
     pub modules: Tarball,
@@ -57,8 +60,9 @@ impl<'a> Inputs<'a> {
                 let files = Stage3Files::new(engine, root, source, base.clone(), request.mirror, network);
                 let base = GentooBase { files, source, time };
                 // Said before, not after, a kernel is compiled.
+                let sets = package_sets(request);
                 for zstd in levels(request) {
-                    base.prepare(engine, zstd)?;
+                    base.prepare(engine, zstd, &sets)?;
                 }
                 (make_kernel(engine, request, locked), Ok(Box::new(base)))
             }
@@ -100,6 +104,12 @@ pub(super) fn levels(request: &BuildRequest) -> BTreeSet<u8> {
     layouts.filter_map(|layout| Some(layout.root()?.zstd)).collect()
 }
 
+/// What the roles of a build, and their templates of containers, ask of the base.
+pub(super) fn package_sets(request: &BuildRequest) -> BTreeSet<PackageSet> {
+    let nodes = request.nodes.iter().copied();
+    request.project.package_sets(nodes, request.set.base.platform())
+}
+
 /// The kernel, and beside it the base that mmdebstrap makes.
 fn kernel_and_debian(
     engine: &Engine,
@@ -107,27 +117,36 @@ fn kernel_and_debian(
     locked: &LockedSet,
     archive: &LockedArchive,
     time: Time,
-) -> Result<(Result<Output>, Result<Tarball>)> {
+) -> Result<(Result<Output>, Result<DebianRoot>)> {
+    let BuildRequest { project, set, .. } = request;
     let source = AptSource::of(archive);
-    let packages = request.project.packages(request.set.base.platform());
+    let platform = set.base.platform();
     let base = DebianBase {
         source: &source,
-        packages: &packages,
+        shared: &shared_packages(project, platform),
         time,
     };
-    if let Some(tarball) = base.find(engine)? {
-        return Ok((make_kernel(engine, request, locked), Ok(tarball)));
+    let sets = package_sets(request);
+    if let Some(root) = base.find(engine, &sets)? {
+        return Ok((make_kernel(engine, request, locked), Ok(root)));
     }
     // Said before, not after, a kernel is compiled.
     let mirrors = base_mirrors(request.set, archive, request.mirror, &request.network)?;
     Ok(std::thread::scope(|scope| {
         let kernel = scope.spawn(|| make_kernel(engine, request, locked));
-        let base = base.make(engine, &mirrors);
+        let root = base.make(engine, &mirrors, &sets);
         let kernel = kernel
             .join()
             .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
-        (kernel, base)
+        (kernel, root)
     }))
+}
+
+/// The packages that every role of the fleet, and every template, asks for: whichever nodes are built, the base is one.
+fn shared_packages(project: &Project, platform: Platform) -> PackageSet {
+    let sets = project.package_sets(&project.fleet.nodes, platform);
+    let in_both = |one: PackageSet, other: PackageSet| &one & &other;
+    sets.into_iter().reduce(in_both).unwrap_or_default()
 }
 
 /// Two errors as one: whoever reads it should not have to build again to hear of the other. It still is one of verification
@@ -189,8 +208,8 @@ fn base_mirrors(
     check_base(archive, &mirrors, network)
 }
 
-/// The base of a locked Debian set that a build of it uses: found, or made now.
-pub fn debian_base(
+/// The packages of a locked Debian set's base, of all roles of the fleet, as dpkg has them, sorted. The base is found, or made now.
+pub fn debian_packages(
     engine: &Engine,
     project: &Project,
     set: &SourceSet,
@@ -198,22 +217,31 @@ pub fn debian_base(
     archive: &LockedArchive,
     mirror: Option<&str>,
     network: &Network,
-) -> Result<Tarball> {
+) -> Result<Vec<InstalledDeb>> {
     let source = AptSource::of(archive);
-    let packages = project.packages(set.base.platform());
+    let platform = set.base.platform();
     let base = DebianBase {
         source: &source,
-        packages: &packages,
+        shared: &shared_packages(project, platform),
         time: Time::from_seconds(epoch(locked.epoch())?),
     };
-    if let Some(tarball) = base.find(engine)? {
-        return Ok(tarball);
+    let sets = project.package_sets(&project.fleet.nodes, platform);
+    let root = match base.find(engine, &sets)? {
+        Some(root) => root,
+        None => {
+            let mirrors = base_mirrors(set, archive, mirror, network)?;
+            let mut preflight = Preflight::default();
+            debian_requirements(&mut preflight);
+            preflight.finish()?;
+            base.make(engine, &mirrors, &sets)
+                .context("the packages of the base are known when it is made")?
+        }
+    };
+    let mut packages = BTreeSet::new();
+    for tarball in root.tarballs() {
+        packages.extend(dpkg::installed(&tarball.verified()?)?);
     }
-    let mirrors = base_mirrors(set, archive, mirror, network)?;
-    let mut preflight = Preflight::default();
-    debian_requirements(&mut preflight);
-    preflight.finish()?;
-    base.make(engine, &mirrors)
+    Ok(packages.into_iter().collect())
 }
 
 /// `Image` and the device trees, by the names that U-Boot asks for.

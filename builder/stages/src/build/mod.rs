@@ -48,7 +48,7 @@ use crate::uboot::{self, UBootBuild, UBootSource};
 pub use card::partition_ids;
 pub use figures::ImageFigures;
 pub use images::Sums;
-pub(crate) use inputs::debian_base;
+pub(crate) use inputs::debian_packages;
 pub use inputs::{KERNEL, kernel_source};
 pub use state::ImageFiles;
 
@@ -343,7 +343,7 @@ fn gentoo_requirements(
         let time = Time::from_seconds(epoch(locked.epoch())?);
         let base = GentooBase { files, source, time };
         for zstd in inputs::levels(request) {
-            base.requirements(engine, zstd, preflight);
+            base.requirements(engine, zstd, &inputs::package_sets(request), preflight);
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The lowest layers of every role: a root file system that the overlays are laid over.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use anyhow::Result;
@@ -9,10 +10,14 @@ use formats::layer::Layer;
 use formats::manifest::Installed;
 use model::sources::Platform;
 
+/// Packages that somebody asks for, as the base's distribution names them.
+pub type PackageSet = BTreeSet<String>;
+
 /// A base root file system.
 pub trait Base: Debug + Sync {
-    /// Its layers with their files stored at zstd level `zstd`; made now if the cache does not have them.
-    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers>;
+    /// Its layers with the packages of each of `sets`, in their order, files stored at zstd level `zstd`; made now if the cache does
+    /// not have them. What two of them have in common is one layer.
+    fn layers(&self, engine: &Engine, zstd: u8, sets: &[&PackageSet]) -> Result<Vec<BaseLayers>>;
 
     /// What overlays have to know of it.
     fn platform(&self) -> Platform;
@@ -31,16 +36,17 @@ pub struct BaseLayers {
     pub installed: Option<Installed>,
 }
 
-/// A tarball made of Debian packages.
+/// A tarball made of Debian packages, which has what anybody asks for.
 impl Base for Tarball {
-    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
+    fn layers(&self, engine: &Engine, zstd: u8, sets: &[&PackageSet]) -> Result<Vec<BaseLayers>> {
         let CachedLayer { layer, key, entry } = layer_of(engine, self, zstd)?;
-        Ok(BaseLayers {
+        let layers = BaseLayers {
             layers: vec![layer],
             entries: vec![entry],
             key,
             installed: None,
-        })
+        };
+        Ok(vec![layers; sets.len()])
     }
 
     fn platform(&self) -> Platform {

@@ -2,7 +2,7 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `gateways`, `name_servers`, `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
+//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers` |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
@@ -127,8 +127,11 @@ struct NodeContext<'a> {
     address: String,
     prefix: u8,
     network: &'a str,
+    uplink: &'static str,
     gateways: Vec<String>,
     name_servers: Vec<String>,
+    other_routers4: Vec<String>,
+    other_routers6: Vec<String>,
     macs: Vec<String>,
     role: &'a str,
     board: &'a str,
@@ -336,6 +339,9 @@ fn fstab_field(text: &str) -> String {
 
 fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
     let network = fleet.networks.get(&node.network);
+    let (other_routers4, other_routers6) = network
+        .map(|network| network::other_routers(fleet, network))
+        .unwrap_or_default();
     NodeContext {
         name: &node.name,
         cluster: &node.cluster,
@@ -343,10 +349,13 @@ fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
         address: node.address.to_string(),
         prefix: network.map_or(32, |network| network.prefix),
         network: &node.network,
+        uplink: network::uplink(network.map(|network| network.uplink).unwrap_or_default()),
         gateways: network
             .map(|network| network::gateways(network, node))
             .unwrap_or_default(),
         name_servers: network.map(network::name_servers).unwrap_or_default(),
+        other_routers4,
+        other_routers6,
         macs: node.mac.iter().map(|mac| mac.to_string()).collect(),
         role: &node.role,
         board: &node.board,

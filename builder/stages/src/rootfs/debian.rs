@@ -1,26 +1,40 @@
-//! A Debian base: an arm64 userland made by mmdebstrap from a mirror, kept in the cache as a tarball.
+//! A Debian base: an arm64 userland made by mmdebstrap from a mirror, kept in the cache as a tarball; and over it, for each role
+//! that asks for more packages, what mmdebstrap makes of the base with them and the base has not.
 
-use std::collections::BTreeSet;
-use std::fs;
+mod difference;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use engine::tarball::Tarball;
-use engine::{Engine, Key, Preflight, Requirement, Tool, check_arm64, find_program};
-use formats::units::Time;
+use engine::tarball::{CachedLayer, Tarball, layer_of};
+use engine::{Engine, Entry, Key, Preflight, Requirement, Tool, check_arm64, find_program};
+use formats::units::{Bytes, Time};
+use model::sources::Platform;
 use rustix::process::geteuid;
 
+use self::difference::difference;
 use super::apt_folder::Stage;
 use super::apt_source::{AptSource, check_word};
+use super::base::{Base, BaseLayers, PackageSet};
+use super::merge::without_each;
 
 /// Goes up with every change of what the tarball holds.
 const REVISION: u32 = 1;
 
-/// The stage's name in the cache.
-const STAGE: &str = "debian-base";
+/// The same for what packages add to it.
+const ADDED_REVISION: u32 = 1;
 
-/// The name of the tarball in its folder of the cache.
+/// The stages' names in the cache.
+const STAGE: &str = "debian-base";
+const ADDED_STAGE: &str = "debian-packages";
+
+/// The names of the tarballs in their folders of the cache, and of the list of paths that go from the base, each followed by a NUL.
 const TARBALL: &str = "base.tar";
+const ADDED: &str = "added.tar";
+const REMOVED: &str = "removed";
 
 /// What is left out of every package: a node has no pager of its own. Licences stay, for images are given away.
 const EXCLUDED: [&str; 5] = [
@@ -48,10 +62,74 @@ const CLEAN: &str = "cd \"$1\" && \
 pub struct DebianBase<'a> {
     /// Where its packages come from.
     pub source: &'a AptSource,
-    /// Packages beside the essential ones and apt; what they depend on comes along, what they recommend does not.
-    pub packages: &'a BTreeSet<String>,
+    /// Packages beside the essential ones and apt that each role asks for; what they depend on comes along, what they recommend
+    /// does not.
+    pub shared: &'a PackageSet,
     /// The latest time of a file: the build's, so that the tarball does not depend on the day.
     pub time: Time,
+}
+
+/// A base with what sets of packages add to it.
+#[derive(Debug)]
+pub struct DebianRoot {
+    base: Tarball,
+    /// By the set; `None` where that is the base's own.
+    added: BTreeMap<PackageSet, Option<Added>>,
+}
+
+/// What a set of packages adds to the base.
+#[derive(Debug)]
+struct Added {
+    tarball: Tarball,
+    entry: Entry,
+}
+
+impl DebianRoot {
+    /// The tarballs in which dpkg says what is installed: of the base, and of the base with each set.
+    pub fn tarballs(&self) -> impl Iterator<Item = &Tarball> {
+        let added = self.added.values().flatten();
+        added.map(|added| &added.tarball).chain([&self.base])
+    }
+}
+
+impl Base for DebianRoot {
+    fn layers(&self, engine: &Engine, zstd: u8, sets: &[&PackageSet]) -> Result<Vec<BaseLayers>> {
+        let CachedLayer { layer, key, entry } = layer_of(engine, &self.base, zstd)?;
+        let base = BaseLayers {
+            layers: vec![layer],
+            entries: vec![entry],
+            key,
+            installed: None,
+        };
+        sets.iter()
+            .map(|set| {
+                let added = self.added.get(*set).context("the base was made for other roles")?;
+                let Some(Added { tarball, entry }) = added else {
+                    return Ok(base.clone());
+                };
+                let removed = entry.read(REMOVED)?;
+                let removed: Vec<_> = paths(&removed).collect();
+                let CachedLayer { layer, key, entry } = layer_of(engine, tarball, zstd)?;
+                let key = Key::builder("debian-root", 1)
+                    .key("base", &base.key)
+                    .key("added", &key)
+                    .bytes("removed", &removed.join(&0))
+                    .finish();
+                let mut layers = without_each(base.layers.clone(), &removed);
+                layers.push(layer);
+                Ok(BaseLayers {
+                    layers,
+                    entries: [base.entries.clone(), vec![entry]].concat(),
+                    key,
+                    installed: None,
+                })
+            })
+            .collect()
+    }
+
+    fn platform(&self) -> Platform {
+        Platform::DEBIAN
+    }
 }
 
 /// Asks for what [`DebianBase::make`] needs from this machine.
@@ -84,17 +162,41 @@ pub fn debian_requirements(preflight: &mut Preflight) {
 }
 
 impl DebianBase<'_> {
-    /// The base as a tarball, if the cache has it.
-    pub fn find(&self, engine: &Engine) -> Result<Option<Tarball>> {
+    /// The base with what each of `sets` adds to it, if the cache has all of that.
+    pub fn find(&self, engine: &Engine, sets: &BTreeSet<PackageSet>) -> Result<Option<DebianRoot>> {
         let key = self.key()?;
-        let entry = engine.cache.find(STAGE, &key);
-        Ok(entry.map(|entry| Tarball::cached(entry, TARBALL, key)))
+        let Some(entry) = engine.cache.find(STAGE, &key) else {
+            return Ok(None);
+        };
+        let mut added = BTreeMap::new();
+        for set in sets {
+            let found = match set == self.shared {
+                true => None,
+                false => {
+                    let key = self.added_key(&key, set)?;
+                    let Some(entry) = engine.cache.find(ADDED_STAGE, &key) else {
+                        return Ok(None);
+                    };
+                    Some(Added::of(entry, key))
+                }
+            };
+            added.insert(set.clone(), found);
+        }
+        Ok(Some(DebianRoot {
+            base: Tarball::cached(entry, TARBALL, key),
+            added,
+        }))
     }
 
-    /// The base as a tarball, made now if the cache does not have it: some minutes. `mirrors` has for each suite the mirror
-    /// that it comes from: an URL, of a folder of this machine where it is `file:///...`.
-    pub fn make(&self, engine: &Engine, mirrors: &[String]) -> Result<Tarball> {
-        let AptSource { suites, components } = self.source;
+    /// The same, made now where the cache does not have it: some minutes. `mirrors` has for each suite the mirror that it comes
+    /// from: an URL, of a folder of this machine where it is `file:///...`.
+    pub fn make(
+        &self,
+        engine: &Engine,
+        mirrors: &[String],
+        sets: &BTreeSet<PackageSet>,
+    ) -> Result<DebianRoot> {
+        let suites = &self.source.suites;
         ensure!(
             !suites.is_empty() && suites.len() == mirrors.len(),
             "a base of {} suites cannot be made from {} mirrors",
@@ -104,49 +206,102 @@ impl DebianBase<'_> {
         let suite = &suites[0].name;
         let key = self.key()?;
         let entry = engine.cache.obtain(STAGE, &key, |part| {
-            let task = engine.progress.steps("rootfs", 0);
-            let mut log = engine.log("rootfs")?;
             let tarball = part.join(TARBALL);
-            let mut staged = Vec::new();
-            let mut lines = Vec::new();
-            for (suite, mirror) in suites.iter().zip(mirrors) {
-                let from = match mirror.strip_prefix("file://") {
-                    Some(folder) => {
-                        let stage = Stage::new(Path::new(folder), suite, components)?;
-                        let line = stage.source()?;
-                        staged.push(stage);
-                        line
-                    }
-                    None => {
-                        check_word(mirror)?;
-                        mirror.clone()
-                    }
-                };
-                lines.push(format!("deb {from} {} {}", suite.name, components.join(" ")));
-            }
-            Tool::new("mmdebstrap", "mmdebstrap")
-                .env("SOURCE_DATE_EPOCH", self.time.seconds.max(0).to_string())
-                .args(self.arguments()?)
-                .arg(suite)
-                .arg(&tarball)
-                .args(&lines)
-                .run(&mut log, |line| {
-                    if let Some(step) = line.strip_prefix("I: ") {
-                        task.message(step.to_owned());
-                    }
-                })
+            let size = self
+                .mmdebstrap(engine, mirrors, self.shared, None, &tarball)
                 .with_context(|| format!("cannot make a Debian base of {suite}"))?;
-            let size = fs::metadata(&tarball)
-                .context("mmdebstrap wrote no tarball")?
-                .len();
-            task.done(format!(
-                "Debian {suite} for arm64, {} packages asked for, {}",
-                self.packages.len(),
-                formats::units::Bytes(size)
+            engine.progress.say(format!(
+                "Debian {suite} for arm64, {} packages asked for, {size}",
+                self.shared.len()
             ));
             Ok(())
         })?;
-        Ok(Tarball::cached(entry, TARBALL, key))
+        let base = Tarball::cached(entry, TARBALL, key.clone());
+        let mut added = BTreeMap::new();
+        for set in sets {
+            let made = match set == self.shared {
+                true => None,
+                false => Some(self.add(engine, mirrors, &base, &key, set)?),
+            };
+            added.insert(set.clone(), made);
+        }
+        Ok(DebianRoot { base, added })
+    }
+
+    /// What `set` adds to `base`.
+    fn add(
+        &self,
+        engine: &Engine,
+        mirrors: &[String],
+        base: &Tarball,
+        base_key: &Key,
+        set: &PackageSet,
+    ) -> Result<Added> {
+        let key = self.added_key(base_key, set)?;
+        let entry = engine.cache.obtain(ADDED_STAGE, &key, |part| {
+            let names = || set.difference(self.shared).cloned().collect::<Vec<_>>().join(", ");
+            let base = base.verified()?;
+            let whole = part.join("whole.tar");
+            self.mmdebstrap(engine, mirrors, set, Some(&base), &whole)
+                .with_context(|| format!("cannot add {} to the Debian base", names()))?;
+            let tarball = part.join(ADDED);
+            let file = File::create(&tarball).with_context(|| format!("cannot make {}", tarball.display()))?;
+            let removed = difference(&base, &whole, BufWriter::new(file))?;
+            let removed: Vec<u8> = removed.into_iter().flat_map(|path| [path, vec![0]].concat()).collect();
+            fs::write(part.join(REMOVED), removed).context("cannot write what goes from the base")?;
+            fs::remove_file(&whole).with_context(|| format!("cannot remove {}", whole.display()))?;
+            engine
+                .progress
+                .say(format!("over the Debian base {}: {}", names(), size_of(&tarball)?));
+            Ok(())
+        })?;
+        Ok(Added::of(entry, key))
+    }
+
+    /// Has mmdebstrap make a root file system with `packages`, of nothing or of the tarball `base`. Returns the tarball's size.
+    fn mmdebstrap(
+        &self,
+        engine: &Engine,
+        mirrors: &[String],
+        packages: &PackageSet,
+        base: Option<&Path>,
+        tarball: &Path,
+    ) -> Result<Bytes> {
+        let AptSource { suites, components } = self.source;
+        let task = engine.progress.steps("rootfs", 0);
+        let mut log = engine.log("rootfs")?;
+        let mut staged = Vec::new();
+        let mut lines = Vec::new();
+        for (suite, mirror) in suites.iter().zip(mirrors) {
+            let from = match mirror.strip_prefix("file://") {
+                Some(folder) => {
+                    let stage = Stage::new(Path::new(folder), suite, components)?;
+                    let line = stage.source()?;
+                    staged.push(stage);
+                    line
+                }
+                None => {
+                    check_word(mirror)?;
+                    mirror.clone()
+                }
+            };
+            lines.push(format!("deb {from} {} {}", suite.name, components.join(" ")));
+        }
+        let mut tool = Tool::new("mmdebstrap", "mmdebstrap")
+            .env("SOURCE_DATE_EPOCH", self.time.seconds.max(0).to_string())
+            .args(self.arguments(packages)?);
+        if let Some(base) = base {
+            tool = tool.arg(unpacking(base)?);
+        }
+        tool.arg(&suites[0].name)
+            .arg(tarball)
+            .args(&lines)
+            .run(&mut log, |line| {
+                if let Some(step) = line.strip_prefix("I: ") {
+                    task.message(step.to_owned());
+                }
+            })?;
+        size_of(tarball)
     }
 
     fn key(&self) -> Result<Key> {
@@ -163,14 +318,24 @@ impl DebianBase<'_> {
         if self.source.components != ["main"] {
             key = key.text("components", &self.source.components.join(" "));
         }
-        for argument in self.arguments()? {
+        for argument in self.arguments(self.shared)? {
             key = key.text("argument", &argument);
         }
         Ok(key.text("time", &self.time.seconds.to_string()).finish())
     }
 
-    /// Everything on mmdebstrap's command line that can change the tarball, but for what stands in the source.
-    fn arguments(&self) -> Result<Vec<String>> {
+    /// The key of what `set` adds to the base that `base` identifies.
+    fn added_key(&self, base: &Key, set: &PackageSet) -> Result<Key> {
+        let mut key = Key::builder(ADDED_STAGE, ADDED_REVISION).key("base", base);
+        for argument in self.arguments(set)? {
+            key = key.text("argument", &argument);
+        }
+        Ok(key.finish())
+    }
+
+    /// Everything on mmdebstrap's command line that can change the tarball, but for what stands in the source and what it begins
+    /// with.
+    fn arguments(&self, packages: &PackageSet) -> Result<Vec<String>> {
         let mut releases = BTreeSet::new();
         for suite in &self.source.suites {
             let sha256 = suite.in_release_sha256.as_str();
@@ -199,8 +364,8 @@ impl DebianBase<'_> {
         ];
         arguments.extend(EXCLUDED.map(|path| format!("--dpkgopt=path-exclude={path}")));
         arguments.extend(INCLUDED.map(|path| format!("--dpkgopt=path-include={path}")));
-        if !self.packages.is_empty() {
-            let packages: Vec<_> = self.packages.iter().map(String::as_str).collect();
+        if !packages.is_empty() {
+            let packages: Vec<_> = packages.iter().map(String::as_str).collect();
             arguments.push(format!("--include={}", packages.join(",")));
         }
         arguments.push(format!(
@@ -211,6 +376,34 @@ impl DebianBase<'_> {
         arguments.push(format!("--customize-hook={CLEAN}"));
         Ok(arguments)
     }
+}
+
+impl Added {
+    fn of(entry: Entry, key: Key) -> Self {
+        Self {
+            tarball: Tarball::cached(entry.clone(), ADDED, key),
+            entry,
+        }
+    }
+}
+
+/// The paths of a list in which a NUL follows each.
+fn paths(list: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let paths = list.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    paths.map(<[u8]>::to_vec)
+}
+
+/// Has mmdebstrap begin with a tarball. It reads that as who called, not as whom it becomes, who may not.
+fn unpacking(base: &Path) -> Result<String> {
+    let path = base.to_str().context("the cache has a name that is no text")?;
+    // As Perl's `shellwords` takes it.
+    let quoted = path.replace('\\', r"\\").replace('"', "\\\"");
+    Ok(format!("--setup-hook=tar-in \"{quoted}\" /"))
+}
+
+fn size_of(tarball: &Path) -> Result<Bytes> {
+    let metadata = fs::metadata(tarball).context("mmdebstrap wrote no tarball")?;
+    Ok(Bytes(metadata.len()))
 }
 
 #[cfg(test)]
@@ -234,10 +427,10 @@ mod tests {
         let packages = packages.iter().map(|name| (*name).to_owned()).collect();
         let base = DebianBase {
             source,
-            packages: &packages,
+            shared: &packages,
             time: Time::from_seconds(0),
         };
-        base.arguments()
+        base.arguments(&packages)
     }
 
     #[test]
@@ -273,7 +466,7 @@ mod tests {
             };
             let base = DebianBase {
                 source: &source,
-                packages: &BTreeSet::new(),
+                shared: &BTreeSet::new(),
                 time: Time::from_seconds(0),
             };
             base.key().unwrap()

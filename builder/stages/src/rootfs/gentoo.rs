@@ -1,13 +1,15 @@
-//! A Gentoo base: a stage3, and binary packages installed over it as a second layer. Nothing of either is unpacked or run.
+//! A Gentoo base: a stage3, and for each role the binary packages that it needs, installed over it as a second layer. Nothing of
+//! either is unpacked or run.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use engine::tarball::{BLOB, CachedLayer, INDEX, is_made, layer_key, load_layer, packing, verify_blob};
+use engine::tarball::{BLOB, INDEX, is_made, layer_key, load_layer, packing, verify_blob};
 use engine::{Engine, Entry, Key, Preflight};
-use fetch::{LockedStage3, Stage3Files};
+use fetch::Stage3Files;
 use formats::layer::Layer;
 use formats::manifest::{FileTotal, Installed};
 use formats::units::{Bytes, Time};
@@ -16,12 +18,12 @@ use gentoo::installed::in_layer;
 use gentoo::{Atom, Filters, Package, PackageManager};
 use model::sources::{Distribution, LeaveOut, PackagePlace, Platform, Stage3};
 
-use super::base::{Base, BaseLayers};
+use super::base::{Base, BaseLayers, PackageSet};
 use super::merge::without_each;
 use super::portage::{self, Wishes};
 
 /// Goes up with every change of what the layer of the same packages holds.
-const REVISION: u32 = 3;
+const REVISION: u32 = 4;
 
 /// The stage's name in the cache.
 const STAGE: &str = "gentoo-packages";
@@ -46,30 +48,29 @@ pub struct GentooBase<'a> {
 }
 
 impl Base for GentooBase<'_> {
-    fn layers(&self, engine: &Engine, zstd: u8) -> Result<BaseLayers> {
-        let CachedLayer {
-            layer: stage3,
-            key: stage3_key,
-            entry: stage3_entry,
-        } = self.files.tarball().layer(engine, zstd)?;
-        let key = self.key(&stage3_key);
-        let entry = engine.cache.obtain(STAGE, &key, |part| {
-            // Packages are merged into what its files say.
-            verify_blob(&stage3_entry)?;
-            self.install(engine, &stage3, zstd, part)
-        })?;
-        let installed = load(&entry)?;
-        for line in unhandled(&installed.report) {
-            engine.progress.detail(line);
-        }
-        let mut layers = without_each(vec![stage3], &installed.removed);
-        layers.push(installed.layer);
-        Ok(BaseLayers {
-            layers,
-            entries: vec![stage3_entry, entry],
-            key,
-            installed: Some(described(installed.report)),
-        })
+    fn layers(&self, engine: &Engine, zstd: u8, sets: &[&PackageSet]) -> Result<Vec<BaseLayers>> {
+        let stage3 = self.files.tarball().layer(engine, zstd)?;
+        let with = |set: &&PackageSet| {
+            let key = self.key(&stage3.key, set);
+            let entry = engine.cache.obtain(STAGE, &key, |part| {
+                // Packages are merged into what its files say.
+                verify_blob(&stage3.entry)?;
+                self.install(engine, &stage3.layer, set, zstd, part)
+            })?;
+            let installed = load(&entry)?;
+            for line in unhandled(&installed.report) {
+                engine.progress.detail(line);
+            }
+            let mut layers = without_each(vec![stage3.layer.clone()], &installed.removed);
+            layers.push(installed.layer);
+            Ok(BaseLayers {
+                layers,
+                entries: vec![stage3.entry.clone(), entry],
+                key,
+                installed: Some(described(installed.report)),
+            })
+        };
+        sets.iter().map(with).collect()
     }
 
     fn platform(&self) -> Platform {
@@ -82,27 +83,40 @@ impl Base for GentooBase<'_> {
 
 impl GentooBase<'_> {
     /// Asks for what this machine needs for layers that are still to be made.
-    pub fn requirements(&self, engine: &Engine, zstd: u8, preflight: &mut Preflight) {
+    pub fn requirements(
+        &self,
+        engine: &Engine,
+        zstd: u8,
+        sets: &BTreeSet<PackageSet>,
+        preflight: &mut Preflight,
+    ) {
         let stage3 = layer_key(&self.files.tarball().key(), zstd);
-        if engine.cache.find(STAGE, &self.key(&stage3)).is_none() {
+        if self.lacks(engine, &stage3, sets) {
             self.files.requirements(preflight);
         }
     }
 
     /// Fetches what of the files is not there and is needed for layers that are still to be made, so that whoever lacks it
     /// hears of that before other work is done. What is there is verified where it is used.
-    pub fn prepare(&self, engine: &Engine, zstd: u8) -> Result<()> {
+    pub fn prepare(&self, engine: &Engine, zstd: u8, sets: &BTreeSet<PackageSet>) -> Result<()> {
         let stage3 = layer_key(&self.files.tarball().key(), zstd);
         if !is_made(engine, &stage3) {
             self.files.tarball().bring()?;
         }
-        if engine.cache.find(STAGE, &self.key(&stage3)).is_none() {
+        if self.lacks(engine, &stage3, sets) {
             self.files.bring_packages()?;
         }
         Ok(())
     }
 
-    fn key(&self, stage3: &Key) -> Key {
+    /// Whether the layer of one of `sets` is still to be made.
+    fn lacks(&self, engine: &Engine, stage3: &Key, sets: &BTreeSet<PackageSet>) -> bool {
+        let is_missing = |set| engine.cache.find(STAGE, &self.key(stage3, set)).is_none();
+        sets.iter().any(is_missing)
+    }
+
+    /// The key of the layer of those packages that `world` needs.
+    fn key(&self, stage3: &Key, world: &PackageSet) -> Key {
         let mut key = Key::builder(STAGE, REVISION)
             .key("stage3", stage3)
             .text("time", &self.time.seconds.to_string());
@@ -110,10 +124,12 @@ impl GentooBase<'_> {
         for package in &locked.packages {
             key = key
                 .text("package", &package.cpv)
-                .text("sha256", &package.sha256.to_string())
-                .text("requested", if package.requested { "yes" } else { "no" });
+                .text("sha256", &package.sha256.to_string());
         }
-        for atom in &locked.world {
+        for pattern in &self.source.mask {
+            key = key.text("mask", pattern);
+        }
+        for atom in world {
             key = key.text("world", atom);
         }
         let leave_out = &self.source.leave_out;
@@ -160,48 +176,54 @@ impl GentooBase<'_> {
         }
     }
 
-    /// Installs the packages over `stage3`; what comes of it goes into the folder `part`.
-    fn install(&self, engine: &Engine, stage3: &Layer, zstd: u8, part: &Path) -> Result<()> {
+    /// Installs the packages that `world` needs over `stage3`; what comes of it goes into the folder `part`.
+    fn install(
+        &self,
+        engine: &Engine,
+        stage3: &Layer,
+        world: &PackageSet,
+        zstd: u8,
+        part: &Path,
+    ) -> Result<()> {
         let blob = File::create(part.join(BLOB)).context("cannot make the blob of a layer")?;
         let options = Options {
             filters: filters(&self.source.leave_out)?,
             ..Options::new(packing(engine, zstd)?, self.time)
         };
-        let LockedStage3 {
-            tarball,
-            packages,
-            world,
-            ..
-        } = self.files.locked();
-        let stage3_name = &tarball.file;
+        let locked = self.files.locked();
+        let stage3_name = &locked.tarball.file;
         self.files.bring_packages()?;
-        let task = engine
-            .progress
-            .bytes(STAGE, self.files.locked().packages_size().0);
-        let mut installer = Installer::new(stage3, BufWriter::new(blob), options)
-            .with_context(|| format!("cannot install packages over {stage3_name}"))?;
-        let mut known = Vec::with_capacity(packages.len());
-        for package in packages {
-            task.message(package.cpv.clone());
+        let base =
+            in_layer(stage3).with_context(|| format!("cannot read what {stage3_name} has installed"))?;
+        let mut files = Vec::with_capacity(locked.packages.len());
+        let mut known = Vec::with_capacity(locked.packages.len());
+        for package in &locked.packages {
             let opened = self.files.open(package)?;
-            let cpv = package
-                .cpv
-                .parse()
-                .with_context(|| format!("`{}` does not name a package with its version", package.cpv))?;
             let value = |key: &str| str::from_utf8(opened.metadata().get(key)?).ok();
             known.push(Package::from_values(&package.cpv, value)?);
-            let mut image = opened.image()?;
-            let prefix = image.prefix();
-            installer.add(PackageInput {
-                cpv: &cpv,
-                metadata: opened.metadata(),
-                image: &mut image,
-                prefix,
-                bin_md5: opened.md5(),
-                requested: package.requested,
-            })?;
+            files.push(opened);
+        }
+        let needed = self.files.needed(world, &base, &known)?;
+        let task = engine.progress.bytes(STAGE, locked.packages_size().0);
+        let mut installer = Installer::new(stage3, BufWriter::new(blob), options)
+            .with_context(|| format!("cannot install packages over {stage3_name}"))?;
+        for ((package, opened), known) in locked.packages.iter().zip(&files).zip(&known) {
+            task.message(package.cpv.clone());
+            if let Some(requested) = needed.get(&package.cpv) {
+                let mut image = opened.image()?;
+                let prefix = image.prefix();
+                installer.add(PackageInput {
+                    cpv: &known.cpv,
+                    metadata: opened.metadata(),
+                    image: &mut image,
+                    prefix,
+                    bin_md5: opened.md5(),
+                    requested: *requested,
+                })?;
+            }
             task.advance(package.size.0);
         }
+        known.retain(|package| needed.contains_key(&package.cpv.to_string()));
         for atom in world {
             let atom: Atom = atom
                 .parse()
@@ -209,9 +231,6 @@ impl GentooBase<'_> {
             installer.want(&atom.name);
         }
         if self.source.leave_out.package_manager == PackageManager::Keep {
-            let base =
-                in_layer(stage3).with_context(|| format!("cannot read what {stage3_name} has installed"))?;
-            let locked = self.files.locked();
             portage::tell(&mut installer, self.source, locked, self.wishes(), &base, &known)?;
         }
         for pending in installer.pending()? {
@@ -240,7 +259,7 @@ impl GentooBase<'_> {
         }
         task.done(format!(
             "{} packages over {stage3_name}: {} files with {}",
-            packages.len(),
+            needed.len(),
             installed.report.after.files,
             Bytes(installed.report.after.bytes)
         ));

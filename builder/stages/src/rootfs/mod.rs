@@ -4,7 +4,7 @@
 //! | module | owns |
 //! |---|---|
 //! | `base` | what a base is to a role |
-//! | `debian` | a base made by mmdebstrap |
+//! | `debian` | a base made by mmdebstrap, and what packages add to it |
 //! | `apt_source` | suites and components that apt makes a base from |
 //! | `apt_folder` | a folder of this machine as apt reads it |
 //! | `gentoo` | a base made of a stage3 and packages |
@@ -41,10 +41,10 @@ mod scope;
 pub mod units;
 
 pub use apt_source::{AptSource, AptSuite};
-pub use base::{Base, BaseLayers};
+pub use base::{Base, BaseLayers, PackageSet};
 pub use check::check_overlays;
 pub use context::{CardIds, NodeInputs};
-pub use debian::{DebianBase, debian_requirements};
+pub use debian::{DebianBase, DebianRoot, debian_requirements};
 pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};

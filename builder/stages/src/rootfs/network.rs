@@ -13,13 +13,13 @@
 //! | of `accepts` | `anybody`, `sources4`, `sources6`, `everything`, `tcp`, `udp`, `icmp`: the lists as nftables takes them, `80, 443` |
 //! | of `published` | `service`, `protocol`, `public`, `port`, `ipv4`, `ipv6` |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64ct::{Base64, Encoding};
 use identity::Identity;
-use model::fleet::{Accept, Container, Fleet, Network, Node, Protocol};
+use model::fleet::{Accept, Container, Fleet, Network, Node, Protocol, Uplink};
 use serde::Serialize;
 
 /// The one port of a node.
@@ -320,6 +320,28 @@ fn other_gateways(network: &Network, own: &[IpAddr]) -> Vec<String> {
         .flatten()
         .filter(|gateway| !own.contains(gateway));
     texts(others)
+}
+
+/// Gateways and name servers of a network that are no nodes of the fleet, by family: containers ask them for names.
+pub(super) fn other_routers(fleet: &Fleet, network: &Network) -> (Vec<String>, Vec<String>) {
+    let nodes = || fleet.nodes.iter();
+    let all4: BTreeSet<_> = network.gateway.iter().chain(&network.name_servers).copied().collect();
+    let others4 = all4.into_iter().filter(|address| {
+        network.contains(*address) && !nodes().any(|node| node.address == *address)
+    });
+    let others6 = network
+        .gateway6
+        .filter(|address| !nodes().any(|node| node.address6 == Some(*address)));
+    (texts(others4), texts(others6))
+}
+
+/// As it is written.
+pub(super) fn uplink(uplink: Uplink) -> &'static str {
+    match uplink {
+        Uplink::Routed => "routed",
+        Uplink::Masquerade => "masquerade",
+        Uplink::ProxyArp => "proxy-arp",
+    }
 }
 
 /// The name servers of a network's hosts.

@@ -1,14 +1,14 @@
 //! The layers that all nodes of a role share, and the one that is each node's own.
 //!
 //! ```text
-//! base      | a distribution's tarball, less what the overlays remove
+//! base      | a distribution's tarball and over it the packages of the role, less what the overlays remove
 //! modules   | the kernel's
 //! overlay   | files, directories, links and units of the role's overlays; what templates make that know of no node;
 //!           | mount points; locked passwords
 //! node      | what templates make that know of the node: the same paths on all nodes of the role
 //! ```
 //!
-//! A template of containers is made of the same base; see [`TemplateLayers`].
+//! A template of containers is made of the same base, with packages of its own; see [`TemplateLayers`].
 //!
 //! The text of a template decides whose its file is, not what comes out of it: what is rendered for a node is the
 //! node's own even where it comes out alike, so that no node's change can move another node's data.
@@ -31,7 +31,7 @@ use model::board::Board;
 use model::finding::Findings;
 use model::fleet::Fleet;
 use model::layout::Layout;
-use model::overlay::{Overlay, TargetPath};
+use model::overlay::{self, Overlay, TargetPath};
 
 use super::base::{Base, BaseLayers};
 use super::context::{NodeInputs, Shared, mount_points};
@@ -113,26 +113,36 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let renderer = Renderer::new(merged.templates())?;
     let shared = Shared::new(inputs.fleet, inputs.board, layout, inputs.operator, inputs.known);
     let context = Renderer::prepare(&shared.of_role())?;
+    let distribution = inputs.base.platform().distribution;
+    let packages = |overlays: &[&Overlay]| overlay::packages(overlays.iter().copied(), distribution);
+    let of_role = packages(inputs.overlays);
+    // What says nothing of containers starts them as what the node is.
+    let of_template = match inputs.template {
+        [] => of_role.clone(),
+        overlays => packages(overlays),
+    };
+    let sets = [&of_role].into_iter().chain(root.template.as_ref().map(|_| &of_template));
+    let mut bases = inputs
+        .base
+        .layers(engine, zstd, &sets.collect::<Vec<_>>())?
+        .into_iter();
     let BaseLayers {
         layers: base,
         mut entries,
         key: base_key,
         installed,
-    } = inputs.base.layers(engine, zstd)?;
+    } = bases.next().context("there is no base")?;
     let CachedLayer {
         layer: mut modules,
         key: modules_key,
         entry,
     } = layer_of(engine, inputs.modules, zstd)?;
     entries.push(entry);
-    let template = match root.template {
-        Some(_) => Some(TemplateLayers::make(
-            engine,
-            inputs,
-            &context,
-            base.clone(),
-            zstd,
-        )?),
+    let template = match bases.next() {
+        Some(base) => {
+            entries.extend(base.entries.iter().cloned());
+            Some(TemplateLayers::make(engine, inputs, &context, base, zstd)?)
+        }
         None => None,
     };
     // The folders on the way to the modules are the base's: a newer time of /usr, for one, makes systemd bring

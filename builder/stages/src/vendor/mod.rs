@@ -7,8 +7,7 @@ mod shelf;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use debian::dpkg;
+use anyhow::Result;
 use engine::Engine;
 use fetch::{BaseNeeds, Gathering, Lock, Network, Pinned};
 use formats::units::Bytes;
@@ -16,7 +15,7 @@ use model::project::Project;
 use model::sources::SourceSet;
 
 use self::shelf::{Put, Shelf};
-use crate::build::debian_base;
+use crate::build::debian_packages;
 
 /// What is vendored, and where to.
 #[derive(Debug, Clone, Copy)]
@@ -93,9 +92,7 @@ pub fn vendor(engine: &Engine, request: &VendorRequest) -> Result<Vendored> {
     };
     let mut pinned = gathering.set(set, locked, |archive| {
         // What a base was made of is what dpkg says in it: nothing else is exact for every version of apt.
-        let base = debian_base(engine, project, set, locked, archive, mirror, network)
-            .context("the packages of the base are known when it is made")?;
-        dpkg::installed(&base.verified()?)
+        debian_packages(engine, project, set, locked, archive, mirror, network)
     })?;
     let mut warnings = Vec::new();
     let used = |board: &str| project.fleet.nodes.iter().any(|node| node.board == board);

@@ -4,7 +4,7 @@ use engine::Engine;
 use engine::tarball::Tarball;
 use formats::layer::Body;
 use model::sources::{Distribution, Init, Platform};
-use stages::rootfs::{Base, BaseLayers, RoleInputs, RoleLayers, role_layers};
+use stages::rootfs::{Base, BaseLayers, PackageSet, RoleInputs, RoleLayers, role_layers};
 
 use crate::support::TIME;
 use crate::workshop::{Workshop, write_tar};
@@ -14,8 +14,8 @@ use crate::workshop::{Workshop, write_tar};
 struct OpenRc(Tarball);
 
 impl Base for OpenRc {
-    fn layers(&self, engine: &Engine, zstd: u8) -> anyhow::Result<BaseLayers> {
-        self.0.layers(engine, zstd)
+    fn layers(&self, engine: &Engine, zstd: u8, sets: &[&PackageSet]) -> anyhow::Result<Vec<BaseLayers>> {
+        self.0.layers(engine, zstd, sets)
     }
 
     fn platform(&self) -> Platform {

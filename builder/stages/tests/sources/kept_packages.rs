@@ -94,7 +94,10 @@ fn layers_that_are_made_need_neither_stage3_nor_packages() {
     fs::remove_dir_all(kept(locked.tarball.sha256)).unwrap();
     let chosen = kept(locked.packages[0].sha256);
     fs::rename(&chosen, project.bench.folder.path().join("away")).unwrap();
-    for needed in [base.prepare(engine, 3), base.layers(engine, 3).map(drop)] {
+    let asked_for = needs(&["net-misc/chrony"]).packages;
+    let prepare = |zstd| base.prepare(engine, zstd, &[asked_for.clone()].into());
+    let layers = |zstd| Ok(base.layers(engine, zstd, &[&asked_for])?.remove(0));
+    for needed in [prepare(3), layers(3).map(drop)] {
         let error = text(needed);
         assert!(
             error.contains("1 of 1 packages cannot be had") && error.contains("chrony-4.7-1.gpkg.tar ("),
@@ -102,13 +105,13 @@ fn layers_that_are_made_need_neither_stage3_nor_packages() {
         );
     }
     fs::rename(project.bench.folder.path().join("away"), &chosen).unwrap();
-    base.prepare(engine, 3).unwrap();
-    let made = base.layers(engine, 3).unwrap();
+    prepare(3).unwrap();
+    let made = layers(3).unwrap();
 
     fs::remove_dir_all(&sources).unwrap();
     let asked = project.server.requests().len();
-    base.prepare(engine, 3).unwrap();
-    let found = base.layers(engine, 3).unwrap();
+    prepare(3).unwrap();
+    let found = layers(3).unwrap();
     assert_eq!(found.key, made.key);
     let entries = |base: &BaseLayers| -> Vec<_> {
         let layers = base.layers.iter();
@@ -117,7 +120,7 @@ fn layers_that_are_made_need_neither_stage3_nor_packages() {
     assert_eq!(entries(&found), entries(&made));
     assert!(!project.bench.folder.path().join("cache/sources").exists());
     // Stored otherwise, they have to be made anew.
-    for needed in [base.prepare(engine, 4), base.layers(engine, 4).map(drop)] {
+    for needed in [prepare(4), layers(4).map(drop)] {
         let error = text(needed);
         assert!(
             error.contains("stage3-arm64-systemd-") && error.contains("is not in the cache"),

@@ -32,11 +32,10 @@ fn packages_of(project: &Project) -> Layer {
         source,
         time: Time::from_seconds(1_790_000_000),
     };
-    base.layers(&project.bench.engine, 3)
-        .unwrap()
-        .layers
-        .pop()
-        .unwrap()
+    let mut made = base
+        .layers(&project.bench.engine, 3, &[&project.needs.packages])
+        .unwrap();
+    made[0].layers.pop().unwrap()
 }
 
 #[test]

@@ -1,14 +1,15 @@
-//! The template of a role's containers: the base, without what makes it a node, under overlays of its own.
+//! The template of a role's containers: the base with the packages of its own overlays, without what makes it a node.
 //!
-//! Its data is the base's, so beside the root file system it costs a volume little more than the names of its files.
+//! What root file system and template have in common is one layer, so its data is on a card once.
 
 use anyhow::Result;
-use engine::{Engine, KeyBuilder};
+use engine::{Engine, Key, KeyBuilder};
 use formats::layer::{Attributes, Body, Content, Data, Entry, Layer};
 use formats::tree::Tree;
 use formats::units::Time;
 use handlebars::Context;
 
+use super::super::base::BaseLayers;
 use super::super::merge::{merge, without_each};
 use super::super::overlaid::{Overlaid, Overlays, stack};
 use super::super::render::Renderer;
@@ -32,6 +33,8 @@ pub struct TemplateLayers {
     overlay: Layer,
     /// The paths that the overlays took away.
     removed: Vec<Vec<u8>>,
+    /// Identifies the base.
+    base_key: Key,
     time: Time,
 }
 
@@ -42,7 +45,7 @@ impl TemplateLayers {
         engine: &Engine,
         inputs: &RoleInputs<'_, '_>,
         context: &Context,
-        base: Vec<Layer>,
+        base: BaseLayers,
         zstd: u8,
     ) -> Result<Self> {
         let merged = merge(inputs.template)?;
@@ -56,16 +59,22 @@ impl TemplateLayers {
             time: inputs.time,
             platform: inputs.base.platform(),
         };
+        let BaseLayers {
+            layers,
+            key: base_key,
+            ..
+        } = base;
         let Overlaid {
             below: base,
             layer: overlay,
             removed,
             ..
-        } = overlays.over(engine, without_identity(base, inputs.time))?;
+        } = overlays.over(engine, without_identity(layers, inputs.time))?;
         Ok(Self {
             base,
             overlay,
             removed,
+            base_key,
             time: inputs.time,
         })
     }
@@ -75,9 +84,10 @@ impl TemplateLayers {
         stack(self.base.iter().chain([&self.overlay]), self.time)
     }
 
-    /// Adds what the template is made from, beside the base, to a key.
+    /// Adds what the template is made from to a key.
     pub(in crate::rootfs) fn add_to(&self, key: KeyBuilder) -> Result<KeyBuilder> {
         Ok(key
+            .key("template base", &self.base_key)
             .bytes("template removed", &self.removed.join(&0))
             .bytes("template overlay", &layer_bytes(&self.overlay)?))
     }
