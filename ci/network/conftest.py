@@ -10,6 +10,7 @@ from namespaces import Namespace, run
 
 def pytest_addoption(parser):
     parser.addoption("--nodes", type=Path, required=True, help="a folder with the rendered files of all nodes")
+    parser.addoption("--foreign", type=Path, required=True, help="the same of the fleet foreign.toml")
 
 
 def pytest_generate_tests(metafunc):

@@ -30,6 +30,7 @@ chown -R systemd-network:systemd-network /run/systemd/netif
 [ "$wireguard" = True ] || find /run/systemd/network -name "*.netdev" -exec mv {} /run/ ";"
 nft --file /etc/nftables.conf
 [ ! -x /usr/lib/portadc/guard-uplink ] || /usr/lib/portadc/guard-uplink
+[ ! -e /etc/portadc/uplink.nft ] || nft --file /etc/portadc/uplink.nft
 exec /usr/lib/systemd/systemd-networkd
 """
 

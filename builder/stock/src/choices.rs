@@ -9,10 +9,7 @@ use model::names::{name_fault, quoted};
 /// Most nodes of a new fleet: the slots that two digits of an address count.
 pub const MOST_NODES: u16 = 99;
 
-/// Longest prefix of a network whose nodes may run containers: each node has 256 addresses of it for them.
-pub const LONGEST_WITH_CONTAINERS: u8 = 16;
-
-/// Longest prefix of any other network.
+/// Longest prefix of its network: the nodes' addresses count from 101.
 pub const LONGEST: u8 = 24;
 
 /// What a new project is of.
@@ -50,16 +47,9 @@ impl Choices {
             "a new fleet has 1 to {MOST_NODES} nodes, not {}: more are another bus in images/fleet.toml",
             self.nodes
         );
-        let (longest, why) = match self.containers {
-            true => (
-                LONGEST_WITH_CONTAINERS,
-                "each node has a /24 of it for its containers",
-            ),
-            false => (LONGEST, "the nodes' addresses count from 101"),
-        };
         ensure!(
-            self.subnet.prefix_len() <= longest,
-            "{} is too small a network, /{longest} is the smallest: {why}",
+            self.subnet.prefix_len() <= LONGEST,
+            "{} is too small a network, /{LONGEST} is the smallest: the nodes' addresses count from 101",
             self.subnet
         );
         Ok(())

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use crate::choices::Choices;
 
 /// `images/fleet.toml`
@@ -31,17 +33,17 @@ pub fn text(choices: &Choices) -> String {
         1 => "1".to_owned(),
         _ => format!("1-{nodes}"),
     };
-    let address = match choices.containers {
-        true => format!("{a}.{b}.1.{{slot}}"),
-        false => format!("{a}.{b}.{c}.1{{slot:02}}"),
-    };
-    let first = match choices.containers {
-        true => Ipv4Addr::new(a, b, 1, 1),
-        false => Ipv4Addr::new(a, b, c, 101),
-    };
-    let (role, containers, bus) = match choices.containers {
-        true => (ROLE_WITH_CONTAINERS, container(fleet, a, b), pattern(a, b)),
-        false => (ROLE, String::new(), String::new()),
+    let (role, uplink, containers, bus) = match choices.containers {
+        true => {
+            let apart = apart_from(*subnet);
+            (
+                ROLE_WITH_CONTAINERS,
+                UPLINK,
+                container(fleet, apart),
+                pattern(apart),
+            )
+        }
+        false => (ROLE, "", String::new(), String::new()),
     };
     format!(
         r#"#:schema ../schemas/fleet.json
@@ -79,13 +81,13 @@ name-servers = [{name_servers}]
 # With IPv6 addresses as well; the cluster below then has `address6 = "fd00:1:2:3::{{slot}}"`:
 # subnet6 = "fd00:1:2:3::/64"
 # gateway6 = "fd00:1:2:3::1"
-
+{uplink}
 {role}
 # Nodes that share a power supply and a switch. {{slot}} is a node's number in it, {{slot:02}} the same with two digits.
 [clusters.{fleet}]
 slots = "{slots}"
 names = "{fleet}-{{slot:02}}"
-address = "{address}"
+address = "{a}.{b}.{c}.1{{slot:02}}"
 {bus}# The ports of its switch, and what its supply gives; both are held against what the nodes need:
 # switch = {{ ports = 8, uplinks = 1 }}
 # supply = {{ volts = 5.0, amperes = 10.0 }}
@@ -102,6 +104,7 @@ address = "{address}"
 # mac = "02:00:00:00:00:01"
 "#,
         subnet = subnet.trunc(),
+        first = Ipv4Addr::new(a, b, c, 101),
         example = Ipv4Addr::new(a, b, c, 50),
     )
 }
@@ -148,23 +151,37 @@ tcp = [22]
 icmp = true
 "#;
 
+const UPLINK: &str = r#"# What containers send elsewhere leaves with the address of their node, so that the router needs to know nothing of them. Else it
+# could be "routed" (the router has a route to the containers of each node), or "proxy-arp" (containers have addresses of this network).
+uplink = "masquerade"
+"#;
+
+/// The first two bytes of networks that are not the nodes': containers have theirs there.
+fn apart_from(subnet: Ipv4Net) -> [u8; 2] {
+    let is_free = |[a, b]: &[u8; 2]| {
+        let net = Ipv4Net::new_assert(Ipv4Addr::new(*a, *b, 0, 0), 16);
+        !net.contains(&subnet) && !subnet.contains(&net)
+    };
+    // No network is in both.
+    [[10, 200], [172, 31]].into_iter().find(is_free).unwrap_or([192, 168])
+}
+
 /// The pattern of the nodes' networks of containers.
-fn pattern(a: u8, b: u8) -> String {
+fn pattern([a, b]: [u8; 2]) -> String {
     format!(
-        "# The network of each node's containers. Nodes know the way to those of all others; another machine, and the router for what\n\
-         # comes back from the internet, needs a route: {a}.{b}.101.0/24 by {a}.{b}.1.1 for the first node, and so on.\n\
-         containers = \"{a}.{b}.1{{slot:02}}.0/24\"\n"
+        "# The network of each node's containers. Nodes know the way to those of all others.\n\
+         containers = \"{a}.{b}.{{slot}}.0/24\"\n"
     )
 }
 
 /// An example of a container.
-fn container(fleet: &str, a: u8, b: u8) -> String {
+fn container(fleet: &str, [a, b]: [u8; 2]) -> String {
     format!(
         "# What nodes run. A container keeps its data for as long as its card lives.\n\
          #\n\
          # [containers.web]\n\
          # node = \"{fleet}-01\"\n\
-         # address = \"{a}.{b}.101.2\"\n\
+         # address = \"{a}.{b}.1.2\"\n\
          # memory = \"512 MiB\"\n\
          # disk = \"8 GiB\"\n\n"
     )

@@ -23,7 +23,7 @@ pub struct InitArguments {
     /// Whether the nodes run containers [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub containers: Option<bool>,
-    /// The network that the nodes are on [default: 192.168.1.0/24; with containers 172.16.0.0/16]
+    /// The network that the nodes are on [default: 192.168.1.0/24]
     #[arg(long, value_name = "SUBNET")]
     pub subnet: Option<Ipv4Net>,
     /// Its router [default: its first address]

@@ -85,7 +85,7 @@ fn choices(arguments: &InitArguments) -> Result<Choices> {
     })?;
     let containers = ask.unless(
         arguments.containers,
-        "Do nodes run containers? Each takes a /24 of the network for them",
+        "Do nodes run containers?",
         "no".to_owned(),
         |text| match text {
             "y" | "yes" => Ok(true),
@@ -93,15 +93,10 @@ fn choices(arguments: &InitArguments) -> Result<Choices> {
             _ => Err("yes or no".to_owned()),
         },
     )?;
-    let usual = if containers {
-        "172.16.0.0/16"
-    } else {
-        "192.168.1.0/24"
-    };
     let subnet = ask.unless(
         arguments.subnet,
         "Network that the nodes are plugged into",
-        usual.to_owned(),
+        "192.168.1.0/24".to_owned(),
         parsed::<Ipv4Net>("first address and prefix length: 192.168.1.0/24"),
     )?;
     let first = Ipv4Addr::from_bits(subnet.network().to_bits().saturating_add(1));

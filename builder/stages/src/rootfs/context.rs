@@ -6,7 +6,7 @@
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers` |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
-//! | `routes` | the way to the containers of each node: `node`, `via`, `destination` |
+//! | `routes` | the way to the containers of each node: `node`, `network`, `via`, `destination` |
 //! | `clusters` | the buses: see `others` |
 //! | `peers` | the nodes that run containers, as they know each other: see `others` |
 //! | `hosts` | hosts outside of the fleet that keep backups: see `others` |

@@ -53,6 +53,7 @@ pub(super) struct NetworkContext<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct RouteContext<'a> {
     node: &'a str,
+    network: &'a str,
     via: String,
     destination: String,
 }
@@ -176,6 +177,7 @@ impl<'a> RouteContext<'a> {
                 .map(|(net, address)| (address.to_string(), net.to_string()));
             [ipv4, ipv6].into_iter().flatten().map(|(via, destination)| Self {
                 node: &node.name,
+                network: &node.network,
                 via,
                 destination,
             })
