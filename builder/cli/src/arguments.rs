@@ -126,6 +126,13 @@ pub enum Command {
         #[arg(long, value_name = "SET")]
         sources: Option<String>,
     },
+    /// Show what the templates of a node can use: each variable and its value; of keys, nothing
+    Context {
+        /// The node
+        node: String,
+        /// Only this variable and what is below it: `node.containers`, `nodes`
+        variable: Option<String>,
+    },
     /// Print the JSON Schema of a kind of TOML file, for editors
     Schema {
         /// The kind; without it the kinds are listed

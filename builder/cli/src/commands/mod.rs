@@ -4,6 +4,7 @@ mod audit;
 mod boot;
 mod build;
 mod card;
+mod context;
 mod describe;
 mod diff;
 mod export;
@@ -54,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             };
             render::run(common, nodes, *all, what, sources.as_deref())?;
         }
+        Command::Context { node, variable } => context::run(common, node, variable.as_deref())?,
         Command::Schema { kind } => describe::schema(kind.as_deref())?,
         Command::Update {
             sources,

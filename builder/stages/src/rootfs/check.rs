@@ -5,47 +5,23 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use identity::{I2pKey, Identity, KeyPair, Links, Operator, PublicKeys, Secrets, WireGuardKey};
 use model::finding::Findings;
-use model::fleet::Node;
 use model::overlay::Overlay;
 use model::project::Project;
 
 use super::context::{CardIds, NodeInputs, Shared};
 use super::merge::merge;
 use super::render::Renderer;
+use super::stand_ins::{StandIns, secrets};
 
 /// Lays the overlays of each role, and those of its template of containers, over each other and renders their templates.
 /// One that fails for many nodes is told of once, for the first of them.
 pub fn check_overlays(project: &Project) -> Result<Findings> {
-    let identity = Identity {
-        machine_id: "0123456789abcdef0123456789abcdef".to_owned(),
-        host_key: "a private key\n".to_owned(),
-        host_key_public: "ssh-ed25519 AAAA root@node".to_owned(),
-    };
-    let operator = Operator {
-        key: "operator".into(),
-        public_key: "ssh-ed25519 AAAA operator".to_owned(),
-    };
+    let stand_ins = StandIns::of(project);
     let card = CardIds {
         boot_partuuid: "00000001-01".to_owned(),
         root_partuuid: "00000001-02".to_owned(),
     };
-    let names = project
-        .fleet
-        .containers
-        .iter()
-        .map(|container| container.name.clone());
-    let containers: BTreeMap<String, Identity> = names.map(|name| (name, identity.clone())).collect();
-    let keys = PublicKeys {
-        host: identity.host_key_public.clone(),
-        backup: "ssh-ed25519 AAAA backup@node".to_owned(),
-        moving: "ssh-ed25519 AAAA move@node".to_owned(),
-    };
-    let hypervisors = project.fleet.hypervisors();
-    let known = hypervisors
-        .map(|node| (node.name.clone(), keys.clone()))
-        .collect();
     let mut findings = Findings::default();
     let mut renderers = BTreeMap::new();
     let mut templates = BTreeMap::new();
@@ -78,7 +54,13 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         let shared: &Shared<'_> = match kinds.entry((&node.role, &node.board, &node.layout)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let shared = Shared::new(&project.fleet, board, layout, &operator, &known);
+                let shared = Shared::new(
+                    &project.fleet,
+                    board,
+                    layout,
+                    &stand_ins.operator,
+                    &stand_ins.known,
+                );
                 let context = Renderer::prepare(&shared.of_role())?;
                 for renderer in [Some(renderer), templates.get(&node.role)].into_iter().flatten() {
                     findings.keep_all(renderer.render_shared(&context));
@@ -88,9 +70,9 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         };
         let inputs = NodeInputs {
             node,
-            identity: &identity,
-            containers: &containers,
-            secrets: &stand_ins(project, node)?,
+            identity: &stand_ins.identity,
+            containers: &stand_ins.containers,
+            secrets: &secrets(project, node)?,
             card: &card,
         };
         let context = Renderer::prepare(&shared.of_node(&inputs, renderer.own_need_all()))?;
@@ -109,27 +91,4 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     // Roles that share an overlay share its faults.
     findings.0.dedup();
     Ok(findings)
-}
-
-/// What stands for the secrets of `node`.
-fn stand_ins(project: &Project, node: &Node) -> Result<Secrets> {
-    let pair = KeyPair {
-        private: "a private key\n".to_owned(),
-        public: "ssh-ed25519 AAAA node".to_owned(),
-    };
-    let i2p = project.fleet.inproxied(node).filter(|service| service.i2p);
-    Ok(Secrets {
-        links: Links {
-            backup: pair.clone(),
-            moving: pair,
-        },
-        i2p: i2p
-            .map(|service| Ok((service.name.clone(), I2pKey::draw()?)))
-            .collect::<Result<_>>()?,
-        tunnels: project
-            .fleet
-            .tunnels_of(node)
-            .map(|tunnel| Ok((tunnel.name.clone(), WireGuardKey::draw()?)))
-            .collect::<Result<_>>()?,
-    })
 }

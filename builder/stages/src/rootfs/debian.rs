@@ -361,6 +361,8 @@ impl DebianBase<'_> {
             "--skip=output/dev".to_owned(),
             "--aptopt=Acquire::Languages \"none\"".to_owned(),
             "--aptopt=APT::Install-Recommends \"false\"".to_owned(),
+            // Reads the questions of all packages before any is installed, a minute under emulation. Nobody is asked.
+            "--aptopt=#clear DPkg::Pre-Install-Pkgs".to_owned(),
         ];
         arguments.extend(EXCLUDED.map(|path| format!("--dpkgopt=path-exclude={path}")));
         arguments.extend(INCLUDED.map(|path| format!("--dpkgopt=path-include={path}")));

@@ -18,6 +18,8 @@
 //! | [`units`] | what `systemctl enable` would link |
 //! | `context`, `network`, `render` | what templates can use, and their rendering |
 //! | `preview` | what overlays lay on a node, without a base |
+//! | `variables` | what templates can use, for a person to read |
+//! | `stand_ins` | what stands for keys where none are needed |
 
 mod accounts;
 mod apt_folder;
@@ -38,7 +40,9 @@ mod render;
 mod role;
 mod runlevels;
 mod scope;
+mod stand_ins;
 pub mod units;
+mod variables;
 
 pub use apt_source::{AptSource, AptSuite};
 pub use base::{Base, BaseLayers, PackageSet};
@@ -49,4 +53,5 @@ pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
+pub use variables::{lines, variables};
 pub use role::{NodeLayer, RoleInputs, RoleLayers, TemplateLayers, role_layers};

@@ -1,0 +1,87 @@
+//! docs/overlays.md says what the sources say: which variables templates have, and which overlays there are.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use model::project::Project;
+use serde_json::Value;
+use stages::build::partition_ids;
+use stages::rootfs::variables;
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn manual() -> String {
+    fs::read_to_string(root().join("docs/overlays.md")).unwrap()
+}
+
+/// The lines of the tables in what the modules say of themselves.
+fn tables() -> Vec<String> {
+    let rows = |module: &str| {
+        let path = root().join("builder/stages/src/rootfs").join(module);
+        let text = fs::read_to_string(path).unwrap();
+        let rows = text.lines().filter_map(|line| line.strip_prefix("//! |"));
+        rows.map(|row| format!("|{row}")).collect::<Vec<_>>()
+    };
+    ["context.rs", "network.rs", "others.rs", "outside.rs"]
+        .iter()
+        .flat_map(|module| rows(module))
+        .collect()
+}
+
+#[test]
+fn the_manual_has_the_tables_of_the_sources() {
+    let manual = manual();
+    for row in tables() {
+        assert!(manual.contains(&format!("{row}\n")), "docs/overlays.md lacks: {row}");
+    }
+}
+
+#[test]
+fn every_variable_is_in_the_tables() {
+    let project = Project::load(root()).unwrap();
+    let known = tables().concat();
+    for node in &project.fleet.nodes {
+        let variables = variables(&project, node, &partition_ids(&project, node)).unwrap();
+        let mut names = Vec::new();
+        collect(&variables, &mut names);
+        for name in names {
+            assert!(
+                known.contains(&format!("`{name}`")),
+                "no table of variables names `{name}`"
+            );
+        }
+    }
+}
+
+/// The names of all fields. Those of `networks` are the fleet's own.
+fn collect(value: &Value, names: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                names.push(name.clone());
+                match (name.as_str(), value) {
+                    ("networks", Value::Object(networks)) => {
+                        networks.values().for_each(|network| collect(network, names));
+                    }
+                    _ => collect(value, names),
+                }
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_stock_overlay_is_listed() {
+    let manual = manual();
+    let project = Project::load(root()).unwrap();
+    for overlay in project.overlays.values() {
+        let row = format!("| `{}` | {} |\n", overlay.name, overlay.description);
+        assert!(manual.contains(&row), "docs/overlays.md lacks: {row}");
+    }
+}
