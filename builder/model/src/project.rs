@@ -185,7 +185,7 @@ impl Project {
             .filter(move |overlay| overlay.applies_to(platform))
     }
 
-    /// The packages that overlays ask of a base of `platform`, for the whole fleet: one base serves all roles.
+    /// The packages that overlays and the fleet itself ask of a base of `platform`, for all nodes: one base serves all roles.
     pub fn packages(&self, platform: Platform) -> BTreeSet<String> {
         let roles: BTreeSet<&String> = self.fleet.nodes.iter().map(|node| &node.role).collect();
         roles
@@ -199,6 +199,7 @@ impl Project {
                 Distribution::Gentoo => &overlay.packages.gentoo,
             })
             .cloned()
+            .chain(self.fleet.packages(platform.distribution).map(str::to_owned))
             .collect()
     }
 

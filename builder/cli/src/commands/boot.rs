@@ -102,6 +102,8 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         address: format!("{}/{}", node.address, network.prefix),
         kernel_release: release,
         containers: containers.map(|container| container.name.as_str()).collect(),
+        system: &project.fleet.system,
+        users: &project.fleet.users,
         rules: with_systemd && (role.containers || role.gateway),
         root,
         card: CARD,

@@ -113,6 +113,12 @@ fn kernel_and_debian(
     let base = DebianBase {
         source: &source,
         packages: &packages,
+        locale: request
+            .project
+            .fleet
+            .system
+            .generated_locale()
+            .map(|locale| locale.value.as_str()),
         time,
     };
     if let Some(tarball) = base.find(engine)? {
@@ -204,6 +210,11 @@ pub fn debian_base(
     let base = DebianBase {
         source: &source,
         packages: &packages,
+        locale: project
+            .fleet
+            .system
+            .generated_locale()
+            .map(|locale| locale.value.as_str()),
         time: Time::from_seconds(epoch(locked.epoch())?),
     };
     if let Some(tarball) = base.find(engine)? {

@@ -43,6 +43,11 @@ const CLEAN: &str = "cd \"$1\" && \
     find var/log -type f -exec truncate --size=0 {} + && \
     find usr -name __pycache__ -prune -exec rm -rf {} +";
 
+/// Generates the locale LOCALE, and makes sure that it is there: locale-gen passes over what it does not know.
+const GENERATE: &str = "echo 'LOCALE UTF-8' >> \"$1/etc/locale.gen\" && chroot \"$1\" locale-gen && \
+    chroot \"$1\" locale -a | grep -qx \"$(echo LOCALE | sed s/UTF-8/utf8/)\" || \
+    { echo 'glibc has no locale LOCALE: correct `locale` in images/fleet.toml' >&2; exit 1; }";
+
 /// What a base is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct DebianBase<'a> {
@@ -50,6 +55,8 @@ pub struct DebianBase<'a> {
     pub source: &'a AptSource,
     /// Packages beside the essential ones and apt; what they depend on comes along, what they recommend does not.
     pub packages: &'a BTreeSet<String>,
+    /// A locale that is generated in it by what the package `locales` brings.
+    pub locale: Option<&'a str>,
     /// The latest time of a file: the build's, so that the tarball does not depend on the day.
     pub time: Time,
 }
@@ -208,6 +215,10 @@ impl DebianBase<'_> {
              [ \"$found\" = \"{releases}\" ] || {{ echo \"the mirror has another release ($found) than sources.lock: run portadc \
              update\" >&2; exit 1; }}",
         ));
+        if let Some(locale) = self.locale {
+            check_word(locale)?;
+            arguments.push(format!("--customize-hook={}", GENERATE.replace("LOCALE", locale)));
+        }
         arguments.push(format!("--customize-hook={CLEAN}"));
         Ok(arguments)
     }
@@ -235,6 +246,7 @@ mod tests {
         let base = DebianBase {
             source,
             packages: &packages,
+            locale: None,
             time: Time::from_seconds(0),
         };
         base.arguments()
@@ -274,6 +286,7 @@ mod tests {
             let base = DebianBase {
                 source: &source,
                 packages: &BTreeSet::new(),
+                locale: None,
                 time: Time::from_seconds(0),
             };
             base.key().unwrap()

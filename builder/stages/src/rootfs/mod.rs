@@ -13,6 +13,7 @@
 //! | `overlaid` | overlays over layers: files, units, locked passwords |
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
+//! | `settings` | what the fleet itself says: time zone, locale, users |
 //! | `accounts` | owners by name, locked passwords |
 //! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
@@ -38,6 +39,7 @@ mod render;
 mod role;
 mod runlevels;
 mod scope;
+mod settings;
 pub mod units;
 
 pub use apt_source::{AptSource, AptSuite};

@@ -2,6 +2,8 @@
 //!
 //! Its data is the base's, so beside the root file system it costs a volume little more than the names of its files.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use engine::{Engine, KeyBuilder};
 use formats::layer::{Attributes, Body, Content, Data, Entry, Layer};
@@ -46,10 +48,12 @@ impl TemplateLayers {
         zstd: u8,
     ) -> Result<Self> {
         let merged = merge(inputs.template)?;
-        let renderer = Renderer::new(merged.templates())?.of_no_node()?;
+        let renderer =
+            Renderer::new(merged.templates(), &inputs.fleet.own_vars(&inputs.role.name))?.of_no_node()?;
         let overlays = Overlays {
             overlays: inputs.template,
             merged: &merged,
+            own: &BTreeSet::new(),
             rendered: &renderer.render_shared(context)?,
             folders: &SYSTEM_FOLDERS,
             zstd,
