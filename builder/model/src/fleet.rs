@@ -10,6 +10,8 @@
 //! | `values`, `sourced` | what each of them has, and the places that it was written at |
 //! | `origins` | where that was written |
 //! | `people` | admin keys and time servers |
+//! | `system`, `users` | names, time and language of nodes; who logs in beside root |
+//! | `vars` | values for templates that mean something to the user alone |
 //! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
 //! | `containers` | containers and their limits |
 //! | `services` | what containers serve, and to whom |
@@ -20,7 +22,7 @@
 //! | `backup` | how often backups are made and how many are kept; who asks nodes how they are |
 //! | `buddies` | which node keeps whose backups |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
@@ -33,14 +35,19 @@ pub use containers::{Container, INTERFACE_PREFIX};
 pub use known::Known;
 pub use power::{BusPower, Milli};
 pub use services::{Published, Service};
-pub use toml::{FleetToml, Governor, Protocol, Uplink};
+pub use system::System;
+pub use toml::{FleetToml, Governor, PasswordHash, Protocol, Uplink};
 pub use tunnels::Tunnel;
+pub use users::User;
+pub use vars::Vars;
 
 use formats::units::Bytes;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::finding::{Place, SourceFile};
-use crate::overlay::Placed;
+use crate::overlay::{self, Overlay, Placed};
+use crate::sources::Distribution;
+use crate::written::At;
 
 mod access;
 mod backup;
@@ -59,9 +66,12 @@ mod power;
 mod services;
 mod slots;
 mod sourced;
+mod system;
 mod toml;
 mod tunnels;
+mod users;
 mod values;
+mod vars;
 
 /// `images/fleet.toml`, checked.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +88,12 @@ pub struct Fleet {
     pub admin_keys: Vec<String>,
     /// NTP servers, host names or addresses.
     pub time_servers: Vec<String>,
+    /// Names, time and language of nodes.
+    pub system: System,
+    /// Users of all nodes beside root, in the order of their names.
+    pub users: Vec<User>,
+    /// Values for templates.
+    pub vars: Vars,
     /// What each bus draws, in the order of the buses.
     pub power: Vec<BusPower>,
     /// The switches of clusters, by cluster.
@@ -147,6 +163,8 @@ pub struct Role {
     pub containers: bool,
     /// Whether its nodes are routers with a second port.
     pub gateway: bool,
+    /// Values for the templates of its nodes.
+    pub vars: Vars,
 }
 
 /// The second port of a gateway.
@@ -197,6 +215,8 @@ pub struct Node {
     pub zram: Option<Placed<Bytes>>,
     /// The node, or host outside of the fleet, that keeps its backups; none where it runs no containers.
     pub buddy: Option<String>,
+    /// Values for templates that are its own.
+    pub vars: Vars,
     /// Each value that `show` prints, with the place it comes from.
     pub origins: Vec<Origin>,
 }
@@ -232,6 +252,23 @@ impl Origin {
     }
 }
 
+impl Fleet {
+    /// The packages that `overlays`, those of a role, and what the fleet says of all nodes need on a base of `distribution`.
+    pub fn packages_with<'o>(
+        &self,
+        overlays: impl IntoIterator<Item = &'o Overlay>,
+        distribution: Distribution,
+    ) -> BTreeSet<String> {
+        let own = self
+            .system
+            .packages(distribution)
+            .chain(users::packages(&self.users, distribution));
+        let mut packages = overlay::packages(overlays, distribution);
+        packages.extend(own.map(str::to_owned));
+        packages
+    }
+}
+
 impl Role {
     /// Whether its nodes get the overlay called `overlay`.
     pub(crate) fn has(&self, overlay: &str) -> bool {
@@ -252,4 +289,9 @@ impl fmt::Display for Mac {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
+}
+
+/// Texts without the places that they were written at.
+fn texts(written: &[At<String>]) -> Vec<String> {
+    written.iter().map(|value| value.value.clone()).collect()
 }

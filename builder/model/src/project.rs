@@ -185,9 +185,10 @@ impl Project {
             .filter(move |overlay| overlay.applies_to(platform))
     }
 
-    /// The packages that the overlays of a role ask of a base of `platform`.
+    /// The packages that the overlays of a role, and the fleet itself, ask of a base of `platform`.
     pub fn role_packages(&self, role: &str, platform: Platform) -> BTreeSet<String> {
-        overlay::packages(self.overlays_of(role, platform), platform.distribution)
+        self.fleet
+            .packages_with(self.overlays_of(role, platform), platform.distribution)
     }
 
     /// The packages that the overlays of a role's template of containers ask for; `None` where it has no such overlays.
@@ -212,7 +213,7 @@ impl Project {
             .collect()
     }
 
-    /// All packages that overlays ask of a base of `platform`, for the whole fleet.
+    /// All packages that overlays and the fleet itself ask of a base of `platform`, for all nodes.
     pub fn packages(&self, platform: Platform) -> BTreeSet<String> {
         self.package_sets(&self.fleet.nodes, platform)
             .into_iter()

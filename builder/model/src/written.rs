@@ -59,6 +59,12 @@ impl<T> Table<T> {
         self.0.iter().map(|(key, _)| key)
     }
 
+    /// The value of a key.
+    pub fn get(&self, name: &str) -> Option<&T> {
+        let (_, value) = self.0.iter().find(|(key, _)| key.value == name)?;
+        Some(value)
+    }
+
     /// Its keys as plain names.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.0.iter().map(|(key, _)| key.as_str())

@@ -105,6 +105,8 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         kernel_release: release,
         containers: containers.map(|container| container.name.as_str()).collect(),
         gateway: gateway_of_containers(&project.fleet, node),
+        system: &project.fleet.system,
+        users: &project.fleet.users,
         rules: with_systemd && (role.containers || role.gateway),
         root,
         card: CARD,

@@ -14,9 +14,12 @@ use super::nodes::Drafts;
 use super::people::{check_admin_keys, check_time_servers};
 use super::power::check_power;
 use super::services::check_services;
+use super::system::check_system;
 use super::toml::{FleetToml, RoleToml};
 use super::tunnels::{check_published_ports, check_tunnels};
-use super::{Fleet, Known, Role};
+use super::users::{check_users, tell_users};
+use super::vars::{assign_vars, check_vars};
+use super::{Fleet, Known, Role, texts};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::{quoted, suggest};
@@ -35,6 +38,9 @@ pub fn check_fleet(
     check.name(&written.name, "fleet");
     check_admin_keys(check, &written.admin_keys);
     check_time_servers(check, &written.time_servers);
+    let system = check_system(check, &written.system);
+    let users = check_users(check, &written.users);
+    let vars = check_vars(check, &written.vars);
     let networks = check_networks(check, &written.networks);
     let roles = check_roles(check, &written.roles);
     check_references(check, written, known);
@@ -47,13 +53,27 @@ pub fn check_fleet(
     let switches = drafts.check_switches(check, written);
     let mut nodes = drafts.into_nodes(check, written, &networks);
     for node in &mut nodes {
-        // A bus has one pattern for all its nodes, also for those that run no containers.
         if !node.runs_containers(&roles) {
+            let own = written.nodes.get(&node.name);
+            let own = own.and_then(|own| own.containers.as_ref().or(own.containers6.as_ref()));
+            if let Some(net) = own {
+                let message = format!(
+                    "`{}` has the role `{}`, which runs no containers",
+                    node.name, node.role
+                );
+                check.found(&net.span, message).hint(format!(
+                    "leave out their network, or set `containers = true` in [roles.{}]",
+                    node.role
+                ));
+            }
+            // A bus has one pattern for all its nodes, also for those that run no containers.
             (node.containers, node.containers6) = (None, None);
             node.origins
                 .retain(|origin| !origin.name.starts_with("containers"));
         }
     }
+    tell_users(&users, &mut nodes);
+    assign_vars(check, written, &vars, &roles, &mut nodes);
     check_gateways(check, written, &networks, &roles, &nodes);
     check_ports(check, written, &roles, &nodes);
     check_container_networks(check, &nodes, &networks);
@@ -70,8 +90,11 @@ pub fn check_fleet(
         networks,
         roles,
         nodes,
-        admin_keys: values(&written.admin_keys),
-        time_servers: values(&written.time_servers),
+        admin_keys: texts(&written.admin_keys),
+        time_servers: texts(&written.time_servers),
+        system,
+        users,
+        vars,
         power,
         switches,
         containers,
@@ -92,10 +115,6 @@ pub fn check_fleet(
     fleet
 }
 
-fn values(written: &[At<String>]) -> Vec<String> {
-    written.iter().map(|value| value.value.clone()).collect()
-}
-
 fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<String, Role> {
     let mut roles = BTreeMap::new();
     for (name, toml) in written {
@@ -104,7 +123,7 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
         check.distinct(&toml.template, "overlay");
         let role = Role {
             name: name.value.clone(),
-            overlays: values(&toml.overlays),
+            overlays: texts(&toml.overlays),
             template: toml
                 .template
                 .iter()
@@ -115,6 +134,7 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
                 .collect(),
             containers: toml.containers,
             gateway: toml.gateway,
+            vars: check_vars(check, &toml.vars),
         };
         roles.insert(role.name.clone(), role);
     }

@@ -35,6 +35,10 @@ const LEAST_DISK: Bytes = Bytes::mib(64);
 /// What a container gets of the card where nothing is said: one must not fill it for all.
 const DISK: Bytes = Bytes::gib(4);
 
+/// Longest prefixes of a network of containers: its first address is nobody's, of IPv4 the last neither.
+const SMALLEST: u8 = 30;
+const SMALLEST6: u8 = 126;
+
 /// A container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Container {
@@ -213,7 +217,12 @@ fn size(check: &mut Check<'_>, written: &At<String>, what: &str, least: Bytes, h
 
 /// A container's addresses lie in the network that its node has for containers.
 fn check_place(check: &mut Check<'_>, toml: &ContainerToml, container: &Container, node: &Node) {
-    let hint = |key: &str| format!("add `{key}` to [clusters.{}], with {{slot}} in it", node.cluster);
+    let hint = |key: &str| {
+        format!(
+            "add `{key}` to [clusters.{}], with {{slot}} in it, or to [nodes.{}]",
+            node.cluster, node.name
+        )
+    };
     match node.containers {
         None => {
             let message = format!("node `{}` has no network of containers", node.name);
@@ -314,6 +323,8 @@ pub(super) fn check_container_networks(
             check.found(&span, message).hint(hint);
         }
     };
+    let small = "a /30 has room for 2 containers, a /29 for 6, a /24 for 254";
+    let small6 = "a /126 has room for 3 containers, a /64 for all that there will ever be";
     let inside = "routers know the nodes' network; that of their containers is a part of it, but where its `uplink` is \"masquerade\"";
     let apart = "nodes and containers of all buses need addresses of their own";
     let mut seen: Vec<(&Node, ipnet::Ipv4Net)> = Vec::new();
@@ -325,6 +336,13 @@ pub(super) fn check_container_networks(
         // Elsewhere, who sees them sees the node.
         let is_apart = network.uplink == Uplink::Masquerade;
         if let Some(net) = node.containers {
+            if net.prefix_len() > SMALLEST {
+                let message = format!(
+                    "{net}, the containers of `{}`, has no room for a container",
+                    node.name
+                );
+                report(check, node, "containers", message, small);
+            }
             if !is_apart && !(network.contains(net.network()) && network.contains(net.broadcast())) {
                 let message = format!(
                     "the containers of `{}`, {net}, are outside of network {network}",
@@ -353,6 +371,13 @@ pub(super) fn check_container_networks(
             seen.push((node, net));
         }
         if let Some(net) = node.containers6 {
+            if net.prefix_len() > SMALLEST6 {
+                let message = format!(
+                    "{net}, the containers of `{}`, has no room for a container",
+                    node.name
+                );
+                report(check, node, "containers6", message, small6);
+            }
             if !is_apart && !network.subnet6.is_some_and(|subnet| subnet.contains(&net)) {
                 let message = format!(
                     "the containers of `{}`, {net}, are outside of the IPv6 addresses of network `{}`",

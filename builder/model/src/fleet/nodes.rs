@@ -114,18 +114,32 @@ impl<'a> Drafts<'a> {
             self.incomplete = true;
             return;
         }
-        let fault = slots.iter().find_map(|slot| {
-            let name = pattern.fill(cluster, *slot);
-            host_fault(&name).map(|fault| (name, fault))
-        });
+        let mut names_of_slots = Vec::with_capacity(slots.len());
+        for slot in &slots {
+            match pattern.fill(cluster, *slot) {
+                Ok(name) => names_of_slots.push(name),
+                Err((part, fault)) => {
+                    // The pattern that stands for none counts nothing.
+                    let written = shared.names.as_ref().unwrap_or(cluster);
+                    let span = check.part(written, part);
+                    check.found(&span, fault);
+                    self.incomplete = true;
+                    return;
+                }
+            }
+        }
+        let fault = names_of_slots
+            .iter()
+            .find_map(|name| host_fault(name).map(|fault| (name, fault)));
         // A bad name of the cluster is found already and is what makes these names bad.
         if let Some((name, fault)) = fault.filter(|_| host_fault(cluster).is_none()) {
             check
-                .found(span, format!("host name {} {fault}", quoted(&name)))
+                .found(span, format!("host name {} {fault}", quoted(name)))
                 .hint(HOST_HINT);
         }
-        self.nodes.extend(slots.into_iter().map(|slot| Draft {
-            name: pattern.fill(cluster, slot),
+        let named = slots.into_iter().zip(names_of_slots);
+        self.nodes.extend(named.map(|(slot, name)| Draft {
+            name,
             name_span: span.clone(),
             name_note: Some(format!("pattern `{names}` of cluster {}", cluster.value)),
             cluster,

@@ -7,7 +7,7 @@ use super::nodes::Draft;
 use super::sourced::{Own, Sourced};
 use super::{FleetToml, Origin, Port};
 use crate::finding::SourceFile;
-use crate::written::{At, Table};
+use crate::written::At;
 
 /// Origins under construction.
 struct Origins<'a> {
@@ -34,14 +34,6 @@ impl Origins<'_> {
             self.add(name, texts.join(" "), &first.span, note);
         }
     }
-}
-
-/// The table of `name`.
-fn find<'a, T>(table: &'a Table<T>, name: &str) -> Option<&'a T> {
-    table
-        .into_iter()
-        .find(|(key, _)| key.value == name)
-        .map(|(_, value)| value)
 }
 
 /// The values of a node that come from the fleet's file.
@@ -81,7 +73,7 @@ pub(super) fn origins(
         origins.add("internet", text, &port.span, None);
     }
     origins.add_sourced("network", Some(&choices.network));
-    if let Some(network) = find(&written.networks, &choices.network.value) {
+    if let Some(network) = written.networks.get(&choices.network.value) {
         let note = Some(format!("network {}", choices.network.value));
         origins.add(
             "subnet",
@@ -102,7 +94,7 @@ pub(super) fn origins(
         origins.add_list("name-servers", &network.name_servers, note);
     }
     origins.add_sourced("role", Some(&choices.role));
-    if let Some(role) = find(&written.roles, &choices.role.value) {
+    if let Some(role) = written.roles.get(&choices.role.value) {
         origins.add_list(
             "overlays",
             &role.overlays,
@@ -123,6 +115,16 @@ pub(super) fn origins(
         origins.add("admin-keys", comments.join(", "), &first.span, None);
     }
     origins.add_list("time-servers", &written.time_servers, None);
+    let system = [
+        ("domain", &written.system.domain),
+        ("time-zone", &written.system.time_zone),
+        ("locale", &written.system.locale),
+    ];
+    for (name, value) in system {
+        if let Some(value) = value {
+            origins.add(name, &value.value, &value.span, None);
+        }
+    }
     origins.list
 }
 

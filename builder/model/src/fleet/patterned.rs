@@ -58,9 +58,9 @@ pub(super) const CONTAINERS: Patterned<Ipv4Net> = Patterned {
     what: "IPv4 subnet that starts at its first address",
     key: "containers",
     shared: |cluster| cluster.containers.as_ref(),
-    own: |_| None,
-    read: |_, _| None,
-    parse: |text| text.parse().ok().filter(|net: &Ipv4Net| *net == net.trunc()),
+    own: |node| node.containers.as_ref(),
+    read: |check, written| read_net(check, written, net4(written), "\"192.168.1.128/29\""),
+    parse: net4,
     hint: "\"172.16.1{slot:02}.0/24\" gives the containers of slot 7 the network 172.16.107.0/24; numbers end at 255",
 };
 
@@ -69,11 +69,33 @@ pub(super) const CONTAINERS6: Patterned<Ipv6Net> = Patterned {
     what: "IPv6 subnet that starts at its first address",
     key: "containers6",
     shared: |cluster| cluster.containers6.as_ref(),
-    own: |_| None,
-    read: |_, _| None,
-    parse: |text| text.parse().ok().filter(|net: &Ipv6Net| *net == net.trunc()),
+    own: |node| node.containers6.as_ref(),
+    read: |check, written| read_net(check, written, net6(written), "\"fd54:ee1a:d2c6:107::/64\""),
+    parse: net6,
     hint: "\"fd54:ee1a:d2c6:1{slot:02}::/64\" gives the containers of slot 7 the network fd54:ee1a:d2c6:107::/64",
 };
+
+fn net4(text: &str) -> Option<Ipv4Net> {
+    text.parse().ok().filter(|net: &Ipv4Net| *net == net.trunc())
+}
+
+fn net6(text: &str) -> Option<Ipv6Net> {
+    text.parse().ok().filter(|net: &Ipv6Net| *net == net.trunc())
+}
+
+/// The network of a single node's containers, or `None` with a finding.
+fn read_net<N>(check: &mut Check<'_>, written: &At<String>, net: Option<N>, example: &str) -> Option<N> {
+    if net.is_none() {
+        let message = format!(
+            "{} is no subnet that starts at its first address",
+            quoted(written)
+        );
+        check
+            .found(&written.span, message)
+            .hint(format!("first address and prefix length: {example}"));
+    }
+    net
+}
 
 impl<T> Patterned<T> {
     /// The value of each node, `None` where it has none. What is wrong with a pattern is found once.
@@ -97,14 +119,24 @@ impl<T> Patterned<T> {
             let pattern = patterns
                 .entry(written.span.start)
                 .or_insert_with(|| self.pattern(check, drafts, draft, written));
-            let text = pattern
+            let text = match pattern
                 .as_ref()
-                .map(|pattern| pattern.fill(draft.cluster, draft.slot));
+                .map(|known| known.fill(draft.cluster, draft.slot))
+            {
+                None => None,
+                Some(Ok(text)) => Some(text),
+                Some(Err((part, fault))) => {
+                    let span = check.part(written, part);
+                    check.found(&span, fault);
+                    *pattern = None;
+                    None
+                }
+            };
             let value = text.as_ref().and_then(|text| (self.parse)(text));
             if let Some(text) = text.filter(|_| value.is_none()) {
                 let message = format!("{} of slot {} is no {}", quoted(&text), draft.slot, self.what);
                 let found = check.found(&written.span, message);
-                if self.key == "address" && written.contains("{slot:") {
+                if self.key == "address" && written.contains(':') {
                     found.hint("the numbers of an address have no leading zeros: write `{slot}`");
                 } else {
                     found.hint(self.hint);

@@ -8,8 +8,10 @@ use serde::Deserialize;
 use crate::written::{At, Table};
 
 pub use outside::{AllowToml, InproxyToml, MonitorToml, Protocol, ServiceToml, TunnelToml};
+pub use settings::{PasswordHash, SystemToml, UserToml, VarToml};
 
 mod outside;
+mod settings;
 
 /// The cluster: its networks, roles, buses of nodes, and who administers them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,6 +26,15 @@ pub struct FleetToml {
     /// NTP servers: host names or IPv4 addresses. The boards have no clock of their own.
     #[serde(default)]
     pub time_servers: Vec<At<String>>,
+    /// Names, time and language of all nodes.
+    #[serde(default)]
+    pub system: SystemToml,
+    /// Users of all nodes beside root, by name.
+    #[serde(default)]
+    pub users: Table<UserToml>,
+    /// Values of your own for templates, by name: `{{vars.NAME}}`. Those of a role come before these, those of a node before both.
+    #[serde(default)]
+    pub vars: Table<At<VarToml>>,
     /// What every node has unless its cluster or the node itself says otherwise.
     #[serde(default)]
     pub defaults: DefaultsToml,
@@ -118,6 +129,9 @@ pub struct RoleToml {
     /// Whether its nodes are routers between two networks: each needs a second port, `internet`.
     #[serde(default)]
     pub gateway: bool,
+    /// Values for the templates of its nodes, by name: they come before those of the fleet.
+    #[serde(default)]
+    pub vars: Table<At<VarToml>>,
 }
 
 /// A bus of nodes: one power supply, one switch.
@@ -126,11 +140,13 @@ pub struct RoleToml {
 pub struct ClusterToml {
     /// Slots that hold a node: numbers and ranges, "1-23" or "1-6, 8-23".
     pub slots: At<String>,
-    /// Address of the node in a slot, with `{slot}` for its number: "172.16.1.{slot}".
+    /// Address of the node in a slot, with `{slot}` for its number: "172.16.1.{slot}". `{slot + 100}`, `{slot - 1}` and
+    /// `{slot * 8 + 120}` are counted.
     pub address: At<String>,
     /// IPv6 address of the node in a slot: "fd54:ee1a:d2c6::1:{slot}".
     pub address6: Option<At<String>>,
-    /// Network of the containers of the node in a slot, a part of the nodes' network: "172.16.1{slot:02}.0/24".
+    /// Network of the containers of the node in a slot, a part of the nodes' network: "172.16.1{slot:02}.0/24", or
+    /// "192.168.1.{slot * 8 + 120}/29".
     pub containers: Option<At<String>>,
     /// The same for IPv6: "fd54:ee1a:d2c6:1{slot:02}::/64".
     pub containers6: Option<At<String>>,
@@ -179,6 +195,10 @@ pub struct NodeToml {
     pub address: Option<At<String>>,
     /// Its IPv6 address instead of the one by its cluster's pattern.
     pub address6: Option<At<String>>,
+    /// Network of its containers instead of the one by its cluster's pattern: "192.168.1.128/29".
+    pub containers: Option<At<String>>,
+    /// The same for IPv6.
+    pub containers6: Option<At<String>>,
     /// The second port of a gateway (USB Ethernet), which leads to the internet.
     pub internet: Option<PortToml>,
     /// MAC address to set on its port, for a board that has lost its own: "02:00:00:00:01:07".
@@ -198,6 +218,9 @@ pub struct NodeToml {
     /// Who keeps the backups of its containers: a node, a host of `backup.hosts`, or "none". Default: the node in the same slot
     /// of the next bus that runs containers.
     pub buddy: Option<At<String>>,
+    /// Values for its templates, by name: they come before those of its role and of the fleet.
+    #[serde(default)]
+    pub vars: Table<At<VarToml>>,
 }
 
 /// How what containers send leaves the network of their nodes, and answers come back.

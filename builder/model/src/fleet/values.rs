@@ -262,6 +262,7 @@ impl Draft<'_> {
                     place: file.place(zram.span),
                 }),
             buddy: None,
+            vars: super::Vars::new(),
         }
     }
 }

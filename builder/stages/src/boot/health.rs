@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, bail};
 use formats::units::Bytes;
+use model::fleet::{System, User};
 use model::layout::Btrfs;
 use model::sources::Init;
 use serde::Serialize;
@@ -30,6 +31,10 @@ pub struct Expected<'a> {
     pub containers: Vec<&'a str>,
     /// The router that these have to reach; `None` where answers to them need a route at that router.
     pub gateway: Option<Ipv4Addr>,
+    /// Its domain, time zone and locale, where somebody said so.
+    pub system: &'a System,
+    /// Users beside root.
+    pub users: &'a [User],
     /// Whether its role has rules of who may open connections.
     pub rules: bool,
     /// The root file system: compression and subvolumes.
@@ -103,6 +108,31 @@ echo "watchdog=$(cat /sys/class/watchdog/watchdog0/state)"
 echo "passwords=$(awk -F: '$2 !~ /^[!*]/ { print $1 }' /etc/shadow | paste -sd,)"
 "#;
 
+/// Asks for names, time and language. A locale that is generated on the node may take until after the start.
+const ASK_SETTINGS: &str = r#"
+seconds=0
+while test -e /var/lib/portadc/first-start/locales && test $seconds -lt 600; do
+    sleep 1
+    seconds=$((seconds + 1))
+done
+echo "full-name=$(getent hosts "$(cat /proc/sys/kernel/hostname)" | awk '{ print $2 }' | sort -u | paste -sd,)"
+echo "searched=$(sed -n 's/^search //p' /etc/resolv.conf)"
+echo "time-zone=$(readlink /etc/localtime | sed 's/.*zoneinfo.//')$(test -s /etc/localtime || echo ', which is not there')"
+. /etc/locale.conf
+echo "locale=$LANG$(test -z "$(LC_ALL=$LANG locale 2>&1 > /dev/null)" || echo ', which is not there')"
+"#;
+
+/// Asks for a user: number, groups, home and shell, keys that it can read itself, who owns home and keys, and what sudo lets it do.
+const ASK_USER: &str = r#"
+user() {
+    owners=$(stat -c %U:%a "/home/$1" "/home/$1/.ssh" "/home/$1/.ssh/authorized_keys" 2>/dev/null | paste -sd,)
+    keys=$(runuser -u "$1" -- cat "/home/$1/.ssh/authorized_keys" 2>/dev/null | wc -l)
+    may=$(sudo -l -U "$1" 2>/dev/null | sed -n 's/^ *(ALL : ALL) //p')
+    groups=$(id -Gn "$1" | tr ' ' '\n' | sort | paste -sd,)
+    echo "user $1=$(id -u "$1") $groups $(getent passwd "$1" | cut -d: -f6-7) $keys $owners $may"
+}
+"#;
+
 /// Space at the end of a card that no partition covers: GPT's second table, and rounding to a MiB.
 const CARD_TAIL: u64 = 2 << 20;
 
@@ -113,12 +143,18 @@ pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
         Init::OpenRc => ASK_OPENRC,
     };
     let gateway = expected.gateway.map(|gateway| gateway.to_string());
-    let settings = format!(
+    let interface = format!(
         "interface={}\ngateway={}\n",
         expected.interface,
         gateway.unwrap_or_default()
     );
-    let text = match ssh.run(&[&settings, ask_init, QUESTIONS].concat())? {
+    let asked: String = expected
+        .users
+        .iter()
+        .map(|user| format!("user {}\n", user.name))
+        .collect();
+    let script = [&interface, ask_init, QUESTIONS, ASK_SETTINGS, ASK_USER, &asked].concat();
+    let text = match ssh.run(&script)? {
         Answer::Output(text) => text,
         Answer::Refused(reason) | Answer::Unreachable(reason) | Answer::WrongHostKey(reason) => {
             bail!("the node stopped answering: {reason}")
@@ -126,6 +162,26 @@ pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
     };
     let methods = ssh.offered_methods()?;
     Ok(compare(&parse_answers(&text), &methods, expected))
+}
+
+/// What a node has to say of `user`.
+fn as_told(user: &User) -> String {
+    let User { name, uid, .. } = user;
+    let mut groups: Vec<&str> = user.groups.iter().map(|group| group.value.as_str()).collect();
+    groups.push(name);
+    groups.sort_unstable();
+    let owners = match user.keys.len() {
+        0 => format!("{name}:700"),
+        _ => format!("{name}:700,{name}:700,{name}:600"),
+    };
+    let may = match (user.sudo, &user.password_hash) {
+        (false, _) => "",
+        (true, None) => " NOPASSWD: ALL",
+        (true, Some(_)) => " ALL",
+    };
+    let (home, shell) = (user.home(), &user.shell.value);
+    let (groups, keys) = (groups.join(","), user.keys.len());
+    format!("{uid} {groups} {home}:{shell} {keys} {owners}{may}")
 }
 
 /// `name=value` lines by name.
@@ -148,6 +204,9 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
         Init::Systemd => ("running", "failed units"),
         Init::OpenRc => ("default", "failed services"),
     };
+    let users = expected.users.iter();
+    let with_password = users.filter(|user| user.password_hash.is_some());
+    let with_password: Vec<&str> = with_password.map(|user| user.name.as_str()).collect();
     let mut outcomes = vec![
         equal("host name", expected.hostname, answer("hostname")),
         equal("machine id", expected.machine_id, answer("machine-id")),
@@ -170,7 +229,11 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
         // The machine has one, as the board has: somebody has to serve it.
         equal("watchdog", "active", answer("watchdog")),
         equal("scheduler of the card", "bfq", answer("scheduler")),
-        equal("accounts with a password", "", answer("passwords")),
+        equal(
+            "accounts with a password",
+            &with_password.join(","),
+            answer("passwords"),
+        ),
         equal("login methods", "publickey", methods.to_owned()),
     ];
     if let Some(gateway) = expected.gateway {
@@ -180,6 +243,35 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
             answer("reaching"),
         ));
     }
+    let System {
+        domain,
+        time_zone,
+        locale,
+    } = expected.system;
+    if let Some(domain) = domain {
+        let name = format!("{}.{domain}", expected.hostname);
+        outcomes.push(equal("full name", &name, answer("full-name")));
+        outcomes.push(equal(
+            "domain that names are looked up in",
+            domain,
+            answer("searched"),
+        ));
+    }
+    for (check, name, value) in [
+        ("time zone", "time-zone", time_zone),
+        ("locale", "locale", locale),
+    ] {
+        outcomes.extend(
+            value
+                .as_ref()
+                .map(|value| equal(check, &value.value, answer(name))),
+        );
+    }
+    outcomes.extend(expected.users.iter().map(|user| {
+        let check = format!("user {}", user.name);
+        let found = answer(&check);
+        equal(&check, &as_told(user), found.trim_end().to_owned())
+    }));
     for subvolume in &expected.root.subvolumes {
         let found = answer(&format!("mount {}", subvolume.mount));
         let options: Vec<_> = found.split(',').collect();
@@ -223,7 +315,11 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use model::finding::SourceFile;
     use model::layout::Subvolume;
+    use model::overlay::Placed;
 
     use super::*;
 
@@ -237,6 +333,16 @@ mod tests {
     }
 
     fn failed_checks_of(init: Init, answers: &str, methods: &str) -> Vec<String> {
+        failed_checks_with(init, answers, methods, &System::default(), &[])
+    }
+
+    fn failed_checks_with(
+        init: Init,
+        answers: &str,
+        methods: &str,
+        system: &System,
+        users: &[User],
+    ) -> Vec<String> {
         let subvolume = |name: &str, mount: &str| Subvolume {
             name: name.into(),
             mount: mount.into(),
@@ -256,6 +362,8 @@ mod tests {
             kernel_release: "6.12.1",
             containers: vec!["irc", "web"],
             gateway: Some(Ipv4Addr::new(172, 16, 0, 1)),
+            system,
+            users,
             rules: true,
             root: &root,
             card: Bytes::gib(4),
@@ -309,6 +417,56 @@ mod tests {
         }
         assert_eq!(failed_checks(GOOD, "publickey,password"), ["login methods"]);
         assert_eq!(failed_checks("", "publickey").len(), 18);
+    }
+
+    #[test]
+    fn settings_and_users_are_asked_for_where_there_are_any() {
+        let place = Arc::new(SourceFile {
+            path: "images/fleet.toml".into(),
+            text: String::new(),
+        })
+        .place(0..0);
+        let placed = |value: &str| Placed {
+            value: value.to_owned(),
+            place: place.clone(),
+        };
+        let system = System {
+            domain: Some("example.org".to_owned()),
+            time_zone: Some(placed("Europe/Vienna")),
+            locale: Some(placed("de_AT.UTF-8")),
+        };
+        let anna = User {
+            name: "anna".to_owned(),
+            place: place.clone(),
+            uid: 1501,
+            keys: vec!["ssh-ed25519 AAAA anna".to_owned()],
+            groups: vec![placed("adm")],
+            sudo: true,
+            shell: placed("/bin/bash"),
+            password_hash: None,
+        };
+        let good = format!(
+            "{GOOD}full-name=red-07.example.org\nsearched=example.org\ntime-zone=Europe/Vienna\nlocale=de_AT.UTF-8\n\
+             user anna=1501 adm,anna /home/anna:/bin/bash 1 anna:700,anna:700,anna:600 NOPASSWD: ALL\n"
+        );
+        let failed =
+            |answers: &str| failed_checks_with(Init::Systemd, answers, "publickey", &system, &[anna.clone()]);
+        assert_eq!(failed(&good), [""; 0]);
+        for (from, to, check) in [
+            ("=red-07.example.org", "=red-07", "full name"),
+            (
+                "searched=example.org",
+                "searched=",
+                "domain that names are looked up in",
+            ),
+            ("Vienna", "Vienna, which is not there", "time zone"),
+            ("=de_AT.UTF-8", "=C.UTF-8", "locale"),
+            ("1501 adm,", "1501 ", "user anna"),
+            ("anna:600", "anna:644", "user anna"),
+            (" NOPASSWD: ALL", " ", "user anna"),
+        ] {
+            assert_eq!(failed(&good.replacen(from, to, 1)), [check]);
+        }
     }
 
     #[test]

@@ -124,6 +124,12 @@ fn kernel_and_debian(
     let base = DebianBase {
         source: &source,
         shared: &shared_packages(project, platform),
+        locale: request
+            .project
+            .fleet
+            .system
+            .generated_locale()
+            .map(|locale| locale.value.as_str()),
         time,
     };
     let sets = package_sets(request);
@@ -223,6 +229,11 @@ pub fn debian_packages(
     let base = DebianBase {
         source: &source,
         shared: &shared_packages(project, platform),
+        locale: project
+            .fleet
+            .system
+            .generated_locale()
+            .map(|locale| locale.value.as_str()),
         time: Time::from_seconds(epoch(locked.epoch())?),
     };
     let sets = project.package_sets(&project.fleet.nodes, platform);

@@ -282,6 +282,7 @@ impl<'a> Workshop<'a> {
                 self.engine,
                 &RoleInputs {
                     fleet: &project.fleet,
+                    role: &project.fleet.roles[role],
                     overlays: &overlays,
                     template: &project.template_overlays(role, platform).collect::<Vec<_>>(),
                     board,

@@ -130,9 +130,9 @@ pub fn fleet_differences(project: &Project, images: &Path, jobs: usize) -> Resul
 
 /// What is rendered for each node of a role, in the subvolume `root`: `@:etc/hostname`.
 fn own_paths(project: &Project, role: &str, root: &str) -> Result<BTreeSet<String>> {
-    let overlays = &project.fleet.roles[role].overlays;
-    let overlays: Vec<_> = overlays.iter().map(|name| &project.overlays[name]).collect();
-    let paths = rootfs::own_paths(&overlays)?;
+    let role = &project.fleet.roles[role];
+    let overlays: Vec<_> = role.overlays.iter().map(|name| &project.overlays[name]).collect();
+    let paths = rootfs::own_paths(&project.fleet, role, &overlays)?;
     Ok(paths
         .iter()
         .map(|path| format!("{root}:{}", path.relative()))

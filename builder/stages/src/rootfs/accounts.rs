@@ -6,10 +6,12 @@ use anyhow::{Context, Result};
 use formats::tree::{InodeKind, Tree};
 use model::finding::Finding;
 use model::names::{quoted, suggest};
-use model::overlay::{Account, Owner};
+use model::overlay::{Account, Owner, Source};
+
+use super::merge::Merged;
 
 /// Largest passwd, group or shadow that is read, in bytes.
-const MAX_FILE: u64 = 1 << 20;
+pub(super) const MAX_FILE: u64 = 1 << 20;
 
 /// Where the passwords are.
 pub(super) const SHADOW: &str = "etc/shadow";
@@ -17,16 +19,26 @@ pub(super) const SHADOW: &str = "etc/shadow";
 /// The names that `/etc/passwd` and `/etc/group` of a base give numbers.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    users: BTreeMap<String, u32>,
-    groups: BTreeMap<String, u32>,
+    /// Users.
+    pub users: BTreeMap<String, u32>,
+    /// Groups.
+    pub groups: BTreeMap<String, u32>,
 }
 
 impl Accounts {
-    /// Those of a tree; one without the files knows root alone.
-    pub fn read(tree: &Tree) -> Result<Self> {
+    /// Those of a tree, unless what is laid over it says otherwise; where neither has the files, there is root alone.
+    pub fn read(tree: &Tree, over: &Merged<'_>) -> Result<Self> {
+        let read = |path: &str| -> Result<_> {
+            let laid = over.entries.iter().find(|(laid, _)| laid.relative() == path);
+            let laid = laid.map(|(_, entry)| &entry.source);
+            Ok(names(&match laid {
+                Some(Source::Verbatim(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => read_text(tree, path)?.unwrap_or_default(),
+            }))
+        };
         Ok(Self {
-            users: names(&read_text(tree, "etc/passwd")?.unwrap_or_default()),
-            groups: names(&read_text(tree, "etc/group")?.unwrap_or_default()),
+            users: read("etc/passwd")?,
+            groups: read("etc/group")?,
         })
     }
 

@@ -27,15 +27,16 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     let mut templates = BTreeMap::new();
     for (name, role) in &project.fleet.roles {
         let overlay = |name: &String| project.overlays.get(name);
+        let own_vars = project.fleet.own_vars(name);
         let overlays: Vec<&Overlay> = role.overlays.iter().filter_map(overlay).collect();
-        let renderer = merge(&overlays).and_then(|merged| Renderer::new(merged.templates()));
+        let renderer = merge(&overlays).and_then(|merged| Renderer::new(merged.templates(), &own_vars));
         if let Some(renderer) = findings.keep_all(renderer) {
             renderers.insert(name, renderer);
         }
         let names = role.template.iter().map(|name| &name.value);
         let overlays: Vec<&Overlay> = names.filter_map(overlay).collect();
         let renderer = merge(&overlays)
-            .and_then(|merged| Renderer::new(merged.templates()))
+            .and_then(|merged| Renderer::new(merged.templates(), &own_vars))
             .and_then(Renderer::of_no_node);
         if let Some(renderer) = findings.keep_all(renderer) {
             templates.insert(name, renderer);
@@ -44,8 +45,9 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
     let mut kinds = BTreeMap::new();
     let mut failed = BTreeSet::new();
     for node in &project.fleet.nodes {
-        let (Some(renderer), Some(board), Some(layout)) = (
+        let (Some(renderer), Some(role), Some(board), Some(layout)) = (
             renderers.get(&node.role),
+            project.fleet.roles.get(&node.role),
             project.boards.get(&node.board),
             project.layouts.get(&node.layout),
         ) else {
@@ -56,6 +58,7 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
             Entry::Vacant(entry) => {
                 let shared = Shared::new(
                     &project.fleet,
+                    role,
                     board,
                     layout,
                     &stand_ins.operator,

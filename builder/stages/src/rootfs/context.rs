@@ -2,9 +2,9 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `cluster`, `slot`, `address`, `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
+//! | `node` | the node: `name`, `fqdns` (none or one), `cluster`, `slot`, `address`, `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
-//! | `fleet` | `name`, `time_servers` |
+//! | `fleet` | `name`, `time_servers`, `domains` (none or one) |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
 //! | `routes` | the way to the containers of each node: `node`, `network`, `via`, `destination` |
 //! | `clusters` | the buses: see `others` |
@@ -14,26 +14,29 @@
 //! | `mounts` | the lines of fstab: `device`, `path`, `type`, `options` |
 //! | `identity` | `machine_id`, `host_key`, `host_key_public` |
 //! | `authorized_keys` | public keys that may log in as root |
+//! | `vars` | what the user gave names to: the fleet's values under those of the role, and under those of the node |
 //!
 //! What a node may lack is a list of none or one (`gateways`, `macs`), so that a template says what happens without:
 //! a variable never renders as nothing.
 //!
-//! A template that knows nothing of `node`, `mounts` and `identity` is rendered once for all nodes of a role.
+//! A template that knows nothing of `node`, `mounts` and `identity`, and of no `vars` that a node of the role has a value of its own
+//! for, is rendered once for all nodes of a role.
 
 use std::collections::BTreeMap;
 
 use identity::{Identity, Operator, PublicKeys, Secrets};
 use model::board::Board;
-use model::fleet::{Fleet, Node};
+use model::fleet::{Fleet, Node, Role};
 use model::layout::{FileSystem, Layout};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::network::{self, ContainersContext, NetworkContext, PortsContext, RouteContext};
 use super::others::{ClusterContext, HostContext, OthersContext, PeerContext};
 use super::outside::OutsideContext;
 
 /// Names that a template can start with, for the hint of an error.
-pub(super) const NAMES: [&str; 12] = [
+pub(super) const NAMES: [&str; 13] = [
     "node",
     "nodes",
     "fleet",
@@ -46,7 +49,11 @@ pub(super) const NAMES: [&str; 12] = [
     "mounts",
     "identity",
     "authorized_keys",
+    VARS,
 ];
+
+/// The one of them that is the user's.
+pub(super) const VARS: &str = "vars";
 
 /// Those of them that grow with the fleet.
 pub(super) const ALL_NAMES: [&str; 5] = ["nodes", "routes", "clusters", "peers", "hosts"];
@@ -88,6 +95,7 @@ pub(super) struct Context<'a> {
     networks: &'a BTreeMap<&'a str, NetworkContext<'a>>,
     board: BoardContext<'a>,
     authorized_keys: Vec<&'a str>,
+    vars: BTreeMap<&'a str, &'a Value>,
 }
 
 /// What grows with the fleet.
@@ -111,6 +119,7 @@ struct OwnContext<'a> {
 /// What all nodes of a role have in common: made once.
 pub(super) struct Shared<'a> {
     fleet: &'a Fleet,
+    role: &'a Role,
     board: &'a Board,
     layout: &'a Layout,
     operator: &'a Operator,
@@ -124,6 +133,7 @@ struct NodeContext<'a> {
     name: &'a str,
     cluster: &'a str,
     slot: u16,
+    fqdns: Vec<String>,
     address: String,
     prefix: u8,
     network: &'a str,
@@ -159,6 +169,7 @@ struct NodeOwnContext<'a> {
 struct FleetContext<'a> {
     name: &'a str,
     time_servers: &'a [String],
+    domains: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -188,6 +199,7 @@ impl<'a> Shared<'a> {
     /// containers, by their names.
     pub fn new(
         fleet: &'a Fleet,
+        role: &'a Role,
         board: &'a Board,
         layout: &'a Layout,
         operator: &'a Operator,
@@ -197,6 +209,7 @@ impl<'a> Shared<'a> {
         let networks = networks.map(|network| (network.name.as_str(), NetworkContext::of(network)));
         Self {
             fleet,
+            role,
             board,
             layout,
             operator,
@@ -238,15 +251,20 @@ impl<'a> Shared<'a> {
                 host_key_public: &identity.host_key_public,
             },
         };
-        self.context(Some(own), with_all)
+        self.context(Some(own), with_all, self.fleet.vars_of_node(node))
     }
 
     /// What the templates are rendered from that know of no node.
     pub fn of_role(&'a self) -> Context<'a> {
-        self.context(None, true)
+        self.context(None, true, self.fleet.vars_of_role(self.role))
     }
 
-    fn context(&'a self, own: Option<OwnContext<'a>>, with_all: bool) -> Context<'a> {
+    fn context(
+        &'a self,
+        own: Option<OwnContext<'a>>,
+        with_all: bool,
+        vars: BTreeMap<&'a str, &'a Value>,
+    ) -> Context<'a> {
         let mut authorized_keys: Vec<&str> = Vec::new();
         for key in self.fleet.admin_keys.iter().chain([&self.operator.public_key]) {
             if !authorized_keys.contains(&key.as_str()) {
@@ -259,6 +277,7 @@ impl<'a> Shared<'a> {
             fleet: FleetContext {
                 name: &self.fleet.name,
                 time_servers: &self.fleet.time_servers,
+                domains: self.fleet.system.domain.as_slice(),
             },
             networks: &self.networks,
             board: BoardContext {
@@ -272,6 +291,7 @@ impl<'a> Shared<'a> {
                     .collect(),
             },
             authorized_keys,
+            vars,
         }
     }
 }
@@ -346,6 +366,12 @@ fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
         name: &node.name,
         cluster: &node.cluster,
         slot: node.slot,
+        fqdns: fleet
+            .system
+            .domain
+            .iter()
+            .map(|domain| format!("{}.{domain}", node.name))
+            .collect(),
         address: node.address.to_string(),
         prefix: network.map_or(32, |network| network.prefix),
         network: &node.network,

@@ -13,6 +13,7 @@
 //! | `overlaid` | overlays over layers: files, units, locked passwords |
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
+//! | `settings` | what the fleet itself says: time zone, locale, users |
 //! | `accounts` | owners by name, locked passwords |
 //! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
@@ -40,6 +41,7 @@ mod render;
 mod role;
 mod runlevels;
 mod scope;
+mod settings;
 mod stand_ins;
 pub mod units;
 mod variables;

@@ -24,6 +24,8 @@ pub(super) struct Overlays<'o, 'i> {
     pub overlays: &'i [&'o Overlay],
     /// The same as one.
     pub merged: &'i Merged<'o>,
+    /// What of it is laid on each node by itself, as what templates make for a node is.
+    pub own: &'i BTreeSet<TargetPath>,
     /// What their templates make that know of no node.
     pub rendered: &'i BTreeMap<&'i TargetPath, String>,
     /// Folders that have to be there, relative to the root.
@@ -54,7 +56,7 @@ impl Overlays<'_, '_> {
         let removed = real_paths(&stack(&below, self.time)?, &self.merged.removals);
         let below = without_each(below, &removed);
         let tree = stack(&below, self.time)?;
-        let attributes = attributes(self.merged, &Accounts::read(&tree)?, self.time)?;
+        let attributes = attributes(self.merged, &Accounts::read(&tree, self.merged)?, self.time)?;
         let packing = packing(engine, self.zstd)?;
         let files = file_layer(packing, &attributes, &tree, self)?;
         let (layer, disabled) = with_services(files, &below, engine, self)?;
@@ -106,7 +108,11 @@ fn file_layer(
 ) -> Result<Layer> {
     let merged = overlays.merged;
     let mut layer = LayerBuilder::in_memory(packing)?;
-    for (path, entry) in &merged.entries {
+    let shared = merged
+        .entries
+        .iter()
+        .filter(|(path, _)| !overlays.own.contains(path));
+    for (path, entry) in shared {
         let name = path.relative().as_bytes();
         let attributes = attributes.get(path).cloned().unwrap_or_default();
         match &entry.source {

@@ -1,4 +1,4 @@
-//! What overlays lay on a node, without the base below it: for whoever wants to read it before it is on a card, and for
+//! What overlays and the fleet's settings lay on a node, without the base below it: for whoever wants to read it before it is on a card, and for
 //! programs that check it (`nft -c`, `systemd-analyze verify`).
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use model::sources::Platform;
 use super::context::{CardIds, NodeInputs, Shared};
 use super::merge::merge;
 use super::render::Renderer;
+use super::settings::Settings;
 
 /// A path that an overlay lays on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,11 +47,15 @@ pub fn preview(
     known: &BTreeMap<String, PublicKeys>,
 ) -> Result<BTreeMap<TargetPath, Laid>> {
     let overlays: Vec<_> = project.overlays_of(&node.role, platform).collect();
-    let merged = merge(&overlays)?;
-    let renderer = Renderer::new(merged.templates())?;
+    let mut merged = merge(&overlays)?;
+    let fleet = &project.fleet;
+    let renderer = Renderer::new(merged.templates(), &fleet.own_vars(&node.role))?;
+    let settings = Settings::of(fleet, platform)?;
+    settings.lay(&mut merged);
     let operator = store.operator()?;
     let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);
-    let shared = Shared::new(&project.fleet, board, layout, &operator, known);
+    let role = &fleet.roles[&node.role];
+    let shared = Shared::new(fleet, role, board, layout, &operator, known);
     let of_role = Renderer::prepare(&shared.of_role())?;
     let inputs = NodeInputs {
         node,

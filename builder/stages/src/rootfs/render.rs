@@ -1,7 +1,7 @@
 //! Templates of overlays, rendered strictly: a variable that is not there is an error at its line, also in the
 //! condition of an `#if`, and nothing is escaped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -10,10 +10,11 @@ use handlebars::{
     RenderError, RenderErrorReason, Renderable,
 };
 use model::finding::{Finding, Findings, SourceFile};
-use model::names::quoted;
+use model::fleet::{Fleet, Role};
+use model::names::{quoted, suggest};
 use model::overlay::{Overlay, TargetPath};
 
-use super::context::{ALL_NAMES, Context, NAMES, OWN_NAMES};
+use super::context::{ALL_NAMES, Context, NAMES, OWN_NAMES, VARS};
 use super::merge::merge;
 use super::scope::Names;
 
@@ -27,25 +28,24 @@ pub(super) struct Renderer {
 struct Template {
     file: Arc<SourceFile>,
     names: Names,
-}
-
-impl Template {
     /// Whether it is rendered for each node.
-    fn is_own(&self) -> bool {
-        OWN_NAMES.iter().any(|name| self.names.has(name))
-    }
+    is_own: bool,
 }
 
 /// The paths that are rendered for each node of a role with these overlays. What is wrong with a template, checking it
 /// finds.
-pub fn own_paths(overlays: &[&Overlay]) -> Result<Vec<TargetPath>, Findings> {
-    let renderer = Renderer::new(merge(overlays)?.templates())?;
+pub fn own_paths(fleet: &Fleet, role: &Role, overlays: &[&Overlay]) -> Result<Vec<TargetPath>, Findings> {
+    let renderer = Renderer::new(merge(overlays)?.templates(), &fleet.own_vars(&role.name))?;
     Ok(renderer.own_paths().cloned().collect())
 }
 
 impl Renderer {
-    /// Compiles templates by the path that each is rendered to; all that do not compile are found at once.
-    pub fn new(templates: impl IntoIterator<Item = (TargetPath, Arc<SourceFile>)>) -> Result<Self, Findings> {
+    /// Compiles templates by the path that each is rendered to; all that do not compile are found at once. `own_vars` are the
+    /// variables of the user that some node of the role has a value of its own for.
+    pub fn new(
+        templates: impl IntoIterator<Item = (TargetPath, Arc<SourceFile>)>,
+        own_vars: &BTreeSet<&str>,
+    ) -> Result<Self, Findings> {
         let mut registry = Handlebars::new();
         registry.set_strict_mode(true);
         registry.register_escape_fn(handlebars::no_escape);
@@ -68,7 +68,9 @@ impl Renderer {
                 .get_template(path.relative())
                 .map(Names::of)
                 .unwrap_or_default();
-            files.insert(path, Template { file, names });
+            let is_own = OWN_NAMES.iter().any(|name| names.has(name))
+                || own_vars.iter().any(|name| names.has_below(VARS, name));
+            files.insert(path, Template { file, names, is_own });
         }
         findings.or_value(Self { registry, files })
     }
@@ -76,12 +78,12 @@ impl Renderer {
     /// The same, if nothing of it is rendered for each node.
     pub fn of_no_node(self) -> Result<Self, Findings> {
         let mut findings = Findings::default();
-        for (path, template) in self.files.iter().filter(|(_, template)| template.is_own()) {
+        for (path, template) in self.files.iter().filter(|(_, template)| template.is_own) {
             let finding = Finding::new(format!(
                 "`{path}` is rendered for each node, but a template of containers is one for all of them"
             ));
             findings.push(finding.at(template.file.place(0..0)).hint(format!(
-                "use none of {}, or leave the overlay out of `template` of the role",
+                "use none of {} and no `vars` of single nodes, or leave the overlay out of `template` of the role",
                 OWN_NAMES.map(quoted).join(", ")
             )));
         }
@@ -90,13 +92,13 @@ impl Renderer {
 
     /// The paths that are rendered for each node.
     pub fn own_paths(&self) -> impl Iterator<Item = &TargetPath> {
-        let own = self.files.iter().filter(|(_, template)| template.is_own());
+        let own = self.files.iter().filter(|(_, template)| template.is_own);
         own.map(|(path, _)| path)
     }
 
     /// Whether one of these needs what grows with the fleet.
     pub fn own_need_all(&self) -> bool {
-        let mut own = self.files.values().filter(|template| template.is_own());
+        let mut own = self.files.values().filter(|template| template.is_own);
         own.any(|template| ALL_NAMES.iter().any(|name| template.names.has(name)))
     }
 
@@ -104,7 +106,7 @@ impl Renderer {
     pub fn render_shared(&self, context: &Prepared) -> Result<BTreeMap<&TargetPath, String>, Findings> {
         let mut findings = Findings::default();
         let mut texts = BTreeMap::new();
-        for (path, _) in self.files.iter().filter(|(_, template)| !template.is_own()) {
+        for (path, _) in self.files.iter().filter(|(_, template)| !template.is_own) {
             if let Some(text) = findings.keep(self.render(path, "all nodes", context)) {
                 texts.insert(path, text);
             }
@@ -134,15 +136,34 @@ impl Renderer {
                     }
                     None => finding,
                 };
-                match error.reason() {
-                    RenderErrorReason::MissingVariable(_) => finding.hint(format!(
+                let RenderErrorReason::MissingVariable(name) = error.reason() else {
+                    return finding;
+                };
+                match name.as_deref().and_then(var_of) {
+                    Some(var) => finding.hint(hint_of_var(var, context)),
+                    None => finding.hint(format!(
                         "a template can use {}; what a node may lack is a list: {{{{#each node.gateways}}}}",
                         NAMES.map(quoted).join(", ")
                     )),
-                    _ => finding,
                 }
             })
     }
+}
+
+/// The variable of the user that a path names: `vars.colour`, `@root.vars.colour`.
+fn var_of(path: &str) -> Option<&str> {
+    let path = path.trim_start_matches("../");
+    path.strip_prefix("@root.").unwrap_or(path).strip_prefix("vars.")
+}
+
+/// What to do about a variable of the user that is not there.
+fn hint_of_var(name: &str, context: &Prepared) -> String {
+    let known = context.data()[VARS].as_object();
+    let known = known.into_iter().flat_map(|vars| vars.keys().map(String::as_str));
+    format!(
+        "{}; [vars] in images/fleet.toml has those of all nodes",
+        suggest(name, known)
+    )
 }
 
 /// What went wrong, in our words where they are clearer.

@@ -17,6 +17,7 @@ mod template;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use engine::tarball::{CachedLayer, Tarball, layer_of, verify_blob};
@@ -29,7 +30,7 @@ use formats::units::Time;
 use identity::{Operator, PublicKeys};
 use model::board::Board;
 use model::finding::Findings;
-use model::fleet::Fleet;
+use model::fleet::{Fleet, Role};
 use model::layout::Layout;
 use model::overlay::{self, Overlay, TargetPath};
 
@@ -38,6 +39,7 @@ use super::context::{NodeInputs, Shared, mount_points};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
+use super::settings::Settings;
 pub use template::TemplateLayers;
 
 /// Goes up with every change of what the layers of a role or of a node hold.
@@ -49,8 +51,10 @@ pub(super) const SYSTEM_FOLDERS: [&str; 4] = ["dev", "proc", "run", "sys"];
 /// What the layers of a role are made from; `'a` is what its nodes are rendered from later.
 #[derive(Debug, Clone, Copy)]
 pub struct RoleInputs<'a, 'b> {
-    /// The fleet, for what is rendered.
+    /// The fleet, for what is rendered and set.
     pub fleet: &'a Fleet,
+    /// The role.
+    pub role: &'a Role,
     /// The role's overlays, first to last.
     pub overlays: &'b [&'b Overlay],
     /// The overlays of its template of containers, first to last.
@@ -89,7 +93,9 @@ pub struct RoleLayers<'a> {
     entries: Vec<Entry>,
     shared: Shared<'a>,
     renderer: Renderer,
-    /// Owner and mode of each rendered file.
+    /// What is laid on each node by itself, though it is the same on all of them.
+    own: BTreeMap<TargetPath, Arc<[u8]>>,
+    /// Owner and mode of each file that is a node's own.
     attributes: BTreeMap<TargetPath, Attributes>,
 }
 
@@ -109,17 +115,25 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         .root()
         .with_context(|| format!("layout `{}` has no btrfs partition", layout.name))?;
     let zstd = root.zstd;
-    let merged = merge(inputs.overlays)?;
-    let renderer = Renderer::new(merged.templates())?;
-    let shared = Shared::new(inputs.fleet, inputs.board, layout, inputs.operator, inputs.known);
+    let mut merged = merge(inputs.overlays)?;
+    let renderer = Renderer::new(merged.templates(), &inputs.fleet.own_vars(&inputs.role.name))?;
+    let shared = Shared::new(
+        inputs.fleet,
+        inputs.role,
+        inputs.board,
+        layout,
+        inputs.operator,
+        inputs.known,
+    );
     let context = Renderer::prepare(&shared.of_role())?;
     let distribution = inputs.base.platform().distribution;
-    let packages = |overlays: &[&Overlay]| overlay::packages(overlays.iter().copied(), distribution);
-    let of_role = packages(inputs.overlays);
+    let of_role = inputs
+        .fleet
+        .packages_with(inputs.overlays.iter().copied(), distribution);
     // What says nothing of containers starts them as what the node is.
     let of_template = match inputs.template {
         [] => of_role.clone(),
-        overlays => packages(overlays),
+        overlays => overlay::packages(overlays.iter().copied(), distribution),
     };
     let sets = [&of_role].into_iter().chain(root.template.as_ref().map(|_| &of_template));
     let mut bases = inputs
@@ -148,6 +162,8 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     // The folders on the way to the modules are the base's: a newer time of /usr, for one, makes systemd bring
     // everything below it up to date on the next start.
     let of_base = stack(&base, inputs.time)?;
+    let settings = Settings::over(inputs.fleet, inputs.base.platform(), &merged, &of_base)?;
+    settings.lay(&mut merged);
     modules
         .entries
         .retain(|entry| entry.body != Body::Directory || of_base.directory(&entry.path).is_none());
@@ -160,6 +176,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let overlays = Overlays {
         overlays: inputs.overlays,
         merged: &merged,
+        own: &settings.own,
         rendered: &renderer.render_shared(&context)?,
         folders: &folders,
         zstd,
@@ -194,6 +211,10 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         entries,
         shared,
         renderer,
+        own: settings
+            .own_files()
+            .map(|(path, bytes)| (path.clone(), bytes.clone()))
+            .collect(),
         attributes,
     })
 }
@@ -237,6 +258,10 @@ impl<'a> RoleLayers<'a> {
                 let attributes = self.attributes.get(path).cloned().unwrap_or_default();
                 layer.file(path.relative().as_bytes(), attributes, text.as_bytes())?;
             }
+        }
+        for (path, bytes) in &self.own {
+            let attributes = self.attributes.get(path).cloned().unwrap_or_default();
+            layer.file(path.relative().as_bytes(), attributes, bytes)?;
         }
         let layer = findings.or_value(layer)?.finish_layer()?;
         let key = Key::builder("node", REVISION)

@@ -12,7 +12,8 @@ use handlebars::template::{HelperTemplate, Parameter, Template, TemplateElement}
 /// The names at the root of the context that a template uses.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    names: BTreeSet<String>,
+    /// Each with what is used of it: `node` and `name`; `None` for all of it.
+    names: BTreeSet<(String, Option<String>)>,
     /// It could use any.
     any: bool,
 }
@@ -36,7 +37,17 @@ impl Names {
 
     /// Whether the template can use `name`.
     pub fn has(&self, name: &str) -> bool {
-        self.any || self.names.contains(name)
+        self.any || self.names.iter().any(|(root, _)| root == name)
+    }
+
+    /// Whether the template can use `part` of `name`.
+    pub fn has_below(&self, name: &str, part: &str) -> bool {
+        let is_it = |below: &Option<String>| below.as_ref().is_none_or(|below| below == part);
+        self.any
+            || self
+                .names
+                .iter()
+                .any(|(root, below)| root == name && is_it(below))
     }
 
     /// `scopes` are where paths start in the blocks around, the innermost last.
@@ -119,11 +130,17 @@ impl Names {
             }
             None => scopes.iter().rev().nth(up).copied(),
         };
-        let first = rest.split(['.', '/', '[']).next().unwrap_or_default();
+        let mut parts = rest.split(['.', '/', '[', ']']).filter(|part| !part.is_empty());
+        let first = if rest.starts_with(['.', '/', '[', ']']) {
+            ""
+        } else {
+            parts.next().unwrap_or_default()
+        };
         match start {
             Some(Start::Item) if !rest.contains("..") => {}
             Some(Start::Root) if !rest.contains("..") && !["", "this"].contains(&first) => {
-                self.names.insert(first.to_owned());
+                let below = parts.next().map(str::to_owned);
+                self.names.insert((first.to_owned(), below));
             }
             // The root itself, or a way that nobody can follow here.
             _ => self.any = true,

@@ -32,9 +32,11 @@ const HIDDEN: &str = "(of identity/)";
 /// All variables that a template of `node` can use, by their names. What comes from `identity/` is not shown.
 pub fn variables(project: &Project, node: &Node, card: &CardIds) -> Result<Value> {
     let stand_ins = StandIns::of(project);
+    let role = &project.fleet.roles[&node.role];
     let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);
     let shared = Shared::new(
         &project.fleet,
+        role,
         board,
         layout,
         &stand_ins.operator,

@@ -7,6 +7,7 @@ mod grow;
 mod layers;
 mod openrc;
 mod overlays;
+mod settings;
 mod support;
 mod template;
 mod units;

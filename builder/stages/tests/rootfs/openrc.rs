@@ -44,6 +44,7 @@ fn role<'a>(workshop: &'a Workshop, base: &OpenRc, overlay: &'a str) -> anyhow::
         &workshop.engine,
         &RoleInputs {
             fleet: &project.fleet,
+            role: &project.fleet.roles["hypervisor"],
             overlays: &[&overlay],
             template: &[],
             board: &project.boards["odroid-c2"],

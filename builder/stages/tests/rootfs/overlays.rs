@@ -283,6 +283,7 @@ fn overlays_are_checked_before_anything_is_built() {
                         template: Vec::new(),
                         containers: false,
                         gateway: false,
+                        vars: Default::default(),
                     },
                 )
             })

@@ -116,6 +116,7 @@ impl Workshop {
             &self.engine,
             &RoleInputs {
                 fleet: &self.project.fleet,
+                role: &self.project.fleet.roles["hypervisor"],
                 overlays,
                 template,
                 board: &self.project.boards["odroid-c2"],

@@ -2,6 +2,8 @@
 //!
 //! What root file system and template have in common is one layer, so its data is on a card once.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use engine::{Engine, Key, KeyBuilder};
 use formats::layer::{Attributes, Body, Content, Data, Entry, Layer};
@@ -49,10 +51,12 @@ impl TemplateLayers {
         zstd: u8,
     ) -> Result<Self> {
         let merged = merge(inputs.template)?;
-        let renderer = Renderer::new(merged.templates())?.of_no_node()?;
+        let renderer =
+            Renderer::new(merged.templates(), &inputs.fleet.own_vars(&inputs.role.name))?.of_no_node()?;
         let overlays = Overlays {
             overlays: inputs.template,
             merged: &merged,
+            own: &BTreeSet::new(),
             rendered: &renderer.render_shared(context)?,
             folders: &SYSTEM_FOLDERS,
             zstd,
