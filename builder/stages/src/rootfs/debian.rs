@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use engine::sandbox::Users;
 use engine::tarball::Tarball;
 use engine::{Engine, Key, Preflight, Requirement, Tool, check_arm64, find_program};
 use formats::units::Time;
@@ -72,6 +73,9 @@ pub fn debian_requirements(preflight: &mut Preflight) {
             "uidmap",
             "lets mmdebstrap work without root",
         )]);
+        if let Err(error) = Users::of_this_process() {
+            preflight.problem(format!("{purpose}: {error:#}"));
+        }
     }
     if std::env::consts::ARCH != "aarch64" {
         preflight.programs([Requirement::new(

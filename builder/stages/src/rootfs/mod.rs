@@ -16,7 +16,7 @@
 //! | `accounts` | owners by name, locked passwords |
 //! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
-//! | `context`, `network`, `render` | what templates can use, and their rendering |
+//! | `context`, `network`, `render`, `faults` | what templates can use, their rendering, what is wrong with them in words |
 //! | `preview` | what overlays lay on a node, without a base |
 
 mod accounts;
@@ -26,6 +26,7 @@ mod base;
 mod check;
 mod context;
 mod debian;
+mod faults;
 mod gentoo;
 mod merge;
 mod network;
