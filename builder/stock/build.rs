@@ -65,7 +65,7 @@ fn list(root: &Path, folder: &str, paths: &mut Vec<String>) {
 fn is_editors(name: &str) -> bool {
     let is_swap = name.starts_with('.') && (name.ends_with(".swp") || name.ends_with(".swo"));
     let is_unsaved = name.len() > 1 && name.starts_with('#') && name.ends_with('#');
-    is_swap || is_unsaved || name.ends_with('~') || name.starts_with(".#")
+    is_swap || is_unsaved || name.ends_with('~') || name.starts_with(".#") || name == ".DS_Store"
 }
 
 fn env(name: &str) -> String {

@@ -7,10 +7,12 @@ use formats::fip::{Id, Nonce};
 use model::sources::Series;
 use stages::firmware::{parse_id, parse_nonce};
 
+pub use self::identity::IdentityCommand;
 pub use init::InitArguments;
 
 #[cfg(test)]
 mod documented;
+mod identity;
 mod init;
 
 /// Ready-to-flash microSD images for a portable datacenter
@@ -95,9 +97,10 @@ pub enum Command {
     },
     /// Copy a stock part into the project, to edit: from then on it is used in place of the stock one
     Eject {
-        /// The part: overlay/NAME, board/NAME, layout/NAME, kernel/NAME (a fragment) or kernel (kernel.toml)
+        /// The part: overlay/NAME, board/NAME, layout/NAME, kernel/NAME (a fragment) or kernel (kernel.toml); without it those that
+        /// there are are named
         #[arg(value_name = "PART")]
-        part: String,
+        part: Option<String>,
     },
     /// Draw the fleet as one picture: networks and routers, buses slot by slot, containers and what they serve
     Graph {
@@ -212,6 +215,11 @@ pub enum Command {
         /// Ask nothing
         #[arg(short, long)]
         yes: bool,
+    },
+    /// Work on what nodes are known by: identity/
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
     },
     /// Boot a node's image in QEMU; the image is never written to
     Boot(BootArguments),

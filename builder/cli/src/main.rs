@@ -8,12 +8,18 @@ mod workplace;
 use std::process::ExitCode;
 
 use clap::Parser;
+use engine::{end_programs_first, ended_by};
 
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match commands::run(&arguments) {
+    let ran = end_programs_first().and_then(|()| commands::run(&arguments));
+    if let Some(code) = ended_by() {
+        output::say("error: portadc was told to end");
+        return code.into();
+    }
+    match ran {
         Ok(code) => code,
         Err(error) => {
             let failed = commands::failed(&arguments.command);

@@ -67,6 +67,11 @@ pub fn warn(warning: &str) {
     say(&format!("warning: {warning}"));
 }
 
+/// Prints findings with their lines, on standard error.
+pub fn tell(findings: &Findings) {
+    say(&format!("{}\n", findings.render(&renderer())));
+}
+
 /// Prints an error and returns its exit code: its own, or `failed`.
 pub fn report(error: &anyhow::Error, json: bool, failed: u8) -> ExitCode {
     if let Some(findings) = error.downcast_ref::<Findings>() {
@@ -74,12 +79,8 @@ pub fn report(error: &anyhow::Error, json: bool, failed: u8) -> ExitCode {
             // The findings decide how this ends, even where nobody reads them.
             print_json(&findings.to_json()).ok();
         } else {
-            let count = findings.0.len();
-            let findings = findings.render(&renderer());
-            say(&format!(
-                "{findings}\n\n{count} finding{}",
-                if count == 1 { "" } else { "s" }
-            ));
+            tell(findings);
+            say(&counted(findings.0.len(), "finding"));
         }
         return failed.into();
     }
@@ -100,6 +101,11 @@ fn renderer() -> Renderer {
     } else {
         Renderer::plain()
     }
+}
+
+/// `1 finding`, `2 findings`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Rows in aligned columns; the first row is the heading. Columns of numbers are named by `right` and aligned right.

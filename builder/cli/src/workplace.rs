@@ -13,7 +13,7 @@ use stages::pack::Pack;
 use stages::rootfs::check_overlays;
 
 use crate::arguments::{Common, SourceOptions};
-use crate::output::warn;
+use crate::output::{tell, warn};
 
 /// The file that makes a folder a project.
 const MARK: &str = "images/fleet.toml";
@@ -45,13 +45,24 @@ pub fn load_project(folder: &Path) -> Result<Project, Findings> {
 
 /// The project in that folder, with nothing left that can be found wrong before something is built of it.
 pub fn checked_project(common: &Common) -> Result<Project> {
-    checked(project(common)?)
+    let project = checked(project(common)?)?;
+    if !common.quiet && !common.json && !project.warnings.0.is_empty() {
+        tell(&project.warnings);
+    }
+    Ok(project)
 }
 
 /// The project, if nothing else can be found wrong with it before something is built of it.
-pub fn checked(project: Project) -> Result<Project> {
+pub fn checked(mut project: Project) -> Result<Project> {
     // Templates are rendered with what the fleet says, so they come after it.
-    check_overlays(&project)?.or_value(())?;
+    let mut findings = check_overlays(&project)?;
+    let identity = project.root.join("identity");
+    findings
+        .0
+        .extend(identity::findings(&identity, &project.fleet)?.0);
+    findings.0.extend(std::mem::take(&mut project.warnings).0);
+    findings.sort();
+    project.warnings = findings.into_warnings()?;
     Ok(project)
 }
 

@@ -9,7 +9,8 @@
 //! | `key` | everything that can change an output, as one value |
 //! | `cache`, `entry` | outputs by their keys, and the sums that they are held against |
 //! | [`tarball`] | tarballs as layers, kept in the cache |
-//! | `tool` | external programs, which end when this one does |
+//! | `tool` | external programs |
+//! | `ending` | how they end when this one is told to, or is gone |
 //! | [`sandbox`] | programs of a root file system that is entered |
 //! | `preflight`, `binfmt` | what a build needs of this machine, asked before any work |
 //! | `log`, `progress` | what a stage says |
@@ -17,6 +18,7 @@
 
 mod binfmt;
 mod cache;
+mod ending;
 mod entry;
 mod failure;
 mod key;
@@ -29,6 +31,7 @@ mod tool;
 
 pub use binfmt::check_arm64;
 pub use cache::Cache;
+pub use ending::{beside, end_programs_first, ended_by};
 pub use entry::Entry;
 pub use failure::{VerificationFailed, failure, is_verification_failure};
 pub use key::{Key, KeyBuilder};

@@ -7,12 +7,13 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 
-use anyhow::{Context, Result, anyhow, bail};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::Log;
+use super::ending::Running;
 
 /// A line that is longer is taken for several: programs that run what others wrote may print anything.
 const LONGEST_LINE: u64 = 64 << 10;
@@ -135,20 +136,19 @@ impl Tool {
         command
             .stdout(writer.try_clone().context("cannot make a pipe")?)
             .stderr(writer);
-        let mut child = self.started(command.spawn())?;
-        // The command holds the pipe's writing end: without it gone, reading would never end.
-        drop(command);
-        let input = child.stdin.take();
-        let begun = begin(child.id());
+        // The command holds the pipe's writing end and is gone with this: with it there, reading would never end.
+        let mut running = Running::start(command, |command| self.started(command.spawn()))?;
+        let input = running.child.stdin.take();
+        let begun = begin(running.child.id());
         let (copied, fed) = std::thread::scope(|scope| {
             if let Err(error) = begun {
-                ask_to_end(&child);
+                running.ask_to_end();
                 return (Err(error), Ok(None));
             }
             let feeding = scope.spawn(|| feed(input));
             let copied = self.copy_lines(reader, log, &mut each_line);
             if copied.is_err() {
-                ask_to_end(&child);
+                running.ask_to_end();
             }
             let panicked = |_| anyhow!("what feeds {} panicked", self.program);
             let fed = feeding.join().map_err(panicked).and_then(|fed| fed);
@@ -156,9 +156,14 @@ impl Tool {
         });
         // One that reads what is held may wait for its end before it ends itself.
         let held = fed.map(|held| copied.is_ok().then_some(held));
-        let status = child
+        let status = running
             .wait()
             .with_context(|| format!("cannot wait for {}", self.program))?;
+        ensure!(
+            status.success() || !running.was_told(),
+            "{} was told to end",
+            self.program
+        );
         copied?;
         // What it says itself of why it took no more tells more than that it did.
         if status.success() {
@@ -195,15 +200,32 @@ impl Tool {
     pub fn output(&self) -> Result<String> {
         let mut command = self.command()?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = self
-            .started(command.spawn())?
-            .wait_with_output()
+        let mut running = Running::start(command, |command| self.started(command.spawn()))?;
+        let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
+        let (printed, errors) = std::thread::scope(|scope| {
+            let errors = scope.spawn(|| read_all(stderr));
+            (read_all(stdout), errors.join())
+        });
+        let status = running
+            .wait()
             .with_context(|| format!("cannot wait for {}", self.program))?;
-        if !output.status.success() {
-            let errors = String::from_utf8_lossy(&output.stderr);
-            bail!("{} failed ({}): {}", self.program, output.status, errors.trim());
+        ensure!(
+            status.success() || !running.was_told(),
+            "{} was told to end",
+            self.program
+        );
+        let cannot = || format!("cannot read the output of {}", self.program);
+        let printed = printed.with_context(cannot)?;
+        if !status.success() {
+            let errors = errors.map_err(|_| anyhow!("what reads {} panicked", self.program))?;
+            let errors = errors.with_context(cannot)?;
+            bail!(
+                "{} failed ({status}): {}",
+                self.program,
+                String::from_utf8_lossy(&errors).trim()
+            );
         }
-        String::from_utf8(output.stdout).with_context(|| format!("{} printed no text", self.program))
+        String::from_utf8(printed).with_context(|| format!("{} printed no text", self.program))
     }
 
     /// The command as the operating system starts it.
@@ -245,6 +267,15 @@ impl Tool {
     }
 }
 
+/// All that a program prints on `stream`.
+fn read_all(stream: Option<impl Read>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        stream.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 /// Has `command`, once it runs, asked to end when the thread that starts it does, whatever ends it: no compiler and no
 /// virtual machine outlives a killed build.
 #[allow(unsafe_code)]
@@ -253,12 +284,6 @@ pub fn end_with_us(command: &mut Command) {
     unsafe {
         command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
     }
-}
-
-/// Asks a program to end. `make` ends its jobs when it is asked; killed, it would leave them behind.
-fn ask_to_end(child: &Child) {
-    // It may have ended already; either way nothing is left to do about an error.
-    kill_process(Pid::from_child(child), Signal::TERM).ok();
 }
 
 impl std::fmt::Display for Tool {

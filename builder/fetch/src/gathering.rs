@@ -3,6 +3,7 @@
 
 mod pool;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -56,7 +57,7 @@ impl Gathering<'_> {
             (LockedBase::Archive(archive), BaseSource::Archive { .. }) => {
                 let mirrors = Mirrors::of_base(&set.base, self.mirror)?;
                 // Before a base is made, which takes minutes.
-                let indexes = pool::Indexes::obtain(self, archive, &mirrors)?;
+                let indexes = pool::Indexes::obtain(self, archive, &mirrors, pool::Extent::All)?;
                 pinned.extend(indexes.files().iter().cloned());
                 pinned.extend(indexes.packages(self, &installed(archive)?, &mirrors)?);
             }
@@ -79,6 +80,17 @@ impl Gathering<'_> {
             _ => bail!("the lock has another kind of base than sources.toml: run `portadc update`"),
         }
         check(pinned)
+    }
+
+    /// Those of `names` that a locked archive of Debian does not have, each with the name that was probably meant.
+    pub fn unknown_packages(
+        &self,
+        base: &BaseSource,
+        archive: &LockedArchive,
+        names: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Option<String>>> {
+        let mirrors = Mirrors::of_base(base, self.mirror)?;
+        pool::Indexes::obtain(self, archive, &mirrors, pool::Extent::Packages)?.unknown(names)
     }
 
     /// The files of a Gentoo base.

@@ -47,10 +47,13 @@ pub fn give_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The same of everything in a folder that was just made, and of the folder.
+/// The same of a file, or of a folder that was just made and everything in it.
 pub fn give_all(folder: &Path) -> io::Result<()> {
     if caller().is_none() {
         return Ok(());
+    }
+    if !fs::symlink_metadata(folder)?.is_dir() {
+        return give(&open(folder)?);
     }
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -13,6 +13,9 @@ use super::{Identity, IdentityStore, PublicKeys};
 
 pub(super) const KNOWN_HOSTS: &str = "known_hosts";
 
+/// The name of the fleet that the store was made for.
+pub(super) const FLEET: &str = "fleet";
+
 impl IdentityStore {
     /// By what the nodes of `fleet` that run containers know each other, by name. What is missing is made.
     pub fn public_keys(&self, fleet: &Fleet) -> Result<BTreeMap<String, PublicKeys>> {

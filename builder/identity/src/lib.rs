@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! identity/                     0700, ignored by git: whoever has it can be every node
-//!   operator_ed25519(.pub)      logs in as root on every node
+//!   fleet                       the name of the fleet that all of it is of
+//!   operator_ed25519(.pub)      logs in as root on every node; the private half may be elsewhere
+//!   operator_ed25519_before     the same before it was drawn anew, with its .pub
 //!   known_hosts                 host keys of the whole fleet, for `ssh -o UserKnownHostsFile=`
 //!   nodes/<name>/machine-id
 //!   nodes/<name>/ssh_host_ed25519_key(.pub)
@@ -15,7 +17,7 @@
 //! ```
 //!
 //! Each folder of a node appears whole or not at all. Nothing here is deleted or replaced, as a node that left the fleet may
-//! come back, unless somebody revokes a node.
+//! come back, unless somebody asks for that: to revoke a node, to give it another name, to prune.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -32,6 +34,7 @@ use rustix::fs::{FlockOperation, flock};
 use ssh_key::rand_core::{OsRng, RngCore};
 
 pub use i2p::I2pKey;
+pub use kept::findings;
 pub use revoke::{Replaced, Revocation};
 pub use ssh::KeyPair;
 pub use wireguard::WireGuardKey;
@@ -39,11 +42,15 @@ pub use wireguard::WireGuardKey;
 use files::{
     check_mode, exists, make_private_folder, read_private, sync_folder, write_atomically, write_new,
 };
-use ssh::{generate_key, make_pair, parse_private, private_text, public_path, public_text, read_pair};
+use ssh::{
+    Private, generate_key, make_pair, private_text, public_path, public_text, read_loose_pair, read_pair,
+};
 
+mod change;
 mod files;
 mod fleet;
 mod i2p;
+mod kept;
 mod revoke;
 mod ssh;
 mod wireguard;
@@ -53,6 +60,8 @@ const MANY: usize = 4;
 const MACHINE_ID: &str = "machine-id";
 const HOST_KEY: &str = "ssh_host_ed25519_key";
 const OPERATOR_KEY: &str = "operator_ed25519";
+/// The operator's key before it was drawn anew.
+const BEFORE: &str = "operator_ed25519_before";
 const BACKUP_KEY: &str = "backup_ed25519";
 const MOVE_KEY: &str = "move_ed25519";
 
@@ -109,10 +118,36 @@ pub struct PublicKeys {
 /// The key pair of whoever flashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
-    /// Where the private key is, for `ssh -i`.
+    /// Where the private key is, for `ssh -i`; it may have a passphrase, or be elsewhere.
     pub key: PathBuf,
     /// The public key: one line as in a `.pub` file.
     pub public_key: String,
+    private: Private,
+}
+
+impl Operator {
+    /// Stands for one where nobody logs in: to see what is made of its public key.
+    pub fn stand_in(public_key: &str) -> Self {
+        Self {
+            key: PathBuf::from(OPERATOR_KEY),
+            public_key: public_key.to_owned(),
+            private: Private::Elsewhere,
+        }
+    }
+
+    /// The private key's file, for whoever logs in while nobody can be asked for a passphrase.
+    pub fn unattended(&self) -> Result<&Path> {
+        let key = self.key.display();
+        match self.private {
+            Private::Plain => Ok(&self.key),
+            Private::Closed => bail!(
+                "{key} has a passphrase, and nobody can be asked for it here: use a copy of the project whose key has none,                  or log in by hand"
+            ),
+            Private::Elsewhere => bail!(
+                "{key} is missing, and only it logs in at nodes here: its public half in {key}.pub is enough for builds alone"
+            ),
+        }
+    }
 }
 
 impl IdentityStore {
@@ -123,9 +158,8 @@ impl IdentityStore {
             made: Arc::default(),
         };
         make_private_folder(folder)?;
-        make_private_folder(&store.nodes())?;
-        for name in ["containers", "links", "i2p", "tunnels"] {
-            make_private_folder(&folder.join(name))?;
+        for kind in change::KINDS {
+            make_private_folder(&folder.join(kind))?;
         }
         store.settle()?;
         Ok(store)
@@ -278,14 +312,15 @@ impl IdentityStore {
             // The public half comes last: where it is, the pair is whole. After a cut between the two it is made
             // from the private one.
             if !exists(&public)? {
-                let pair = parse_private(&key, &read_private(&key)?)?;
+                let pair = ssh::parse(&key, &read_private(&key)?)?;
                 write_atomically(&public, public_text(&pair)?.as_bytes())?;
             }
         }
-        let pair = read_pair(&key).context("the operator's key cannot be used")?;
+        let (public_key, private) = read_loose_pair(&key).context("the operator's key cannot be used")?;
         Ok(Operator {
             key,
-            public_key: pair.public,
+            public_key,
+            private,
         })
     }
 

@@ -1,29 +1,19 @@
-//! A card was stolen: whatever lies on it in plain text is drawn anew, all of it or nothing.
-//!
-//! ```text
-//! identity/.revoking.part/      what is being drawn; of a run that was cut off: gone at the next start
-//! identity/.revoking/           drawn and on the disk, in folders as the store has them: from here on it counts. Each thing in
-//!                               it takes the place of the old one; a run that was cut off is completed at the next start
-//! identity/revoked              the public keys and machine ids that must not come back, a line each
-//! ```
+//! A card was stolen: whatever lies on it in plain text is drawn anew, all of it or nothing. Public keys and machine ids that must
+//! not come back are in `identity/revoked`, a line each.
 //!
 //! What is old is removed: nobody needs it, and it is a secret still to whoever has not stolen it yet.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use model::fleet::{Fleet, Node};
 
-use super::files::{exists, make_private_folder, read_private, sync_folder, write_new};
-use super::fleet::KNOWN_HOSTS;
+use super::files::{exists, read_private, write_new};
 use super::{I2pKey, IdentityStore, WireGuardKey, check_name};
 
-const DRAWING: &str = ".revoking.part";
-const DRAWN: &str = ".revoking";
-const REVOKED: &str = "revoked";
+pub(super) const REVOKED: &str = "revoked";
 
 /// A key that others know, before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,107 +133,52 @@ impl IdentityStore {
     /// changed, or the next to open the store completes it.
     pub fn revoke(&self, node: &Node, mut revocation: Revocation) -> Result<Revocation> {
         let _lock = self.lock()?;
-        let drawing = self.folder.join(DRAWING);
-        remove(&drawing)?;
-        make_private_folder(&drawing)?;
-        for kind in ["nodes", "containers", "links", "i2p", "tunnels"] {
-            make_private_folder(&drawing.join(kind))?;
-        }
         let mut revoked = self.revoked()?;
-        let mut gone: BTreeSet<&str> = BTreeSet::from([node.name.as_str()]);
-        for (kind, name) in [("nodes", &node.name), ("links", &node.name)]
-            .into_iter()
-            .chain(revocation.containers.iter().map(|name| ("containers", name)))
-        {
-            check_name(name, "node or container")?;
-            let old = self.folder.join(kind).join(name);
-            if !exists(&old)? {
-                continue;
+        let mut gone: BTreeSet<String> = BTreeSet::from([node.name.clone()]);
+        self.change([], |drawing| {
+            for (kind, name) in [("nodes", &node.name), ("links", &node.name)]
+                .into_iter()
+                .chain(revocation.containers.iter().map(|name| ("containers", name)))
+            {
+                check_name(name, "node or container")?;
+                let old = self.folder.join(kind).join(name);
+                if !exists(&old)? {
+                    continue;
+                }
+                revoked.extend(marks(&old)?);
+                gone.insert(name.clone());
+                super::make_whole(&drawing.join(kind), name, |part| match kind {
+                    "links" => super::make_links(part, name),
+                    _ => super::make_identity(part, name),
+                })?;
             }
-            revoked.extend(marks(&old)?);
-            gone.insert(name);
-            super::make_whole(&drawing.join(kind), name, |part| match kind {
-                "links" => super::make_links(part, name),
-                _ => super::make_identity(part, name),
-            })?;
-        }
-        for replaced in &mut revocation.addresses {
-            let key = I2pKey::draw()?;
-            replaced.new = key.address();
-            write_new(
-                &super::i2p_file(&drawing, &replaced.name)?,
-                key.to_text().as_bytes(),
-            )?;
-        }
-        for replaced in &mut revocation.tunnels {
-            let key = WireGuardKey::draw()?;
-            replaced.new = key.public();
-            write_new(
-                &super::tunnel_file(&drawing, &replaced.name)?,
-                key.to_text().as_bytes(),
-            )?;
-        }
-        let replaced = revocation.addresses.iter().chain(&revocation.tunnels);
-        revoked.extend(
-            replaced
-                .map(|replaced| replaced.old.clone())
-                .filter(|old| !old.is_empty()),
-        );
-        let lines: String = revoked.into_iter().map(|mark| mark + "\n").collect();
-        write_new(&drawing.join(REVOKED), lines.as_bytes())?;
-        if exists(&self.folder.join(KNOWN_HOSTS))? {
-            let known = self.known_hosts_without(&gone)?;
-            write_new(&drawing.join(KNOWN_HOSTS), known.as_bytes())?;
-        }
-        for kind in ["nodes", "containers", "links", "i2p", "tunnels"] {
-            sync_folder(&drawing.join(kind))?;
-        }
-        sync_folder(&drawing)?;
-        fs::rename(&drawing, self.folder.join(DRAWN))
-            .with_context(|| format!("cannot rename {}", drawing.display()))?;
-        sync_folder(&self.folder)?;
-        self.complete()?;
+            for replaced in &mut revocation.addresses {
+                let key = I2pKey::draw()?;
+                replaced.new = key.address();
+                write_new(
+                    &super::i2p_file(drawing, &replaced.name)?,
+                    key.to_text().as_bytes(),
+                )?;
+            }
+            for replaced in &mut revocation.tunnels {
+                let key = WireGuardKey::draw()?;
+                replaced.new = key.public();
+                write_new(
+                    &super::tunnel_file(drawing, &replaced.name)?,
+                    key.to_text().as_bytes(),
+                )?;
+            }
+            let replaced = revocation.addresses.iter().chain(&revocation.tunnels);
+            revoked.extend(
+                replaced
+                    .map(|replaced| replaced.old.clone())
+                    .filter(|old| !old.is_empty()),
+            );
+            let lines: String = revoked.into_iter().map(|mark| mark + "\n").collect();
+            write_new(&drawing.join(REVOKED), lines.as_bytes())?;
+            self.draw_known_hosts(drawing, &gone.iter().map(String::as_str).collect())
+        })?;
         Ok(revocation)
-    }
-
-    /// Completes a revocation that was cut off, or takes back one that had not drawn everything yet. Asked whenever the store is
-    /// opened.
-    pub(super) fn settle(&self) -> Result<()> {
-        let left = [DRAWING, DRAWN].map(|name| self.folder.join(name));
-        for path in left {
-            if exists(&path)? {
-                // Whoever gets the lock completes what waits for it.
-                let _lock = self.lock()?;
-                return remove(&self.folder.join(DRAWING));
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts what was drawn in the place of what it replaces. The lock is held.
-    pub(super) fn complete(&self) -> Result<()> {
-        let drawn = self.folder.join(DRAWN);
-        if !exists(&drawn)? {
-            return Ok(());
-        }
-        // The list first: nothing new is used that was not told of.
-        for name in [REVOKED, KNOWN_HOSTS] {
-            place(&drawn.join(name), &self.folder.join(name))?;
-        }
-        for kind in ["nodes", "containers", "links", "i2p", "tunnels"] {
-            let folder = drawn.join(kind);
-            let names = match fs::read_dir(&folder) {
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                entries => entries.and_then(Iterator::collect::<std::io::Result<Vec<_>>>),
-            };
-            let names = names.with_context(|| format!("cannot look into {}", folder.display()))?;
-            for entry in names {
-                place(&entry.path(), &self.folder.join(kind).join(entry.file_name()))?;
-            }
-            sync_folder(&self.folder.join(kind))?;
-        }
-        sync_folder(&self.folder)?;
-        remove(&drawn)
     }
 
     /// What must not come back: public keys, machine ids, addresses.
@@ -271,27 +206,6 @@ impl IdentityStore {
             "{name} has something again that was revoked, which lies on a stolen card (`{mark}`): identity/ was restored from an older \
              backup; run `portadc revoke` once more, or restore a newer one"
         )
-    }
-}
-
-/// Gives `new` the place of `old`, if it was not given it yet.
-fn place(new: &Path, old: &Path) -> Result<()> {
-    if !exists(new)? {
-        return Ok(());
-    }
-    // Of a folder only one that is empty would be replaced.
-    if new.is_dir() {
-        remove(old)?;
-    }
-    fs::rename(new, old).with_context(|| format!("cannot rename {}", new.display()))
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
-        }
-        _ => Ok(()),
     }
 }
 

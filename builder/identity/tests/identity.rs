@@ -8,6 +8,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use identity::{Identity, IdentityStore};
+use model::finding::Findings;
+use model::fleet::Fleet;
 use model::project::Project;
 use testkit::oracle;
 
@@ -462,10 +464,156 @@ fn of_a_lost_key_of_the_operator_no_node_loses_anything() {
     // As `ssh-keygen -y` makes it.
     set_mode(&key.with_extension("pub"), 0o644);
     store.operator().unwrap();
+    // A person may keep the private half elsewhere; only who logs in misses it.
     fs::remove_file(&key).unwrap();
+    let error = store.operator().unwrap().unattended().unwrap_err().to_string();
+    assert!(error.contains("operator_ed25519 is missing"), "{error}");
+    fs::write(key.with_extension("pub"), "ssh-ed25519 AAAA").unwrap();
     let error = format!("{:#}", store.operator().unwrap_err());
-    let remedy = format!("move what is left of {0} and {0}.pub away", key.display());
-    assert!(error.contains(&remedy), "{error}");
+    assert!(error.contains("operator_ed25519.pub is damaged"), "{error}");
     fs::remove_file(key.with_extension("pub")).unwrap();
+    store.operator().unwrap().unattended().unwrap();
+}
+
+#[test]
+fn an_operators_key_may_have_a_passphrase() {
+    let (_root, folder, store) = store();
+    let key = folder.join("operator_ed25519");
+    let path = key.to_str().unwrap();
+    let arguments = ["-q", "-t", "ed25519", "-N", "secret", "-f", path];
+    oracle::run("openssh-client", "ssh-keygen", arguments);
+    let written = fs::read_to_string(key.with_extension("pub")).unwrap();
+    assert_eq!(store.operator().unwrap().public_key, written.trim_end());
+    let error = store.operator().unwrap().unattended().unwrap_err().to_string();
+    assert!(error.contains("has a passphrase"), "{error}");
+    // The public half is made from it without the passphrase.
+    fs::remove_file(key.with_extension("pub")).unwrap();
+    let operator = store.operator().unwrap();
+    assert_eq!(operator.public_key.split(' ').nth(1), written.split(' ').nth(1));
+}
+
+#[test]
+fn another_operators_key_leaves_the_one_before_beside_it() {
+    let (_root, folder, store) = store();
+    let first = store.operator().unwrap();
+    let private = fs::read(&first.key).unwrap();
+    let second = store.rotate_operator().unwrap();
+    assert_ne!(first.public_key, second.public_key);
+    let before = folder.join("operator_ed25519_before");
+    assert_eq!(fs::read(&before).unwrap(), private);
+    let public = fs::read_to_string(before.with_extension("pub")).unwrap();
+    assert_eq!(public.trim_end(), first.public_key);
+    assert_eq!(IdentityStore::open(&folder).unwrap().operator().unwrap(), second);
+}
+
+/// The reference fleet with a node called `old` now called `new`.
+fn renamed(old: &str, new: &str) -> Fleet {
+    let mut fleet = project().fleet;
+    let node = fleet.nodes.iter_mut().find(|node| node.name == old).unwrap();
+    node.name = new.to_owned();
+    fleet
+}
+
+#[test]
+fn a_node_with_another_name_stays_who_it_is() {
+    let (_root, folder, store) = store();
+    store.write_known_hosts(&project().fleet).unwrap();
+    let (identity, links) = (store.node("red-07").unwrap(), store.links("red-07").unwrap());
+    let fleet = renamed("red-07", "red-x7");
+    let findings = identity::findings(&folder, &fleet).unwrap();
+    assert_eq!((findings.0.len(), findings.errors()), (1, 0), "{findings}");
+    let hint = findings.0[0].hint.as_ref().unwrap();
+    assert!(hint.contains("`portadc identity rename red-07 red-x7`"), "{hint}");
+    for (old, new, said) in [
+        ("red-08", "red-x7", "is a node of the fleet"),
+        ("red-7", "red-x7", "did you mean `red-07`?"),
+        ("red-07", "red-x77", "did you mean `red-x7`?"),
+    ] {
+        let error = format!("{:#}", store.rename(&fleet, old, new).unwrap_err());
+        assert!(error.contains(said), "{error}");
+    }
+    store.rename(&fleet, "red-07", "red-x7").unwrap();
+    assert_eq!(store.node("red-x7").unwrap(), identity);
+    assert_eq!(store.links("red-x7").unwrap(), links);
+    assert!(!folder.join("nodes/red-07").exists() && !folder.join("links/red-07").exists());
+    let known = fs::read_to_string(folder.join("known_hosts")).unwrap();
+    assert!(!known.contains("red-07"), "{known}");
+    assert_eq!(identity::findings(&folder, &fleet).unwrap(), Findings::default());
+    // Whoever has an identity of its own loses it to nobody.
+    let fleet = renamed("red-08", "red-y8");
+    store.node("red-y8").unwrap();
+    let error = format!("{:#}", store.rename(&fleet, "red-08", "red-y8").unwrap_err());
+    assert!(error.contains("has an identity of its own"), "{error}");
+}
+
+#[test]
+fn what_was_cut_off_is_completed_or_has_not_begun() {
+    let (_root, folder, store) = store();
+    let identity = store.node("red-07").unwrap();
     store.operator().unwrap();
+    // Cut off before all was drawn.
+    fs::create_dir_all(folder.join(".revoking.part/nodes/red-x7")).unwrap();
+    let again = IdentityStore::open(&folder).unwrap();
+    assert!(!folder.join(".revoking.part").exists());
+    assert_eq!(again.node("red-07").unwrap(), identity);
+    // Cut off when it counted.
+    let drawn = folder.join(".revoking");
+    fs::create_dir_all(drawn.join("nodes")).unwrap();
+    fs::rename(folder.join("nodes/red-07"), drawn.join("nodes/red-x7")).unwrap();
+    fs::create_dir(folder.join("nodes/red-07")).unwrap();
+    fs::write(drawn.join("gone"), "nodes/red-07\nlinks/red-07\n").unwrap();
+    let again = IdentityStore::open(&folder).unwrap();
+    assert!(!drawn.exists() && !folder.join("nodes/red-07").exists());
+    assert_eq!(again.node("red-x7").unwrap(), identity);
+}
+
+#[test]
+fn what_left_the_fleet_is_pruned_and_what_was_revoked_stays_known() {
+    let (_root, folder, store) = store();
+    let mut fleet = project().fleet;
+    store.write_known_hosts(&fleet).unwrap();
+    store.links("red-07").unwrap();
+    assert_eq!(
+        IdentityStore::prunable(&folder, &fleet).unwrap(),
+        Vec::<String>::new()
+    );
+    fs::write(folder.join("revoked"), "AAAA\n").unwrap();
+    fleet
+        .nodes
+        .retain(|node| !["red-07", "red-08"].contains(&&*node.name));
+    let gone = IdentityStore::prunable(&folder, &fleet).unwrap();
+    assert_eq!(gone, ["red-07", "red-08"]);
+    assert!(folder.join("nodes/red-07").exists());
+    store.prune(&gone).unwrap();
+    for path in ["nodes/red-07", "nodes/red-08", "links/red-07"] {
+        assert!(!folder.join(path).exists(), "{path}");
+    }
+    assert!(folder.join("nodes/red-09").exists());
+    assert_eq!(fs::read_to_string(folder.join("revoked")).unwrap(), "AAAA\n");
+    assert!(
+        !fs::read_to_string(folder.join("known_hosts"))
+            .unwrap()
+            .contains("red-07")
+    );
+}
+
+#[test]
+fn a_store_is_one_fleets() {
+    let (_root, folder, store) = store();
+    let mut fleet = project().fleet;
+    assert_eq!(identity::findings(&folder, &fleet).unwrap(), Findings::default());
+    // Those of old do not say whose they are.
+    store.record(&fleet).unwrap();
+    store.record(&fleet).unwrap();
+    fleet.name = "another".to_owned();
+    let error = format!("{:#}", store.record(&fleet).unwrap_err());
+    let said = identity::findings(&folder, &fleet).unwrap();
+    assert_eq!(said.errors(), 1);
+    assert_eq!(said.to_string(), error);
+    for part in ["`another`", "`portable-datacenter`", "identity/fleet"] {
+        assert!(error.contains(part), "{error}");
+    }
+    fs::write(folder.join("fleet"), "another\n").unwrap();
+    set_mode(&folder.join("fleet"), 0o600);
+    store.record(&fleet).unwrap();
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::finding::{Finding, Findings, Place, SourceFile};
+use crate::finding::{Finding, Findings, Place, Severity, SourceFile};
 use crate::names::{name_fault, quoted};
 use crate::written::At;
 
@@ -38,6 +38,13 @@ impl Check<'_> {
             file: self.file,
             finding: &mut findings[last],
         }
+    }
+
+    /// Keeps a warning at `span`.
+    pub fn warned(&mut self, span: &Range<usize>, message: impl Into<String>) -> Found<'_> {
+        let found = self.found(span, message);
+        found.finding.severity = Severity::Warning;
+        found
     }
 
     /// The bytes of the file behind `part` of a string's value; the whole string where it was written with escapes.

@@ -1,5 +1,5 @@
-//! A TOML file checked against its schema: every syntax error, unknown key, missing key, wrong type and unknown word at
-//! once. What serde would report is only the first of them.
+//! A TOML file checked against its schema: every unknown key, missing key, wrong type and unknown word at once. What serde
+//! would report is only the first of them. Where the file is no TOML, nothing is known behind its first syntax error.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
+use toml_parser::Source;
+use toml_parser::lexer::TokenKind;
 
 use crate::finding::{Finding, Findings, Place, SourceFile};
 use crate::names::{nearest, quoted, suggest};
@@ -62,37 +64,100 @@ impl SourceFile {
     }
 }
 
-/// The syntax errors of a file without their echoes: what follows the first on its line, and the keys of a table that
-/// stands there twice.
+/// The first syntax error of a file: what follows it are its echoes. Keys that stand there twice before it are each a
+/// mistake of their own.
 fn syntax_findings(file: &Arc<SourceFile>, errors: &[toml::de::Error]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
-    let mut last_line = 0;
     let mut repeated_table = None;
+    let opening = unclosed(&file.text);
+    let mut errors: Vec<_> = errors.iter().collect();
+    errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
     for error in errors {
-        let place = file.place(error.span().unwrap_or(0..0));
-        let (line, _) = place.line_column();
-        if line == last_line {
+        let span = error.span().unwrap_or(0..0);
+        // What stands behind a bracket that nobody closes is taken for what is in it.
+        let inside = opening
+            .as_ref()
+            .is_some_and(|opening| opening.start <= span.start);
+        if error.message() != "duplicate key" || inside {
+            let (what, span) = match opening.filter(|_| inside) {
+                Some(opening) => (never_closed(&file.text, &opening), opening),
+                None => (syntax_fault(error.message()), span),
+            };
+            findings.push(Finding::new(what).at(file.place(span)));
+            break;
+        }
+        let place = file.place(span);
+        let table = table_start(&file.text, place.span.start);
+        if repeated_table == Some(table) {
             continue;
         }
-        last_line = line;
-        let finding = if error.message() == "duplicate key" {
-            let table = table_start(&file.text, place.span.start);
-            if repeated_table == Some(table) {
-                continue;
-            }
-            if line_at(&file.text, place.span.start).starts_with('[') {
-                repeated_table = Some(table);
-            }
-            duplicate(file, place)
-        } else {
-            Finding::new(error.message().lines().collect::<Vec<_>>().join(", ")).at(place)
-        };
-        findings.push(finding);
+        if line_at(&file.text, place.span.start).starts_with('[') {
+            repeated_table = Some(table);
+        }
+        findings.push(duplicate(file, place));
         if findings.len() == MOST {
             break;
         }
     }
     findings
+}
+
+/// The first bracket or brace that is opened and never closed.
+fn unclosed(text: &str) -> Option<Range<usize>> {
+    let mut open = Vec::new();
+    for token in Source::new(text).lex() {
+        let opened_by = match token.kind() {
+            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => {
+                open.push(token);
+                continue;
+            }
+            TokenKind::RightSquareBracket => TokenKind::LeftSquareBracket,
+            TokenKind::RightCurlyBracket => TokenKind::LeftCurlyBracket,
+            _ => continue,
+        };
+        open.pop_if(|last| last.kind() == opened_by);
+    }
+    let first = open.first()?.span();
+    Some(first.start()..first.end())
+}
+
+/// What is said of a bracket or brace that nobody closes.
+fn never_closed(text: &str, opening: &Range<usize>) -> String {
+    let line_start = text[..opening.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let is_header = text[line_start..opening.start]
+        .trim_matches([' ', '\t', '['])
+        .is_empty();
+    match (is_header, &text[opening.clone()]) {
+        (true, _) => "the name of a table starts here and has no `]` at its end".to_owned(),
+        (false, "{") => "a table starts here that is never closed: it has no `}`".to_owned(),
+        (false, _) => "a list starts here that is never closed: it has no `]`".to_owned(),
+    }
+}
+
+/// A message of the parser in the words of people.
+fn syntax_fault(message: &str) -> String {
+    let message = message.lines().collect::<Vec<_>>().join(", ");
+    let (fault, expected) = message.split_once(", expected ").unwrap_or((&message, ""));
+    let text = match fault {
+        _ if fault.starts_with("invalid") && fault.ends_with("string") && expected.contains(['"', '\'']) => {
+            "a text starts in this line that is never closed: it has no quote at its end"
+        }
+        "string values must be quoted" => "a text stands in quotes: \"like this\"",
+        "missing comma between array elements" => "a `,` is missing between two values of a list",
+        "missing comma between key-value pairs" => "a `,` is missing between two keys of a table",
+        "extra comma in array" | "extra comma in inline table" => "there is one `,` too many",
+        "extra `=`" | "unexpected `=` in array" | "extra assignment between key-value pairs" => {
+            "there is one `=` too many"
+        }
+        "key with no value" | "missing value for key" | "missing assignment between key-value pairs" => {
+            "a key has no value: it is written `key = value`"
+        }
+        "unexpected key or value" => "one line has one `key = value`, and nothing behind it",
+        "unquoted keys cannot be empty" => "there is no key before the `=`",
+        _ if ["", "nothing"].contains(&expected) => fault,
+        _ => return message,
+    };
+    text.to_owned()
 }
 
 /// A key or a table that was written before.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ const STOCK: &str = "stock:";
 pub struct StockFile {
     /// Where a project would have it: `overlays/guard/overlay.toml`.
     pub path: &'static str,
-    /// Whether whoever copies it makes it executable.
+    /// Whether it is executable on a node, and in a project where somebody copies it to.
     pub is_executable: bool,
     /// Its bytes.
     pub bytes: &'static [u8],
@@ -66,8 +67,12 @@ pub struct Files {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileKind {
     Folder,
-    /// With its length in bytes.
-    File(u64),
+    File {
+        /// Its length in bytes.
+        length: u64,
+        /// Whether its owner may execute it: the one bit that git keeps.
+        is_executable: bool,
+    },
     Link,
     Other,
 }
@@ -290,7 +295,7 @@ impl Files {
         match stock_path(path) {
             None => SourceFile::load(&self.root, path),
             Some(text) => match self.stock_kind(text) {
-                Some(FileKind::File(_)) => SourceFile::decode(path, self.stock_bytes(text).to_vec()),
+                Some(FileKind::File { .. }) => SourceFile::decode(path, self.stock_bytes(text).to_vec()),
                 Some(_) => Err(Finding::new(format!(
                     "`{}` is a folder, not a file",
                     path.display()
@@ -305,7 +310,7 @@ impl Files {
         match stock_path(path) {
             None => fs::read(self.root.join(path)).map(Cow::Owned),
             Some(text) => match self.stock_kind(text) {
-                Some(FileKind::File(_)) => Ok(Cow::Borrowed(self.stock_bytes(text))),
+                Some(FileKind::File { .. }) => Ok(Cow::Borrowed(self.stock_bytes(text))),
                 _ => Err(io::ErrorKind::NotFound.into()),
             },
         }
@@ -320,7 +325,10 @@ impl Files {
         Ok(match metadata.file_type() {
             kind if kind.is_dir() => FileKind::Folder,
             kind if kind.is_symlink() => FileKind::Link,
-            kind if kind.is_file() => FileKind::File(metadata.len()),
+            kind if kind.is_file() => FileKind::File {
+                length: metadata.len(),
+                is_executable: metadata.permissions().mode() & 0o100 != 0,
+            },
             _ => FileKind::Other,
         })
     }
@@ -339,7 +347,10 @@ impl Files {
 
     fn stock_kind(&self, path: &str) -> Option<FileKind> {
         match self.stock.binary_search_by_key(&path, |file| file.path) {
-            Ok(at) => Some(FileKind::File(self.stock[at].bytes.len() as u64)),
+            Ok(at) => Some(FileKind::File {
+                length: self.stock[at].bytes.len() as u64,
+                is_executable: self.stock[at].is_executable,
+            }),
             Err(_) => {
                 let is_folder = self.stock.iter().any(|file| below(file.path, path).is_some());
                 is_folder.then_some(FileKind::Folder)

@@ -31,9 +31,21 @@ pub struct Place {
     pub span: Range<usize>,
 }
 
+/// What follows of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing is built.
+    Error,
+    /// It is told of: what it leads to may be meant.
+    Warning,
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// What follows of it.
+    pub severity: Severity,
     /// What is wrong: lower case, one sentence, no full stop.
     pub message: String,
     /// Where; a file that is missing has no place, the message names it.
@@ -51,6 +63,7 @@ pub struct Findings(pub Vec<Finding>);
 /// A finding as programs read it.
 #[derive(Debug, Serialize)]
 struct FindingJson<'a> {
+    severity: Severity,
     message: &'a str,
     file: Option<&'a Path>,
     line: Option<usize>,
@@ -154,10 +167,19 @@ impl Finding {
     /// Something wrong at no place yet.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
+            severity: Severity::Error,
             message: message.into(),
             place: None,
             related: Vec::new(),
             hint: None,
+        }
+    }
+
+    /// The same as a warning.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::new(message)
         }
     }
 
@@ -185,7 +207,11 @@ impl Finding {
 
     /// The finding with its lines, a caret under the place, and the hint.
     pub fn render(&self, renderer: &Renderer) -> String {
-        let mut group = Group::with_title(Level::ERROR.primary_title(&self.message));
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = Group::with_title(level.primary_title(&self.message));
         let places = self
             .place
             .iter()
@@ -219,9 +245,20 @@ impl Findings {
         self.0.push(finding);
     }
 
-    /// `value` if nothing was found, else the findings.
+    /// How many of them keep anything from being built.
+    pub fn errors(&self) -> usize {
+        let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+        self.0.iter().filter(is_error).count()
+    }
+
+    /// The warnings, if there are no errors; else all of them.
+    pub fn into_warnings(self) -> Result<Self, Self> {
+        if self.errors() > 0 { Err(self) } else { Ok(self) }
+    }
+
+    /// `value` if there are no errors, else all findings.
     pub fn or_value<T>(self, value: T) -> Result<T, Self> {
-        if self.0.is_empty() { Ok(value) } else { Err(self) }
+        self.into_warnings().map(|_| value)
     }
 
     /// The value, or `None` with the finding kept.
@@ -251,7 +288,7 @@ impl Findings {
         rendered.join("\n\n")
     }
 
-    /// All findings as a JSON array of message, file, line, column and hint.
+    /// All findings as a JSON array of severity, message, file, line, column and hint.
     pub fn to_json(&self) -> serde_json::Value {
         let findings: Vec<_> = self
             .0
@@ -259,6 +296,7 @@ impl Findings {
             .map(|finding| {
                 let line_column = finding.place.as_ref().map(Place::line_column);
                 FindingJson {
+                    severity: finding.severity,
                     message: &finding.message,
                     file: finding.place.as_ref().map(|place| place.file.path.as_path()),
                     line: line_column.map(|(line, _)| line),

@@ -12,6 +12,7 @@
 //! | `people` | admin keys and time servers |
 //! | `system`, `users` | names, time and language of nodes; who logs in beside root |
 //! | `vars` | values for templates that mean something to the user alone |
+//! | `provided` | what the fleet asks of nodes and no overlay of their role does |
 //! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
 //! | `containers` | containers and their limits |
 //! | `services` | what containers serve, and to whom |
@@ -63,6 +64,7 @@ mod pattern;
 mod patterned;
 mod people;
 mod power;
+mod provided;
 mod services;
 mod slots;
 mod sourced;
@@ -269,17 +271,15 @@ impl Fleet {
     }
 }
 
-impl Role {
-    /// Whether its nodes get the overlay called `overlay`.
-    pub(crate) fn has(&self, overlay: &str) -> bool {
-        self.overlays.iter().any(|name| name == overlay)
-    }
-}
-
 impl Node {
     /// Whether containers run on it, which its role says.
     pub(crate) fn runs_containers(&self, roles: &BTreeMap<String, Role>) -> bool {
         roles.get(&self.role).is_some_and(|role| role.containers)
+    }
+
+    /// Whether it is known that none run on it. Of a role that there is not nobody knows.
+    pub(crate) fn runs_none(&self, roles: &BTreeMap<String, Role>) -> bool {
+        roles.get(&self.role).is_some_and(|role| !role.containers)
     }
 }
 

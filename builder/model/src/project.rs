@@ -43,6 +43,8 @@ pub struct Project {
     pub board_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
     /// Where each value of a layout was written, by layout.
     pub layout_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
+    /// What is to be told of, and keeps nothing from being built.
+    pub warnings: Findings,
 }
 
 /// A file that could be read, with what was written there.
@@ -76,7 +78,13 @@ impl Project {
         let known = Known {
             boards: boards.keys().cloned().collect(),
             layouts: layouts.keys().cloned().collect(),
-            overlays: overlays.keys().cloned().collect(),
+            overlays: overlays
+                .iter()
+                .map(|(name, overlay)| {
+                    let provides = overlay.as_ref().map(|overlay| overlay.provides.clone());
+                    (name.clone(), provides)
+                })
+                .collect(),
         };
         let fleet = load::<FleetToml>(&files, Path::new("images/fleet.toml"), &mut findings)
             .map(|fleet| check_fleet(&fleet.file, &fleet.written, &known, &mut findings))
@@ -85,9 +93,9 @@ impl Project {
         let mut board_origins = BTreeMap::new();
         let mut checked_boards = BTreeMap::new();
         for (name, Loaded { file, written }) in only_loaded(boards) {
-            let before = findings.0.len();
+            let before = findings.errors();
             let mut board = check_board(&name, &file, &written, &mut findings);
-            if findings.0.len() == before {
+            if findings.errors() == before {
                 if let (Some(written), Some(tree)) = (&written.device_tree, &mut board.device_tree) {
                     load_source(&files, &file, written, tree, &mut findings);
                 }
@@ -102,7 +110,7 @@ impl Project {
         let mut checked_layouts = BTreeMap::new();
         let mut partitions_of = BTreeMap::new();
         for (name, Loaded { file, written }) in only_loaded(layouts) {
-            let before = findings.0.len();
+            let before = findings.errors();
             let layout = check_layout(&name, &file, &written, &mut findings);
             let places = written
                 .partitions
@@ -110,7 +118,7 @@ impl Project {
                 .map(|partition| file.place(partition.label.span.clone()));
             let partitions = Partitions {
                 places: places.collect(),
-                sound: findings.0.len() == before,
+                sound: findings.errors() == before,
             };
             partitions_of.insert(name.clone(), partitions);
             layout_origins.insert(name.clone(), written.origins(&file));
@@ -138,7 +146,8 @@ impl Project {
         let (Some(kernel), Some(sources)) = (kernel, sources) else {
             return Err(findings);
         };
-        findings.or_value(Self {
+        let warnings = findings.into_warnings()?;
+        Ok(Self {
             root: files.root().to_owned(),
             files,
             fleet,
@@ -152,6 +161,7 @@ impl Project {
             sources,
             board_origins,
             layout_origins,
+            warnings,
         })
     }
 
@@ -384,6 +394,8 @@ fn load_overlays(files: &Files, findings: &mut Findings) -> BTreeMap<String, Opt
     names
         .map(|name| {
             let overlay = findings.keep_all(Overlay::load(files, &name));
+            let warnings = overlay.iter().flat_map(|overlay| &overlay.warnings.0);
+            findings.0.extend(warnings.cloned());
             (name, overlay)
         })
         .collect()

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use model::files::Files;
@@ -34,6 +34,56 @@ fn findings_in(root: &Path) -> String {
 
 fn target(path: &str) -> TargetPath {
     parse_target_path(path).unwrap()
+}
+
+#[test]
+fn what_is_executable_stays_so_unless_the_overlay_says_otherwise() {
+    let root = project(&[
+        (
+            "overlay.toml",
+            "description = \"a test\"\n[paths]\n\"/usr/bin/closed\" = { mode = \"0600\" }\n",
+        ),
+        ("files/usr/bin/run", "#!/bin/sh\n"),
+        ("files/usr/bin/closed", "#!/bin/sh\n"),
+        ("files/etc/motd", "hello"),
+        ("templates/usr/bin/made.hbs", "#!/bin/sh\n"),
+    ]);
+    let folder = root.path().join("overlays/test");
+    for name in [
+        "files/usr/bin/run",
+        "files/usr/bin/closed",
+        "templates/usr/bin/made.hbs",
+    ] {
+        fs::set_permissions(folder.join(name), Permissions::from_mode(0o700)).unwrap();
+    }
+    let modes = |root: &Path| {
+        let overlay = Overlay::load(&Files::of(root), "test").unwrap();
+        ["/etc/motd", "/usr/bin/closed", "/usr/bin/made", "/usr/bin/run"]
+            .map(|path| overlay.entries[&target(path)].mode)
+    };
+    assert_eq!(modes(root.path()), [0o644, 0o600, 0o755, 0o755]);
+    let text = "description = \"a test\"\n[defaults]\nmode = \"0640\"\n";
+    fs::write(folder.join("overlay.toml"), text).unwrap();
+    assert_eq!(modes(root.path()), [0o640; 4]);
+}
+
+#[test]
+fn what_hardly_belongs_on_a_node_is_told_of() {
+    let root = project(&[
+        (
+            "overlay.toml",
+            "description = \"a test\"\n[units]\nenable = [\"grow-rot.service\", \"other.service\"]\n",
+        ),
+        ("files/etc/motd.orig", "x"),
+        ("files/etc/motd.rej", "x"),
+        ("files/etc/.DS_Store", "x"),
+        ("files/etc/hosts.hbs", "x"),
+        ("files/usr/lib/systemd/system/grow-root.service", "x"),
+    ]);
+    let overlay = Overlay::load(&Files::of(root.path()), "test").unwrap();
+    assert!(!overlay.entries.contains_key(&target("/etc/.DS_Store")));
+    assert!(overlay.entries.contains_key(&target("/etc/motd.orig")));
+    insta::assert_snapshot!(overlay.warnings);
 }
 
 #[test]
@@ -148,7 +198,7 @@ fn files_templates_links_and_directories_get_owner_and_mode() {
     );
     assert_eq!(disabled(Distribution::Gentoo), ["getty@tty1.service"]);
     assert_eq!(
-        overlay.packages.debian.iter().collect::<Vec<_>>(),
+        overlay.packages.debian.keys().collect::<Vec<_>>(),
         ["btrfs-progs", "zsh"]
     );
 }

@@ -104,6 +104,15 @@ fn fleet_with(more: &str) -> Result<Fleet, Findings> {
 
 /// The fleet of this text, in the project's folders.
 fn check_text(text: String) -> Result<Fleet, Findings> {
+    let (fleet, findings) = fleet_and_findings(text);
+    findings.or_value(fleet)
+}
+
+fn all_of_text(text: String) -> Findings {
+    fleet_and_findings(text).1
+}
+
+fn fleet_and_findings(text: String) -> (Fleet, Findings) {
     let file = Arc::new(SourceFile {
         path: "images/fleet.toml".into(),
         text,
@@ -111,34 +120,109 @@ fn check_text(text: String) -> Result<Fleet, Findings> {
     let known = Known {
         boards: ["odroid-c2", "qemu-virt"].map(String::from).into(),
         layouts: ["card", "gateway"].map(String::from).into(),
-        overlays: [
-            "backup",
-            "common",
-            "container",
-            "first-start",
-            "gentoo",
-            "openrc",
-            "power",
-            "firewall",
-            "gateway",
-            "gateway-toc",
-            "gateway-utilite",
-            "guard",
-            "hypervisor",
-            "inproxy",
-            "move",
-            "observe",
-            "routes",
-            "tunnel",
-            "zram",
-        ]
-        .map(String::from)
-        .into(),
+        overlays: reference()
+            .overlays
+            .into_iter()
+            .map(|(name, overlay)| (name, Some(overlay.provides)))
+            .collect(),
     };
     let mut findings = Findings::default();
     let written: Option<FleetToml> = document::parse(&file, &mut findings);
     let fleet = written.map(|written| check_fleet(&file, &written, &known, &mut findings));
-    findings.or_value(fleet.unwrap_or_default())
+    (fleet.unwrap_or_default(), findings)
+}
+
+/// Everything that is found in the reference fleet with `old` replaced by `new`.
+fn found_with(old: &str, new: &str) -> Findings {
+    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    assert!(text.contains(old), "{old}");
+    all_of_text(text.replace(old, new))
+}
+
+#[test]
+fn one_mistake_is_one_finding() {
+    for (old, new, message) in [
+        (
+            "role = \"hypervisor\"",
+            "role = \"hypervizor\"",
+            "there is no role `hypervizor`",
+        ),
+        (
+            "network = \"datacenter\"",
+            "network = \"datacentre\"",
+            "there is no network `datacentre`",
+        ),
+        (
+            "node = \"red-07\"",
+            "node = \"red-01\"",
+            "`red-01` has the role `gateway-toc`, which runs no containers",
+        ),
+        (
+            "slots = \"1-23\"\nnames = \"red",
+            "slots = \"1-x\"\nnames = \"red",
+            "a slot is a number from 1 to 999, not `x`",
+        ),
+        (
+            "role = \"gateway-utilite\"",
+            "role = \"gateway-utilit\"",
+            "there is no role `gateway-utilit`",
+        ),
+    ] {
+        let findings = found_with(old, new);
+        assert_eq!(findings.0.len(), 1, "{new}: {findings}");
+        assert!(findings.0[0].message.contains(message), "{findings}");
+    }
+}
+
+#[test]
+fn a_node_that_nobody_reaches_is_told_of() {
+    // With the rules of the overlay guard, and nothing that lets ssh in.
+    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    let allow = text.find("# Who may open connections besides.").unwrap();
+    let end = text.find("# One node's exception").unwrap();
+    let shut = format!("{}{}", &text[..allow], &text[end..]).replace("\"backup\", ", "");
+    let findings = all_of_text(shut);
+    assert_eq!((findings.0.len(), findings.errors()), (1, 1), "{findings}");
+    let said = findings.to_string();
+    assert!(
+        said.contains("nobody could log in at nodes of the role `hypervisor`") && said.contains("tcp = [22]"),
+        "{said}"
+    );
+    // Without what brings network and ssh.
+    let findings = found_with(
+        "overlays = [\"common\", \"gentoo\", \"first-start\", \"openrc\", \"power\", \"firewall\", \"guard\"",
+        "overlays = [\"guard\"",
+    );
+    assert_eq!((findings.0.len(), findings.errors()), (1, 0), "{findings}");
+    let said = findings.to_string();
+    assert!(
+        said.starts_with("warning: nobody reaches nodes of the role `hypervisor`")
+            && said.contains("add \"common\""),
+        "{said}"
+    );
+    // Containers that nothing runs.
+    let findings = found_with("\"hypervisor\", \"move\", ", "\"move\", ");
+    assert_eq!(findings.errors(), 1, "{findings}");
+    assert!(
+        findings.to_string().contains("no overlay of it runs any"),
+        "{findings}"
+    );
+}
+
+#[test]
+fn containers_behind_a_router_that_knows_nothing_of_them_are_told_of() {
+    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    let without_inproxy = text.find("# What they serve.").unwrap();
+    let end = text.find("# What nodes have of their own goes").unwrap();
+    let text = format!("{}{}", &text[..without_inproxy], &text[end..]);
+    let findings = all_of_text(text.replace("gateway = \"172.16.0.1\"", "gateway = \"172.16.0.9\""));
+    assert_eq!((findings.0.len(), findings.errors()), (1, 0), "{findings}");
+    let said = findings.to_string();
+    assert!(
+        said.contains("its router 172.16.0.9 is no node of the fleet")
+            && said.contains("172.16.223.0/24 by 172.16.2.23"),
+        "{said}"
+    );
 }
 
 /// What is said about the reference fleet with `old` replaced by `new`.

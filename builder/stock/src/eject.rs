@@ -1,9 +1,9 @@
 //! A copy of a stock part, which takes its place in a project.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
+use files::private;
 use model::files::{Files, PartKind};
 use model::names::{quoted, suggest};
 
@@ -33,7 +33,7 @@ pub fn eject(files: &Files, part: &str) -> Result<PathBuf> {
         target.display()
     );
     let folder = target.parent().unwrap_or(files.root());
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    private::make_folders(folder, private::OPEN_FOLDER)?;
     let draft = Draft::new(folder)?;
     for file in stock {
         draft.write(file.path, file.bytes, file.is_executable)?;

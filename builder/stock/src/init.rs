@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use files::private;
 use model::schema::schemas;
 
 use crate::choices::Choices;
@@ -56,7 +57,7 @@ pub fn init(folder: &Path, choices: &Choices, check: impl FnOnce(&Path) -> Resul
             .with_context(|| format!("{} is no place for a folder", folder.display()))?,
         false => folder.to_owned(),
     };
-    fs::create_dir_all(&around).with_context(|| format!("cannot make {}", around.display()))?;
+    private::make_folders(&around, private::OPEN_FOLDER)?;
     let draft = Draft::new(&around)?;
     write(&draft, choices)?;
     check(&draft.path(PROJECT))?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use files::private;
 use tempfile::TempDir;
 
 /// A hidden folder in which everything is made before it gets its place beside it. What is not moved goes with it.
@@ -45,8 +46,10 @@ impl Draft {
         write().with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Gives what is called `name` its place.
+    /// Gives what is called `name` its place; where root works for somebody by sudo, it is that person's.
     pub fn publish(&self, name: impl AsRef<Path>, place: &Path) -> Result<()> {
+        let path = self.path(&name);
+        private::give_all(&path).with_context(|| format!("cannot give {} away", path.display()))?;
         fs::rename(self.path(name), place).with_context(|| format!("cannot make {}", place.display()))
     }
 }

@@ -79,12 +79,13 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         )
     })?;
     let store = IdentityStore::open(&project.root.join("identity"))?;
+    let operator = store.operator()?;
     let root = project.layouts[&node.layout]
         .root()
         .context("the layout has no root file system")?;
     let access = Access {
         known_hosts: store.write_known_hosts(&project.fleet)?,
-        operator_key: store.operator()?.key,
+        operator_key: operator.unattended()?.to_owned(),
         patience: Duration::from_secs(arguments.timeout),
         card: CARD,
     };

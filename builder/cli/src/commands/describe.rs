@@ -14,10 +14,9 @@ use model::names::suggest;
 use model::project::Project;
 use model::show::Shown;
 use model::{schema, show};
-use serde_json::json;
 
 use crate::arguments::{Arguments, Common, Drawing};
-use crate::output::{Coded, USAGE, print, print_json};
+use crate::output::{Coded, USAGE, counted, print, print_json};
 use crate::workplace;
 
 /// `check`
@@ -25,10 +24,14 @@ pub fn check(common: &Common) -> Result<()> {
     let project = workplace::checked_project(common)?;
     let nodes = project.fleet.nodes.len();
     if common.json {
-        return print_json(&json!([]));
+        return print_json(&project.warnings.to_json());
     }
     if !common.quiet {
-        print(&format!("{}: {nodes} nodes, nothing wrong\n", project.fleet.name))?;
+        let wrong = match project.warnings.0.len() {
+            0 => "nothing wrong".to_owned(),
+            count => counted(count, "warning"),
+        };
+        print(&format!("{}: {nodes} nodes, {wrong}\n", project.fleet.name))?;
     }
     Ok(())
 }

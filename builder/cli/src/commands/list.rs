@@ -7,7 +7,7 @@ use model::project::Project;
 use serde_json::json;
 
 use crate::arguments::Common;
-use crate::output::{print, print_json, table};
+use crate::output::{Coded, USAGE, print, print_json, table};
 use crate::workplace;
 
 /// Lists nodes and parts.
@@ -59,9 +59,19 @@ pub fn run(common: &Common) -> Result<()> {
 }
 
 /// Copies a stock part into the project.
-pub fn eject(common: &Common, part: &str) -> Result<()> {
+pub fn eject(common: &Common, part: Option<&str>) -> Result<()> {
     let folder = workplace::project_folder(common)?;
-    let place = stock::eject(&stock::files(&folder), part)?;
+    let files = stock::files(&folder);
+    let Some(part) = part else {
+        let all = PartKind::ALL.into_iter().flat_map(|kind| {
+            let names = files.stock_names(kind).into_iter();
+            names.map(move |name| kind.reference(name))
+        });
+        let all: Vec<_> = all.collect();
+        let message = format!("name the part to copy: {}", all.join(", "));
+        return Err(Coded { code: USAGE, message }.into());
+    };
+    let place = stock::eject(&files, part)?;
     if common.json {
         return print_json(&json!({ "part": part, "path": place }));
     }

@@ -9,6 +9,7 @@ mod describe;
 mod diff;
 mod export;
 mod firmware;
+mod identity;
 mod init;
 mod inspect;
 mod kernel;
@@ -39,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Show { power: true, .. } => describe::power(common)?,
         Command::Init(arguments) => init::run(common, arguments)?,
         Command::List | Command::Show { .. } => list::run(common)?,
-        Command::Eject { part } => list::eject(common, part)?,
+        Command::Eject { part } => list::eject(common, part.as_deref())?,
         Command::Graph { output, format } => describe::graph(common, output.as_deref(), *format)?,
         Command::Render {
             nodes,
@@ -109,6 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         Command::Inspect(arguments) => return inspect::run(common, arguments),
         Command::Revoke { node, container, yes } => revoke::run(common, node, container, *yes)?,
+        Command::Identity { command } => identity::run(common, command)?,
         Command::Diff {
             first,
             second,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{getegid, geteuid};
 
 use crate::{Preflight, Requirement, Tool, find_program};
@@ -14,6 +14,9 @@ pub const COUNT: u32 = 65536;
 /// Whom root maps them to: numbers that no distribution gives away, neither to users nor to containers. Never itself: files
 /// of /proc/sys and of the host would be its own.
 const FIRST_OF_ROOT: u32 = 0x7000_0000;
+
+/// First of the numbers that Debian gives to users for such ranges.
+const FIRST_SUBORDINATE: u32 = 100_000;
 
 /// How users and groups of a name space are mapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,24 +47,21 @@ impl Users {
         let name = fs::read_to_string("/etc/passwd")
             .ok()
             .and_then(|text| name_of(&text, user));
-        let range = |path: &str| {
-            let text = fs::read_to_string(path).unwrap_or_default();
-            let range = range_of(&text, name.as_deref(), user);
-            range.with_context(|| {
+        let texts = ["/etc/subuid", "/etc/subgid"].map(|path| fs::read_to_string(path).unwrap_or_default());
+        let [users, groups] = &texts;
+        let range = |text: &str| range_of(text, name.as_deref(), user);
+        match (range(users), range(groups)) {
+            (Some(users), Some(groups)) => Ok(Self::Subordinate {
+                user,
+                group: getegid().as_raw(),
+                users,
+                groups,
+            }),
+            (users, groups) => {
                 let name = name.clone().unwrap_or_else(|| user.to_string());
-                format!(
-                    "{path} has no range of {} numbers for {name}: as root, usermod --add-subuids 100000-165535 \
-                     --add-subgids 100000-165535 {name} (numbers that no other line has)",
-                    COUNT - 1
-                )
-            })
-        };
-        Ok(Self::Subordinate {
-            user,
-            group: getegid().as_raw(),
-            users: range("/etc/subuid")?,
-            groups: range("/etc/subgid")?,
-        })
+                bail!(mending(&name, users.is_some(), groups.is_some(), &texts))
+            }
+        }
     }
 
     /// Maps them in the name space of the process `pid`.
@@ -166,6 +166,43 @@ fn forbidding(
         .map(|(name, _, allows, _)| (name, allows))
 }
 
+/// What is missing for the user called `name`, and the command that mends it. `texts` are those of /etc/subuid and /etc/subgid.
+fn mending(name: &str, has_users: bool, has_groups: bool, texts: &[String; 2]) -> String {
+    let free = texts
+        .iter()
+        .map(|text| first_free(text))
+        .max()
+        .unwrap_or(FIRST_SUBORDINATE);
+    let numbers = format!("{free}-{}", free + (COUNT - 1));
+    let (mut files, mut options) = (Vec::new(), String::new());
+    for (has, file, option) in [
+        (has_users, "/etc/subuid", "--add-subuids"),
+        (has_groups, "/etc/subgid", "--add-subgids"),
+    ] {
+        if !has {
+            files.push(file);
+            options += &format!(" {option} {numbers}");
+        }
+    }
+    let have = if files.len() == 1 { "has" } else { "have" };
+    format!(
+        "{} {have} no range of {} numbers for {name}, by which programs work without root: as root, usermod{options} {name}",
+        files.join(" and "),
+        COUNT - 1
+    )
+}
+
+/// The first number behind all ranges of /etc/subuid or /etc/subgid.
+fn first_free(text: &str) -> u32 {
+    let ends = text.lines().filter_map(|line| {
+        let mut fields = line.trim().split(':').skip(1);
+        let (first, count): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        // One that ends where numbers do leaves no room behind it.
+        first.checked_add(count).filter(|end| *end < FIRST_OF_ROOT)
+    });
+    ends.max().unwrap_or_default().max(FIRST_SUBORDINATE)
+}
+
 /// The name of a user in /etc/passwd.
 fn name_of(passwd: &str, user: u32) -> Option<String> {
     passwd.lines().find_map(|line| {
@@ -201,6 +238,22 @@ mod tests {
         let passwd = "root:x:0:0::/root:/bin/sh\nme:x:1000:1000::/home/me:/bin/sh\nhalf\n";
         assert_eq!(name_of(passwd, 1000).as_deref(), Some("me"));
         assert_eq!(name_of(passwd, 1), None);
+    }
+
+    #[test]
+    fn the_command_that_mends_takes_numbers_that_nobody_has() {
+        let texts = [
+            "other:100000:65536\n".to_owned(),
+            "other:200000:65536\nx\n".to_owned(),
+        ];
+        assert_eq!(
+            mending("me", false, false, &texts),
+            "/etc/subuid and /etc/subgid have no range of 65535 numbers for me, by which programs work without root: as root, \
+             usermod --add-subuids 265536-331071 --add-subgids 265536-331071 me"
+        );
+        let empty = [String::new(), String::new()];
+        assert!(mending("me", true, false, &empty).ends_with("usermod --add-subgids 100000-165535 me"));
+        assert_eq!(first_free("a:4294967290:5\n"), FIRST_SUBORDINATE);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The indexes of a locked Debian archive, and the packages in its pool that a base was made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::BufReader;
 
@@ -11,6 +11,7 @@ use files::emit::{Readers, write_file};
 use files::private;
 use formats::units::Bytes;
 use liblzma::read::XzDecoder;
+use model::names::nearest;
 
 use super::Gathering;
 use crate::digest::{Sha256Sum, Sum};
@@ -39,9 +40,23 @@ struct Listed {
     sha256: Sha256Sum,
 }
 
+/// Which indexes are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All, and each suite has to have them.
+    All,
+    /// Those of packages, where a suite has them.
+    Packages,
+}
+
 impl Indexes {
     /// Those of `archive`, from the cache or the mirrors.
-    pub(super) fn obtain(gathering: &Gathering, archive: &LockedArchive, mirrors: &Mirrors) -> Result<Self> {
+    pub(super) fn obtain(
+        gathering: &Gathering,
+        archive: &LockedArchive,
+        mirrors: &Mirrors,
+        extent: Extent,
+    ) -> Result<Self> {
         let LockedArchive {
             version: _,
             suite: _,
@@ -64,12 +79,17 @@ impl Indexes {
             for component in components {
                 let binary = (format!("{component}/binary-{architecture}"), "Packages.xz");
                 let source = (format!("{component}/source"), "Sources.xz");
-                for (folder, name) in [binary, source] {
+                let source = Some(source).filter(|_| extent == Extent::All);
+                for (folder, name) in [Some(binary), source].into_iter().flatten() {
                     let path = format!("{folder}/{name}");
-                    let (size, sha256) = sums
+                    let listed = sums
                         .iter()
                         .find(|(_, _, listed)| *listed == path)
-                        .and_then(|(sum, size, _)| Some((Bytes(size.parse().ok()?), Sha256Sum::parse(sum)?)))
+                        .and_then(|(sum, size, _)| Some((Bytes(size.parse().ok()?), Sha256Sum::parse(sum)?)));
+                    if listed.is_none() && extent == Extent::Packages {
+                        continue;
+                    }
+                    let (size, sha256) = listed
                         .with_context(|| format!("{} lists no {path} with a SHA-256", inrelease(suite)))?;
                     let plain = format!("dists/{suite}/{path}");
                     let by_hash = format!("dists/{suite}/{folder}/by-hash/SHA256/{sha256}");
@@ -105,6 +125,36 @@ impl Indexes {
     /// Their files.
     pub(super) fn files(&self) -> &[Pinned] {
         &self.files
+    }
+
+    /// Those of `names` that no list has, each with the name that was probably meant. Where a list is missing nobody knows.
+    pub(super) fn unknown(&self, names: &BTreeSet<String>) -> Result<BTreeMap<String, Option<String>>> {
+        let mut known = BTreeSet::new();
+        for list in &self.packages {
+            let shown = list.path.as_str();
+            let file = File::open(&list.file).with_context(|| format!("cannot read {shown}"))?;
+            each_stanza(BufReader::new(XzDecoder::new(file)), |stanza| {
+                let provided = stanza.get("Provides").unwrap_or_default();
+                // `Provides: a (= 1), b`
+                let provided = provided
+                    .split(',')
+                    .filter_map(|entry| entry.split_whitespace().next());
+                known.extend(
+                    stanza
+                        .get("Package")
+                        .into_iter()
+                        .chain(provided)
+                        .map(str::to_owned),
+                );
+                Ok(())
+            })
+            .with_context(|| format!("cannot read {shown}"))?;
+        }
+        let unknown = names
+            .iter()
+            .filter(|name| !known.is_empty() && !known.contains(*name));
+        let meant = |name: &str| nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        Ok(unknown.map(|name| (name.clone(), meant(name))).collect())
     }
 
     /// The packages `installed`, fetched where they are missing.

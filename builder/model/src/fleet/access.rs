@@ -16,6 +16,9 @@ use crate::written::At;
 /// The port of NRPE, by which a monitor asks nodes how they are.
 const NRPE: u16 = 5666;
 
+/// The port of ssh, by which people and nodes reach nodes.
+pub(super) const SSH: u16 = 22;
+
 /// A rule as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passage {
@@ -54,6 +57,14 @@ pub struct Accept {
     pub udp: Vec<u16>,
     /// The echo of `ping`.
     pub icmp: bool,
+}
+
+impl Accept {
+    /// Whether it takes connections to this port of TCP from anybody at all.
+    pub(super) fn takes(&self, port: u16) -> bool {
+        let has_source = self.anybody || !self.sources.is_empty() || !self.sources6.is_empty();
+        has_source && (self.everything || self.tcp.contains(&port))
+    }
 }
 
 impl Fleet {

@@ -3,22 +3,20 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use super::access::SSH;
 use super::backup::NOBODY;
+use super::nodes::Roll;
 use super::toml::FleetToml;
 use super::{Fleet, Known, Node, Origin};
 use crate::check::Check;
 use crate::names::{quoted, suggest};
+use crate::overlay::Provision;
 use crate::written::At;
-
-/// The overlay by which nodes export backups and keep those of others.
-const OVERLAY: &str = "backup";
-
-/// The port of ssh, by which nodes reach each other.
-const SSH: u16 = 22;
 
 /// Who can be a buddy.
 struct Buddies<'a> {
     fleet: &'a Fleet,
+    roll: &'a Roll,
     /// The nodes that keep backups, by cluster and slot.
     buses: BTreeMap<&'a str, BTreeMap<u16, &'a Node>>,
     /// The clusters as written.
@@ -26,20 +24,24 @@ struct Buddies<'a> {
 }
 
 /// Gives each node that exports backups its buddy: the one written, else the next in the next bus.
-pub(super) fn choose_buddies(check: &mut Check<'_>, written: &FleetToml, known: &Known, fleet: &mut Fleet) {
+pub(super) fn choose_buddies(
+    check: &mut Check<'_>,
+    written: &FleetToml,
+    known: &Known,
+    fleet: &mut Fleet,
+    roll: &Roll,
+) {
     check_names(check, written, fleet);
     let own: BTreeMap<&str, &At<String>> = written
         .nodes
         .into_iter()
         .filter_map(|(name, toml)| Some((name.as_str(), toml.buddy.as_ref()?)))
         .collect();
-    // A project without the overlay has another way, of which nothing is known here.
-    let any_role = !known.overlays.contains(OVERLAY);
     let exports = |node: &Node| {
         let role = fleet.roles.get(&node.role);
-        role.is_some_and(|role| role.containers && (any_role || role.has(OVERLAY)))
+        role.is_some_and(|role| role.containers && known.lacked_by(role, Provision::Backup).is_none())
     };
-    let buddies = Buddies::of(written, fleet, exports);
+    let buddies = Buddies::of(written, fleet, roll, exports);
     let chosen: Vec<Option<Origin>> = fleet
         .nodes
         .iter()
@@ -48,8 +50,9 @@ pub(super) fn choose_buddies(check: &mut Check<'_>, written: &FleetToml, known: 
             if exports(node) {
                 return Some(buddies.choose(check, node, own));
             }
-            if let Some(own) = own.filter(|own| own.value != NOBODY) {
-                check_idle(check, fleet, node, own);
+            let has_role = fleet.roles.contains_key(&node.role);
+            if let Some(own) = own.filter(|own| has_role && own.value != NOBODY) {
+                check_idle(check, fleet, known, node, own);
             }
             None
         })
@@ -64,16 +67,18 @@ pub(super) fn choose_buddies(check: &mut Check<'_>, written: &FleetToml, known: 
 }
 
 /// Finds the buddy of a node that exports nothing.
-fn check_idle(check: &mut Check<'_>, fleet: &Fleet, node: &Node, own: &At<String>) {
-    let (lacks, hint) = match node.runs_containers(&fleet.roles) {
-        true => (
-            "lacks the overlay `backup`, which exports backups",
+fn check_idle(check: &mut Check<'_>, fleet: &Fleet, known: &Known, node: &Node, own: &At<String>) {
+    let role = fleet.roles.get(&node.role).filter(|role| role.containers);
+    let overlay = role.and_then(|role| known.lacked_by(role, Provision::Backup));
+    let (lacks, hint) = match overlay {
+        Some(overlay) => (
+            format!("lacks the overlay `{overlay}`, which exports backups"),
             format!(
-                "add \"{OVERLAY}\" to `overlays` of [roles.{}], or leave `buddy` out",
+                "add \"{overlay}\" to `overlays` of [roles.{}], or leave `buddy` out",
                 node.role
             ),
         ),
-        false => ("runs no containers", "leave `buddy` out".to_owned()),
+        None => ("runs no containers".to_owned(), "leave `buddy` out".to_owned()),
     };
     let message = format!(
         "`{}` has a buddy, but its role `{}` {lacks}",
@@ -83,13 +88,14 @@ fn check_idle(check: &mut Check<'_>, fleet: &Fleet, node: &Node, own: &At<String
 }
 
 impl<'a> Buddies<'a> {
-    fn of(written: &'a FleetToml, fleet: &'a Fleet, keeps: impl Fn(&Node) -> bool) -> Self {
+    fn of(written: &'a FleetToml, fleet: &'a Fleet, roll: &'a Roll, keeps: impl Fn(&Node) -> bool) -> Self {
         let mut buses: BTreeMap<&str, BTreeMap<u16, &Node>> = BTreeMap::new();
         for node in fleet.nodes.iter().filter(|node| keeps(node)) {
             buses.entry(&node.cluster).or_default().insert(node.slot, node);
         }
         Self {
             fleet,
+            roll,
             buses,
             order: written.clusters.keys().collect(),
         }
@@ -124,7 +130,7 @@ impl<'a> Buddies<'a> {
             let mut networks = self.fleet.networks.values();
             let home = networks.find(|network| network.contains(host.address));
             home.map(|network| &network.name)
-        } else if own.value == NOBODY {
+        } else if own.value == NOBODY || self.is_unknown(own) {
             None
         } else {
             let names = keepers().map(|keeper| keeper.name.as_str());
@@ -146,6 +152,15 @@ impl<'a> Buddies<'a> {
             check
                 .found(&own.span, message)
                 .hint("name a node or a host of the same network, or a host of none of the fleet's");
+        }
+    }
+
+    /// Whether nobody knows what the node called `name` does: it failed, or its role did.
+    fn is_unknown(&self, name: &str) -> bool {
+        let found = self.fleet.nodes.iter().find(|node| node.name == name);
+        match found {
+            Some(node) => !self.fleet.roles.contains_key(&node.role),
+            None => self.roll.may_have(name),
         }
     }
 

@@ -13,6 +13,7 @@ use super::network::check_networks;
 use super::nodes::Drafts;
 use super::people::{check_admin_keys, check_time_servers};
 use super::power::check_power;
+use super::provided::{check_logins, check_provided, check_routers};
 use super::services::check_services;
 use super::system::check_system;
 use super::toml::{FleetToml, RoleToml};
@@ -51,9 +52,10 @@ pub fn check_fleet(
     }
     let drafts = Drafts::collect(check, written);
     let switches = drafts.check_switches(check, written);
+    let roll = drafts.roll();
     let mut nodes = drafts.into_nodes(check, written, &networks);
     for node in &mut nodes {
-        if !node.runs_containers(&roles) {
+        if node.runs_none(&roles) {
             let own = written.nodes.get(&node.name);
             let own = own.and_then(|own| own.containers.as_ref().or(own.containers6.as_ref()));
             if let Some(net) = own {
@@ -77,11 +79,12 @@ pub fn check_fleet(
     check_gateways(check, written, &networks, &roles, &nodes);
     check_ports(check, written, &roles, &nodes);
     check_container_networks(check, &nodes, &networks);
-    let containers = check_containers(check, written, &nodes, &roles);
+    let roll = roll.less(&nodes, &roles);
+    let containers = check_containers(check, written, &nodes, &roles, &roll);
     let power = check_power(check, written, &nodes);
-    let services = check_services(check, written, &networks, &nodes);
-    let inproxy = check_inproxy(check, written, &networks, &nodes);
-    let tunnels = check_tunnels(check, written, &networks, &nodes, &containers);
+    let services = check_services(check, written, &networks, &nodes, &roll);
+    let inproxy = check_inproxy(check, written, &networks, &nodes, &roll);
+    let tunnels = check_tunnels(check, written, &networks, &nodes, &roll);
     let passages = check_passages(check, written);
     let backup = check_backup(check, written);
     let monitor = check_monitor(check, written);
@@ -105,12 +108,16 @@ pub fn check_fleet(
         monitor,
         passages,
     };
-    choose_buddies(check, written, known, &mut fleet);
+    choose_buddies(check, written, known, &mut fleet, &roll);
     check_published_ports(check, &fleet);
-    check_overlays(check, written, known, &fleet);
+    check_provided(check, written, known, &fleet);
+    if !roll.is_incomplete() {
+        check_routers(check, written, &fleet);
+    }
     // Of a fleet with faults nobody knows who would reach whom.
-    if check.findings.0.is_empty() {
+    if check.findings.errors() == 0 {
         check_reach(check, &fleet);
+        check_logins(check, written, known, &fleet);
     }
     fleet
 }
@@ -141,67 +148,6 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
     roles
 }
 
-/// Finds what the fleet asks of nodes whose role has not the overlay that does it. A project without the overlay has another
-/// way, of which nothing is known here.
-fn check_overlays(check: &mut Check<'_>, written: &FleetToml, known: &Known, fleet: &Fleet) {
-    let inproxy = written.inproxy.as_ref().map(|inproxy| &inproxy.node);
-    let inproxy = inproxy.map(|node| ("inproxy", node.value.as_str(), &node.span));
-    let tunnels = fleet
-        .tunnels
-        .iter()
-        .map(|tunnel| ("tunnel", tunnel.gateway.as_str(), &tunnel.place.span));
-    // One node of each role: all others would say the same.
-    let swapping: BTreeMap<&str, _> = fleet
-        .nodes
-        .iter()
-        .rev()
-        .filter_map(|node| {
-            let span = &node.zram.as_ref()?.place.span;
-            Some((node.role.as_str(), ("zram", node.name.as_str(), span)))
-        })
-        .collect();
-    for (overlay, node, span) in inproxy.into_iter().chain(tunnels).chain(swapping.into_values()) {
-        let node = fleet.nodes.iter().find(|other| other.name == node);
-        let Some(role) = node.and_then(|node| fleet.roles.get(&node.role)) else {
-            continue;
-        };
-        if known.overlays.contains(overlay) && !role.has(overlay) {
-            check
-                .found(
-                    span,
-                    format!(
-                        "the role `{}` of that node lacks the overlay `{overlay}`, which does this",
-                        role.name
-                    ),
-                )
-                .hint(format!(
-                    "add \"{overlay}\" to `overlays` of [roles.{}]",
-                    role.name
-                ));
-        }
-    }
-    let Some(monitor) = written
-        .monitor
-        .as_ref()
-        .filter(|_| known.overlays.contains("observe"))
-    else {
-        return;
-    };
-    let roles: BTreeSet<&str> = fleet.nodes.iter().map(|node| node.role.as_str()).collect();
-    let mut silent = roles.into_iter().filter_map(|role| fleet.roles.get(role));
-    if let Some(role) = silent.find(|role| !role.has("observe")) {
-        check
-            .found(
-                &monitor.address.span,
-                format!(
-                    "the monitor asks all nodes, but the role `{}` lacks the overlay `observe`, which answers",
-                    role.name
-                ),
-            )
-            .hint(format!("add \"observe\" to `overlays` of [roles.{}]", role.name));
-    }
-}
-
 /// Finds every name that nothing has, once where it is written.
 fn check_references(check: &mut Check<'_>, written: &FleetToml, known: &Known) {
     let networks: BTreeSet<&str> = written.networks.names().collect();
@@ -209,7 +155,7 @@ fn check_references(check: &mut Check<'_>, written: &FleetToml, known: &Known) {
     let clusters: BTreeSet<&str> = written.clusters.names().collect();
     let boards: BTreeSet<&str> = known.boards.iter().map(String::as_str).collect();
     let layouts: BTreeSet<&str> = known.layouts.iter().map(String::as_str).collect();
-    let overlays: BTreeSet<&str> = known.overlays.iter().map(String::as_str).collect();
+    let overlays: BTreeSet<&str> = known.overlays.keys().map(String::as_str).collect();
     let mut refer_to = |name: &At<String>, what: &str, known: &BTreeSet<&str>| {
         if !known.contains(name.as_str()) {
             check
@@ -260,11 +206,18 @@ fn check_ports(
     nodes: &[super::Node],
 ) {
     for node in nodes {
-        let is_gateway = roles.get(&node.role).is_some_and(|role| role.gateway);
+        let Some(is_gateway) = roles.get(&node.role).map(|role| role.gateway) else {
+            continue;
+        };
         let place = |name: &str| node.origins.iter().find(|origin| origin.name == name);
         match (&node.internet, is_gateway) {
             (None, true) => {
-                let Some(role) = place("role") else { continue };
+                // One that is written and failed was told of.
+                let mut own = written.nodes.into_iter();
+                let is_written = own.any(|(name, own)| name.value == node.name && own.internet.is_some());
+                let Some(role) = place("role").filter(|_| !is_written) else {
+                    continue;
+                };
                 let message = format!("`{}` is a gateway without a second port", node.name);
                 check.found(&role.place.span, message).hint(format!(
                     "add `internet = {{ network = \"uplink\", address = \"192.168.0.2\" }}` to [nodes.{}]",
@@ -338,7 +291,8 @@ fn check_gateways(
         let Some(network) = gateways.get(&node.address) else {
             continue;
         };
-        if roles.get(&node.role).is_some_and(|role| role.gateway) && node.network == **network {
+        let in_place = node.network == **network;
+        if roles.get(&node.role).is_none_or(|role| role.gateway && in_place) {
             continue;
         }
         let Some(origin) = node.origins.iter().find(|origin| origin.name == "address") else {

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use formats::units::Bytes;
 
+use super::nodes::Roll;
 use super::toml::ContainerToml;
 use super::values::read_mac;
 use super::{FleetToml, Mac, Network, Node, Placed, Role, Uplink};
@@ -75,6 +76,7 @@ pub(super) fn check_containers(
     written: &FleetToml,
     nodes: &[Node],
     roles: &BTreeMap<String, Role>,
+    roll: &Roll,
 ) -> Vec<Container> {
     let by_name: BTreeMap<&str, &Node> = nodes.iter().map(|node| (node.name.as_str(), node)).collect();
     let mut containers: Vec<Container> = Vec::new();
@@ -82,15 +84,17 @@ pub(super) fn check_containers(
         check_name(check, written, name, &by_name);
         let container = read(check, name, toml);
         let Some(node) = by_name.get(toml.node.as_str()) else {
-            check
-                .found(
-                    &toml.node.span,
-                    format!("there is no node {}", quoted(&toml.node)),
-                )
-                .hint(suggest(&toml.node, by_name.keys().copied()));
+            if !roll.may_have(&toml.node) {
+                check
+                    .found(
+                        &toml.node.span,
+                        format!("there is no node {}", quoted(&toml.node)),
+                    )
+                    .hint(suggest(&toml.node, by_name.keys().copied()));
+            }
             continue;
         };
-        if !node.runs_containers(roles) {
+        if node.runs_none(roles) {
             check
                 .found(
                     &toml.node.span,
@@ -107,7 +111,9 @@ pub(super) fn check_containers(
         let Some(container) = container else {
             continue;
         };
-        check_place(check, toml, &container, node);
+        if !node.runs_none(roles) {
+            check_place(check, toml, &container, node);
+        }
         containers.push(container);
     }
     check_distinct(check, written, &containers, nodes);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::nodes::Roll;
 use super::services::gateway;
 use super::toml::{FleetToml, Protocol, ServiceToml};
 use super::{Fleet, Network, Node, Service};
@@ -41,6 +42,7 @@ pub(super) fn check_inproxy(
     written: &FleetToml,
     networks: &BTreeMap<String, Network>,
     nodes: &[Node],
+    roll: &Roll,
 ) -> Option<String> {
     check_host_names(check, written);
     for (name, toml) in &written.services {
@@ -49,23 +51,25 @@ pub(super) fn check_inproxy(
     let wanted = &written.inproxy.as_ref()?.node;
     let names = nodes.iter().map(|node| node.name.as_str());
     let Some(node) = nodes.iter().find(|node| node.name == wanted.value) else {
-        check
-            .found(&wanted.span, format!("there is no node {}", quoted(wanted)))
-            .hint(suggest(wanted, names));
+        if !roll.may_have(wanted) {
+            check
+                .found(&wanted.span, format!("there is no node {}", quoted(wanted)))
+                .hint(suggest(wanted, names));
+        }
         return None;
     };
     let is_gateway = networks
         .get(&node.network)
         .and_then(|network| gateway(nodes, network))
         .is_some_and(|gateway| gateway.name == node.name);
-    if !is_gateway {
+    if !is_gateway && networks.contains_key(&node.network) {
         let message = format!("`{}` is not the gateway of network `{}`", node.name, node.network);
         check.found(&wanted.span, message).hint(
             "who asks from outside comes by the node that has the address of the network's `gateway` and a port `internet`",
         );
     }
     let (behind, elsewhere): (Vec<_>, Vec<_>) = written.services.into_iter().partition(|(_, toml)| {
-        let host = host_of(written, nodes, toml);
+        let host = host_of(written, nodes, toml).filter(|host| roll.hosts(host));
         host.is_none_or(|host| host.network == node.network)
     });
     check_ports(check, &behind);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::nodes::Roll;
 use super::toml::{FleetToml, Protocol};
 use super::{Container, Fleet, Network, Node};
 use crate::check::Check;
@@ -113,6 +114,7 @@ pub(super) fn check_services(
     written: &FleetToml,
     networks: &BTreeMap<String, Network>,
     nodes: &[Node],
+    roll: &Roll,
 ) -> Vec<Service> {
     let mut services = Vec::new();
     // Ports of the one gateway that publishes a network's services.
@@ -135,9 +137,10 @@ pub(super) fn check_services(
                 .hint(suggest(&toml.container, written.containers.names()));
         }
         let node = host.and_then(|(_, host)| nodes.iter().find(|node| node.name == host.node.value));
+        let node = node.filter(|node| roll.hosts(node));
         let network = node.and_then(|node| networks.get(&node.network));
         if let (Some(port), Some(network)) = (&toml.public, network) {
-            if gateway(nodes, network).is_none() {
+            if gateway(nodes, network).is_none() && !roll.is_incomplete() {
                 let message = format!(
                     "no node of the fleet is the gateway of network `{}`",
                     network.name

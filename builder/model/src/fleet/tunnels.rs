@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::nodes::Roll;
 use super::services::{Published, check_port, gateway};
 use super::toml::{FleetToml, Protocol, TunnelToml};
-use super::{Container, Fleet, Network, Node};
+use super::{Fleet, Network, Node};
 use crate::check::Check;
 use crate::finding::Place;
 use crate::names::{domain_fault, quoted, suggest};
@@ -67,7 +68,7 @@ pub(super) fn check_tunnels(
     written: &FleetToml,
     networks: &BTreeMap<String, Network>,
     nodes: &[Node],
-    containers: &[Container],
+    roll: &Roll,
 ) -> Vec<Tunnel> {
     let mut tunnels: Vec<Tunnel> = Vec::new();
     let mut addresses = BTreeMap::new();
@@ -103,7 +104,7 @@ pub(super) fn check_tunnels(
             value: port,
             span: at_port.clone(),
         };
-        let gateway = gateway_end(check, toml, networks, nodes, containers);
+        let gateway = gateway_end(check, written, toml, networks, nodes, roll);
         if let Some(gateway) = gateway {
             check_once(check, &mut ports, name, &at_port, (gateway, port), "`port`");
         }
@@ -223,23 +224,25 @@ fn address(
 /// The name of the gateway that the container's answers pass.
 fn gateway_end<'a>(
     check: &mut Check<'_>,
+    written: &FleetToml,
     toml: &TunnelToml,
     networks: &BTreeMap<String, Network>,
     nodes: &'a [Node],
-    containers: &[Container],
+    roll: &Roll,
 ) -> Option<&'a str> {
     let wanted = &toml.container;
-    let Some(container) = containers.iter().find(|container| container.name == wanted.value) else {
-        let names = containers.iter().map(|container| container.name.as_str());
+    let mut containers = written.containers.into_iter();
+    let Some((_, container)) = containers.find(|(name, _)| name.value == wanted.value) else {
         check
             .found(&wanted.span, format!("there is no container {}", quoted(wanted)))
-            .hint(suggest(wanted, names));
+            .hint(suggest(wanted, written.containers.names()));
         return None;
     };
-    let host = nodes.iter().find(|node| node.name == container.node)?;
+    let mut hosts = nodes.iter().filter(|node| roll.hosts(node));
+    let host = hosts.find(|node| node.name == container.node.value)?;
     let network = networks.get(&host.network)?;
     let gateway = gateway(nodes, network);
-    if gateway.is_none() {
+    if gateway.is_none() && !roll.is_incomplete() {
         let message = format!(
             "no node of the fleet is the gateway of network `{}`",
             network.name

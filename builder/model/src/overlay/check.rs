@@ -68,9 +68,11 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
     let packages = rules.packages(&written);
     let removals = rules.removals(&written);
     let entries = rules.entries(&folder, &written);
+    rules.own_files(&written.units, &entries);
     findings.sort();
     findings.0.dedup();
-    findings.or_value(Overlay {
+    let warnings = findings.into_warnings()?;
+    Ok(Overlay {
         name: name.to_owned(),
         description: written.description.value,
         entries,
@@ -80,6 +82,8 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
         runlevels,
         packages,
         removals,
+        provides: written.provides.iter().map(|word| word.value).collect(),
+        warnings,
     })
 }
 
@@ -158,15 +162,19 @@ impl Rules<'_> {
     }
 
     fn packages(&mut self, written: &OverlayToml) -> Packages {
-        let mut list = |names: &[At<String>], is_valid: fn(&str) -> bool, hint: &str| -> BTreeSet<String> {
-            self.check.distinct(names, "package");
-            for name in names.iter().filter(|name| !is_valid(name)) {
-                self.check
-                    .found(&name.span, format!("{} cannot name a package", quoted(name)))
-                    .hint(hint);
-            }
-            names.iter().map(|name| name.value.clone()).collect()
-        };
+        let mut list =
+            |names: &[At<String>], is_valid: fn(&str) -> bool, hint: &str| -> BTreeMap<String, Place> {
+                self.check.distinct(names, "package");
+                for name in names.iter().filter(|name| !is_valid(name)) {
+                    self.check
+                        .found(&name.span, format!("{} cannot name a package", quoted(name)))
+                        .hint(hint);
+                }
+                let placed = names
+                    .iter()
+                    .map(|name| (name.value.clone(), self.check.place(&name.span)));
+                placed.collect()
+            };
         Packages {
             debian: list(
                 &written.packages.debian,
@@ -196,8 +204,12 @@ impl Rules<'_> {
     /// Everything that the overlay puts somewhere, with its owner and mode.
     fn entries(&mut self, folder: &Path, written: &OverlayToml) -> BTreeMap<TargetPath, OverlayEntry> {
         let mut sources = BTreeMap::new();
+        let mut executable = BTreeSet::new();
         for (kind, name) in [(FolderKind::Files, "files"), (FolderKind::Templates, "templates")] {
             for found in folder::walk(self.files, &folder.join(name), kind, self.check.findings) {
+                if found.is_executable {
+                    executable.insert(found.target.clone());
+                }
                 if let Some(source) = self.read(&found.file, kind) {
                     self.claim(&mut sources, found.target, source, EntryOrigin::File(found.file));
                 }
@@ -227,7 +239,7 @@ impl Rules<'_> {
             }
         }
         self.nesting(&sources);
-        self.attributes(written, sources)
+        self.attributes(written, sources, &executable)
     }
 
     fn read(&mut self, file: &Path, kind: FolderKind) -> Option<Source> {
@@ -281,11 +293,12 @@ impl Rules<'_> {
         }
     }
 
-    /// Owner and mode of each entry: the defaults, then patterns in order, then the exact path.
+    /// Owner and mode of each entry: what the project's file has, the defaults, then patterns in order, then the exact path.
     fn attributes(
         &mut self,
         written: &OverlayToml,
         sources: BTreeMap<TargetPath, (Source, EntryOrigin)>,
+        executable: &BTreeSet<TargetPath>,
     ) -> BTreeMap<TargetPath, OverlayEntry> {
         let defaults = &written.defaults;
         let default_owner = defaults
@@ -293,11 +306,7 @@ impl Rules<'_> {
             .as_ref()
             .and_then(|owner| self.owner(owner))
             .unwrap_or(Owner::ROOT);
-        let file_mode = defaults
-            .mode
-            .as_ref()
-            .and_then(|mode| self.mode(mode))
-            .unwrap_or(0o644);
+        let file_mode = defaults.mode.as_ref().and_then(|mode| self.mode(mode));
         let directory_mode = defaults
             .directory_mode
             .as_ref()
@@ -324,7 +333,14 @@ impl Rules<'_> {
             let (mut mode, mut owner) = match source {
                 Source::Directory => (directory_mode, &default_owner),
                 Source::Link(_) => (0o777, &default_owner),
-                Source::Verbatim(_) | Source::Template(_) => (file_mode, &default_owner),
+                Source::Verbatim(_) | Source::Template(_) => {
+                    let kept = if executable.contains(&target) {
+                        0o755
+                    } else {
+                        0o644
+                    };
+                    (file_mode.unwrap_or(kept), &default_owner)
+                }
             };
             for rule in fitting {
                 owner = rule.owner.as_ref().unwrap_or(owner);

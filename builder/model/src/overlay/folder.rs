@@ -19,6 +19,8 @@ pub(super) struct Found {
     pub file: PathBuf,
     /// Where it goes; of a template without the suffix.
     pub target: TargetPath,
+    /// Whether it is executable in the project.
+    pub is_executable: bool,
 }
 
 /// What a folder of an overlay holds.
@@ -61,11 +63,26 @@ pub(super) fn names(files: &Files, folder: &Path, findings: &mut Findings) -> Ve
     }
 }
 
-/// Whether an editor gives this name to a backup, a lock or what is not saved yet: `a~`, `.a.swp`, `.#a`, `#a#`.
+/// Whether an editor gives this name to a backup, a lock or what is not saved yet: `a~`, `.a.swp`, `.#a`, `#a#`; or a file
+/// manager to what it remembers of a folder.
 fn is_editors(name: &[u8]) -> bool {
     let is_swap = name.starts_with(b".") && (name.ends_with(b".swp") || name.ends_with(b".swo"));
     let is_unsaved = name.len() > 1 && name.starts_with(b"#") && name.ends_with(b"#");
-    is_swap || is_unsaved || name.ends_with(b"~") || name.starts_with(b".#")
+    is_swap || is_unsaved || name.ends_with(b"~") || name.starts_with(b".#") || name == b".DS_Store"
+}
+
+/// What to say of a name that a file of a node hardly has; it is laid down all the same.
+fn doubtful(kind: FolderKind, name: &str) -> Option<(&'static str, &'static str)> {
+    if name.ends_with(".orig") || name.ends_with(".rej") {
+        return Some((
+            "has the name of what a patch or a merge leaves behind, and goes onto the nodes",
+            "remove it, or give it another name",
+        ));
+    }
+    (kind == FolderKind::Files && name.ends_with(TEMPLATE_SUFFIX)).then_some((
+        "has the name of a template, but nothing renders it: it goes onto the nodes as it is",
+        "move it into `templates/`, by the same path",
+    ))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Finding {
@@ -91,7 +108,7 @@ fn descend(
             findings.push(Finding::new(format!("the name of {shown} is not UTF-8")));
             continue;
         };
-        let length = match files.kind(&file) {
+        let (length, is_executable) = match files.kind(&file) {
             Ok(FileKind::Folder) => {
                 descend(files, &file, &format!("{target}/{name}"), kind, found, findings);
                 continue;
@@ -106,7 +123,10 @@ fn descend(
                 findings.push(Finding::new(format!("{shown} is neither a file nor a folder")));
                 continue;
             }
-            Ok(FileKind::File(length)) => length,
+            Ok(FileKind::File {
+                length,
+                is_executable,
+            }) => (length, is_executable),
             Err(error) => {
                 findings.push(unreadable(&file, &error));
                 continue;
@@ -117,6 +137,9 @@ fn descend(
                 "{shown} has {length} bytes, the limit of an overlay's file is {MAX_FILE}"
             )));
             continue;
+        }
+        if let Some((doubt, hint)) = doubtful(kind, name) {
+            findings.push(Finding::warning(format!("{shown} {doubt}")).hint(hint));
         }
         let name = match kind {
             FolderKind::Files => Some(name),
@@ -129,7 +152,11 @@ fn descend(
             continue;
         };
         match parse_target_path(&format!("{target}/{name}")) {
-            Ok(target) => found.push(Found { file, target }),
+            Ok(target) => found.push(Found {
+                file,
+                target,
+                is_executable,
+            }),
             Err(fault) => findings.push(Finding::new(format!("the path of {shown} {fault}"))),
         }
     }

@@ -6,7 +6,8 @@
 //! overlays/<name>/templates/etc/bar.hbs becomes /etc/bar, rendered for each node
 //! ```
 //!
-//! Modes and owners come from `overlay.toml` and times from the build, never from the checkout: git keeps neither.
+//! Modes and owners come from `overlay.toml` and times from the build. Of what a checkout says only the one bit counts that git
+//! keeps: whether a file is executable.
 //!
 //! | module | owns |
 //! |---|---|
@@ -24,8 +25,8 @@ mod written;
 
 pub use path::{TargetPath, parse_target_path};
 pub use written::{
-    DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, UnitsToml,
-    WhenToml,
+    DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, Provision,
+    UnitsToml, WhenToml,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +58,10 @@ pub struct Overlay {
     pub packages: Packages,
     /// Paths of the base, or of overlays before it, that go away with everything below them.
     pub removals: Vec<Placed<TargetPath>>,
+    /// What a fleet may ask for and it does.
+    pub provides: BTreeSet<Provision>,
+    /// What is to be told of it, and keeps nothing from being built.
+    pub warnings: Findings,
 }
 
 /// One path of an overlay.
@@ -137,10 +142,10 @@ pub struct Units {
 /// Packages that an overlay needs, by source set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packages {
-    /// Names of Debian packages.
-    pub debian: BTreeSet<String>,
+    /// Names of Debian packages, each with its place.
+    pub debian: BTreeMap<String, Place>,
     /// Gentoo packages: `category/name` or any other atom.
-    pub gentoo: BTreeSet<String>,
+    pub gentoo: BTreeMap<String, Place>,
 }
 
 /// A value and where it was written.
@@ -178,12 +183,19 @@ pub fn packages<'o>(
 ) -> BTreeSet<String> {
     overlays
         .into_iter()
-        .flat_map(|overlay| match distribution {
-            Distribution::Debian => &overlay.packages.debian,
-            Distribution::Gentoo => &overlay.packages.gentoo,
-        })
+        .flat_map(|overlay| overlay.packages.of(distribution).keys())
         .cloned()
         .collect()
+}
+
+impl Packages {
+    /// Those of one distribution.
+    pub fn of(&self, distribution: Distribution) -> &BTreeMap<String, Place> {
+        match distribution {
+            Distribution::Debian => &self.debian,
+            Distribution::Gentoo => &self.gentoo,
+        }
+    }
 }
 
 impl Owner {

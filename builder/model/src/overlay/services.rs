@@ -1,11 +1,12 @@
 //! The rules of what an overlay starts: units of systemd, services of OpenRC.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::Rules;
+use super::path::TargetPath;
 use super::written::UnitsToml;
-use super::{Placed, Units};
-use crate::names::quoted;
+use super::{OverlayEntry, Placed, Units};
+use crate::names::{quoted, slip};
 use crate::sources::Distribution;
 use crate::written::{At, Table};
 
@@ -46,6 +47,42 @@ impl Rules<'_> {
             units.insert(distribution, self.unit_lists(lists));
         }
         units
+    }
+
+    /// Tells of units that are named, and of none of this overlay, where one of its own is named nowhere and has almost that name.
+    pub(super) fn own_files(&mut self, written: &UnitsToml, entries: &BTreeMap<TargetPath, OverlayEntry>) {
+        let (debian, gentoo) = (&written.debian, &written.gentoo);
+        let lists = [
+            &written.enable,
+            &written.disable,
+            &written.mask,
+            &debian.enable,
+            &debian.disable,
+            &debian.mask,
+            &gentoo.enable,
+            &gentoo.disable,
+            &gentoo.mask,
+        ];
+        let named: Vec<&At<String>> = lists.into_iter().flatten().collect();
+        let brought = entries.keys().filter_map(|path| {
+            let (folder, name) = path.relative().rsplit_once('/')?;
+            folder.ends_with("systemd/system").then_some(name)
+        });
+        let brought: BTreeSet<&str> = brought.collect();
+        let unnamed = |name: &&str| named.iter().all(|unit| unit.as_str() != *name);
+        for unit in named.iter().filter(|unit| !brought.contains(unit.as_str())) {
+            let Some((stem, suffix)) = unit.rsplit_once('.') else {
+                continue;
+            };
+            let alike = brought.iter().copied().filter(unnamed);
+            let stems = alike.filter_map(|name| name.strip_suffix(suffix)?.strip_suffix('.'));
+            if let Some(near) = slip(stem, stems) {
+                let message = format!("this overlay brings `{near}.{suffix}`, not {}", quoted(unit));
+                self.check
+                    .warned(&unit.span, message)
+                    .hint(format!("did you mean `{near}.{suffix}`?"));
+            }
+        }
     }
 
     /// The services of each runlevel.

@@ -17,6 +17,9 @@ pub struct OverlayToml {
     /// Empty directories to make (absolute paths); those that files lie in are made anyway.
     #[serde(default)]
     pub directories: Vec<At<String>>,
+    /// What a fleet may ask for and this overlay does. A role that lacks it is told of.
+    #[serde(default)]
+    pub provides: Vec<At<Provision>>,
     /// Paths of the base, or of overlays before this one, that go away with everything below them.
     #[serde(default)]
     pub remove: Vec<At<String>>,
@@ -39,6 +42,28 @@ pub struct OverlayToml {
     /// path wins over a pattern, a later pattern over an earlier one.
     #[serde(default)]
     pub paths: Table<PathToml>,
+}
+
+/// What a fleet may ask for and an overlay does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provision {
+    /// By what each node is reached: its addresses, and ssh.
+    Access,
+    /// Runs the containers that the fleet has on a node: `containers` of a role.
+    Containers,
+    /// Lets in only what the fleet says: `allow`.
+    Guard,
+    /// Exports backups and keeps those of others: `buddy`.
+    Backup,
+    /// Stands before services: `inproxy`.
+    Inproxy,
+    /// The ends of fixed addresses: `tunnels`.
+    Tunnels,
+    /// Swap in the node's own memory: `zram`.
+    Zram,
+    /// Answers the monitor: `monitor`.
+    Monitoring,
 }
 
 /// The bases that an overlay is laid over: those that have all that is said here.
@@ -77,7 +102,7 @@ pub enum InitToml {
 pub struct DefaultsToml {
     /// `user:group`, names of the base or numbers; `root:root` unless given.
     pub owner: Option<At<String>>,
-    /// Octal permissions of files in quotes; `"0644"` unless given.
+    /// Octal permissions of files in quotes. Unless given, what is executable in the project is `"0755"`, all else `"0644"`.
     pub mode: Option<At<String>>,
     /// Octal permissions of directories in quotes; `"0755"` unless given.
     pub directory_mode: Option<At<String>>,

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use debian::dpkg::{self, InstalledDeb};
 use engine::tarball::Tarball;
-use engine::{Engine, Key, Preflight, failure, is_verification_failure};
+use engine::{Engine, Key, Preflight, beside, failure, is_verification_failure};
 use fetch::{
-    LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network, Sha256Sum,
-    Stage3Files, check_base, obtain,
+    Gathering, LOCK, LockedArchive, LockedBase, LockedFile, LockedPackage, LockedSet, Mirrors, Network,
+    Sha256Sum, Stage3Files, check_base, obtain,
 };
 use formats::blob::Blob;
 use formats::fat::FatFile;
 use formats::manifest::Input;
 use formats::units::Time;
+use model::finding::{Finding, Findings};
+use model::names::quoted;
 use model::project::Project;
 use model::sources::{BaseSource, Platform, SourceSet};
 
@@ -50,10 +52,10 @@ impl<'a> Inputs<'a> {
         locked: &LockedSet,
         time: Time,
     ) -> Result<Self> {
-        let (kernel, base): (_, Result<Box<dyn Base + 'a>>) = match (&request.set.base, &locked.base) {
+        let (kernel, base): (_, Box<dyn Base + 'a>) = match (&request.set.base, &locked.base) {
             (BaseSource::Archive { .. }, LockedBase::Archive(archive)) => {
                 let (kernel, base) = kernel_and_debian(engine, request, locked, archive, time)?;
-                (kernel, base.map(|base| -> Box<dyn Base> { Box::new(base) }))
+                (kernel, Box::new(base))
             }
             (BaseSource::Stage3(source), LockedBase::Stage3(base)) => {
                 let (root, network) = (&request.project.root, &request.network);
@@ -64,14 +66,9 @@ impl<'a> Inputs<'a> {
                 for zstd in levels(request) {
                     base.prepare(engine, zstd, &sets)?;
                 }
-                (make_kernel(engine, request, locked), Ok(Box::new(base)))
+                (make_kernel(engine, request, locked)?, Box::new(base))
             }
             _ => bail!("{LOCK} has another kind of base than sources.toml: run `portadc update`"),
-        };
-        let (kernel, base) = match (kernel, base) {
-            (Ok(kernel), Ok(base)) => (kernel, base),
-            (Err(kernel), Err(base)) => return Err(both(&kernel, &base)),
-            (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         let folder = kernel
             .entry
@@ -117,7 +114,7 @@ fn kernel_and_debian(
     locked: &LockedSet,
     archive: &LockedArchive,
     time: Time,
-) -> Result<(Result<Output>, Result<DebianRoot>)> {
+) -> Result<(Output, DebianRoot)> {
     let BuildRequest { project, set, .. } = request;
     let source = AptSource::of(archive);
     let platform = set.base.platform();
@@ -134,18 +131,16 @@ fn kernel_and_debian(
     };
     let sets = package_sets(request);
     if let Some(root) = base.find(engine, &sets)? {
-        return Ok((make_kernel(engine, request, locked), Ok(root)));
+        return Ok((make_kernel(engine, request, locked)?, root));
     }
     // Said before, not after, a kernel is compiled.
     let mirrors = base_mirrors(request.set, archive, request.mirror, &request.network)?;
-    Ok(std::thread::scope(|scope| {
-        let kernel = scope.spawn(|| make_kernel(engine, request, locked));
-        let root = base.make(engine, &mirrors, &sets);
-        let kernel = kernel
-            .join()
-            .unwrap_or_else(|_| Err(anyhow!("the kernel's stage panicked")));
-        (kernel, root)
-    }))
+    check_packages(engine, request, archive, &project.packages(platform))?;
+    beside(
+        || make_kernel(engine, request, locked),
+        || base.make(engine, &mirrors, &sets),
+    )
+    .map_err(as_one)
 }
 
 /// The packages that every role of the fleet, and every template, asks for: whichever nodes are built, the base is one.
@@ -155,11 +150,50 @@ fn shared_packages(project: &Project, platform: Platform) -> PackageSet {
     sets.into_iter().reduce(in_both).unwrap_or_default()
 }
 
-/// Two errors as one: whoever reads it should not have to build again to hear of the other. It still is one of verification
-/// if either was.
-fn both(kernel: &anyhow::Error, base: &anyhow::Error) -> anyhow::Error {
-    let unverified = [kernel, base].into_iter().any(is_verification_failure);
-    failure(format!("{kernel:#}\nand also: {base:#}"), unverified)
+/// Finds packages that overlays ask for and the archive does not have.
+fn check_packages(
+    engine: &Engine,
+    request: &BuildRequest,
+    archive: &LockedArchive,
+    packages: &BTreeSet<String>,
+) -> Result<()> {
+    let project = request.project;
+    let gathering = Gathering {
+        engine,
+        root: &project.root,
+        mirror: request.mirror,
+        network: &request.network,
+    };
+    let unknown = gathering.unknown_packages(&request.set.base, archive, packages)?;
+    let mut findings = Findings::default();
+    for (name, meant) in &unknown {
+        let asked = project
+            .overlays
+            .values()
+            .filter_map(|overlay| overlay.packages.debian.get(name));
+        for place in asked {
+            let finding = Finding::new(format!("`{}` has no package {}", archive.suite, quoted(name)));
+            findings.push(finding.at(place.clone()).hint(match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!(
+                    "`apt-cache search` of a machine with `{}` knows its names",
+                    archive.suite
+                ),
+            }));
+        }
+    }
+    Ok(findings.or_value(())?)
+}
+
+/// Errors as one: whoever reads it should not have to build again to hear of the other. It still is one of verification if
+/// either was.
+fn as_one(mut errors: Vec<anyhow::Error>) -> anyhow::Error {
+    if errors.len() == 1 {
+        return errors.remove(0);
+    }
+    let unverified = errors.iter().any(is_verification_failure);
+    let texts: Vec<_> = errors.iter().map(|error| format!("{error:#}")).collect();
+    failure(texts.join("\nand also: "), unverified)
 }
 
 /// The locked source of a kernel, from the cache or a mirror once it is asked for.
@@ -328,14 +362,16 @@ mod tests {
     fn of_two_errors_none_gets_lost() {
         let changed =
             || anyhow::Error::from(VerificationFailed("its hash is another".into())).context("the kernel");
-        let (full, down) = (anyhow!("the disk is full"), anyhow!("no connection"));
-        let error = both(&changed(), &full);
+        let full = || anyhow!("the disk is full");
+        let error = as_one(vec![changed(), full()]);
         assert_eq!(
             error.to_string(),
             "the kernel: its hash is another\nand also: the disk is full"
         );
         assert!(is_verification_failure(&error));
-        assert!(is_verification_failure(&both(&full, &changed())));
-        assert!(!is_verification_failure(&both(&full, &down)));
+        assert!(is_verification_failure(&as_one(vec![full(), changed()])));
+        assert!(!is_verification_failure(&as_one(vec![full(), full()])));
+        let one = as_one(vec![changed()]);
+        assert!(is_verification_failure(&one) && !one.to_string().contains("and also"));
     }
 }

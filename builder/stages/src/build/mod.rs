@@ -243,6 +243,7 @@ impl<'a> Workshop<'a> {
         )?;
         let time = Time::from_seconds(epoch(locked.epoch())?);
         let store = IdentityStore::open(&project.root.join("identity"))?;
+        store.record(&project.fleet)?;
         let operator = store.operator()?;
         let changed = store.changed(&project.fleet)?;
         store.write_known_hosts(&project.fleet)?;

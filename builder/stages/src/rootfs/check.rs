@@ -5,11 +5,13 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
-use model::finding::Findings;
-use model::overlay::Overlay;
+use model::finding::{Finding, Findings};
+use model::fleet::Role;
+use model::overlay::{Overlay, Source};
 use model::project::Project;
 
 use super::context::{CardIds, NodeInputs, Shared};
+use super::faults;
 use super::merge::merge;
 use super::render::Renderer;
 use super::stand_ins::{StandIns, secrets};
@@ -90,8 +92,38 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
             }
         }
     }
+    for overlay in project.overlays.values() {
+        let is_used = |role: &Role| {
+            let mut names = role
+                .overlays
+                .iter()
+                .chain(role.template.iter().map(|name| &name.value));
+            names.any(|name| *name == overlay.name)
+        };
+        if project.fleet.roles.values().any(is_used) {
+            findings.0.extend(missed_braces(overlay));
+        }
+    }
     findings.sort();
     // Roles that share an overlay share its faults.
     findings.0.dedup();
     Ok(findings)
+}
+
+/// Tells of variables in the templates of `overlay` that have one brace around them instead of two: they stay as they are.
+fn missed_braces(overlay: &Overlay) -> Vec<Finding> {
+    let templates = overlay.entries.values().filter_map(|entry| match &entry.source {
+        Source::Template(file) => Some(file),
+        _ => None,
+    });
+    let missed = templates.flat_map(|file| {
+        faults::single_braces(&file.text).into_iter().map(|span| {
+            let inner = file.text[span.clone()].trim_matches(['{', '}', ' ']);
+            let message = format!("`{}` is no variable: it stays as it is", &file.text[span.clone()]);
+            Finding::warning(message)
+                .at(file.place(span))
+                .hint(format!("a variable has two braces: `{{{{{inner}}}}}`"))
+        })
+    });
+    missed.collect()
 }

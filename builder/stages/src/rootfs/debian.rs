@@ -9,6 +9,7 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use engine::sandbox::Users;
 use engine::tarball::{CachedLayer, Tarball, layer_of};
 use engine::{Engine, Entry, Key, Preflight, Requirement, Tool, check_arm64, find_program};
 use formats::units::{Bytes, Time};
@@ -157,6 +158,9 @@ pub fn debian_requirements(preflight: &mut Preflight) {
             "uidmap",
             "lets mmdebstrap work without root",
         )]);
+        if let Err(error) = Users::of_this_process() {
+            preflight.problem(format!("{purpose}: {error:#}"));
+        }
     }
     if std::env::consts::ARCH != "aarch64" {
         preflight.programs([Requirement::new(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use formats::layer::Layer;
 use formats::tree::{InodeId, Tree};
 use model::finding::{Finding, Findings, SourceFile};
-use model::overlay::{Overlay, OverlayEntry, Source, TargetPath};
+use model::overlay::{Overlay, OverlayEntry, Placed, Source, TargetPath};
 
 /// What the overlays of a role come to.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Merged<'a> {
     pub entries: BTreeMap<TargetPath, &'a OverlayEntry>,
     /// What goes away from the layers below.
     pub removals: Vec<&'a TargetPath>,
+    /// Those of them that took nothing from the overlays before.
+    pub unmet: Vec<&'a Placed<TargetPath>>,
 }
 
 impl Merged<'_> {
@@ -35,10 +37,14 @@ pub(super) fn merge<'a>(overlays: &[&'a Overlay]) -> Result<Merged<'a>, Findings
     for overlay in overlays {
         for removal in &overlay.removals {
             let path = &removal.value;
+            let before = merged.entries.len();
             merged
                 .entries
                 .retain(|target, _| target != path && target.parents().all(|parent| parent != *path));
             merged.removals.push(path);
+            if merged.entries.len() == before {
+                merged.unmet.push(removal);
+            }
         }
         for (path, entry) in &overlay.entries {
             merged.entries.insert(path.clone(), entry);

@@ -17,7 +17,7 @@
 //! | `accounts` | owners by name, locked passwords |
 //! | `runlevels` | what `rc-update add` would link |
 //! | [`units`] | what `systemctl enable` would link |
-//! | `context`, `network`, `render` | what templates can use, and their rendering |
+//! | `context`, `network`, `render`, `faults` | what templates can use, their rendering, what is wrong with them in words |
 //! | `preview` | what overlays lay on a node, without a base |
 //! | `variables` | what templates can use, for a person to read |
 //! | `stand_ins` | what stands for keys where none are needed |
@@ -29,6 +29,7 @@ mod base;
 mod check;
 mod context;
 mod debian;
+mod faults;
 mod gentoo;
 mod merge;
 mod network;

@@ -9,13 +9,14 @@ use formats::layer::{Attributes, Body, Entry, Layer, LayerBuilder, Packing};
 use formats::tree::{InodeKind, Share, Tree};
 use formats::units::Time;
 use model::finding::{Finding, Findings, Place};
-use model::overlay::{Overlay, Source, TargetPath};
+use model::names::slip;
+use model::overlay::{Overlay, Placed, Source, TargetPath};
 use model::sources::{Init, Platform};
 
 use super::accounts::{Accounts, SHADOW, lock_passwords, read_text};
 use super::merge::{Merged, real_paths, without_each};
 use super::runlevels::runlevel_links;
-use super::units::{UnitError, UnitLinks};
+use super::units::{UnitError, UnitLinks, known_units};
 
 /// Overlays to be laid over layers.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +54,11 @@ pub(super) struct Overlaid {
 impl Overlays<'_, '_> {
     /// Lays the overlays over `below`, first to last.
     pub fn over(&self, engine: &Engine, below: Vec<Layer>) -> Result<Overlaid> {
-        let removed = real_paths(&stack(&below, self.time)?, &self.merged.removals);
+        let base = stack(&below, self.time)?;
+        for removal in &self.merged.unmet {
+            tell_of_unmet(&base, removal, engine);
+        }
+        let removed = real_paths(&base, &self.merged.removals);
         let below = without_each(below, &removed);
         let tree = stack(&below, self.time)?;
         let attributes = attributes(self.merged, &Accounts::read(&tree, self.merged)?, self.time)?;
@@ -66,6 +71,28 @@ impl Overlays<'_, '_> {
             removed: [removed, disabled].concat(),
             attributes,
         })
+    }
+}
+
+/// Tells of a path that is to go away and is not there, where one beside it has almost its name: else the base may be another.
+fn tell_of_unmet(base: &Tree, removal: &Placed<TargetPath>, engine: &Engine) {
+    let path = removal.value.relative();
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    if base.lookup(path.as_bytes()).is_some() {
+        return;
+    }
+    let Some(names) = base.directory(folder.as_bytes()).and_then(|id| base.names(id)) else {
+        return;
+    };
+    let names: Vec<_> = names
+        .iter()
+        .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    if let Some(near) = slip(name, names.iter().map(String::as_str)) {
+        engine.progress.say(format!(
+            "warning: {}: there is no /{path} to remove: did you mean /{folder}/{near}?",
+            removal.place
+        ));
     }
 }
 
@@ -220,6 +247,14 @@ fn unit_links(
                         && path.relative().contains("/systemd/system/")
                         && path.relative().rsplit('/').next() == Some(unit)
                 });
+                let near = match &error {
+                    UnitError::Missing(name) => known_units(tree).nearest_to(name),
+                    _ => None,
+                };
+                let finding = match near {
+                    Some(near) => finding.hint(format!("did you mean `{near}`?")),
+                    None => finding,
+                };
                 findings.push(match template {
                     Some((path, _)) => finding.hint(format!(
                         "`{path}` is a template, so its [Install] section could differ by node: make it a plain file, \
@@ -239,9 +274,13 @@ fn unit_links(
             keep(&unit.value, &unit.place, links.enable(&unit.value).map(|()| true));
         }
         for unit in nothing_to_do {
-            engine
-                .progress
-                .detail(format!("overlay {}: nothing brings unit {unit}", overlay.name));
+            let said = format!("overlay {}: nothing brings unit {unit}", overlay.name);
+            match known_units(tree).slip_of(&unit) {
+                Some(near) => engine
+                    .progress
+                    .say(format!("warning: {said}: did you mean {near}?")),
+                None => engine.progress.detail(said),
+            }
         }
     }
     Ok(findings.or_value(links)?.into_changes())

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use handlebars::{
     Context as Prepared, Handlebars, Helper, HelperDef, HelperResult, JsonTruthy, Output, RenderContext,
-    RenderError, RenderErrorReason, Renderable,
+    RenderErrorReason, Renderable,
 };
 use model::finding::{Finding, Findings, SourceFile};
 use model::fleet::{Fleet, Role};
 use model::names::{quoted, suggest};
 use model::overlay::{Overlay, TargetPath};
 
-use super::context::{ALL_NAMES, Context, NAMES, OWN_NAMES, VARS};
+use super::context::{ALL_NAMES, Context, OWN_NAMES};
+use super::faults;
 use super::merge::merge;
 use super::scope::Names;
 
@@ -57,12 +58,11 @@ impl Renderer {
         let mut files = BTreeMap::new();
         for (path, file) in templates {
             if let Err(error) = registry.register_template_string(path.relative(), &file.text) {
-                let finding = Finding::new(format!(
-                    "the template of `{path}` is not valid: {}",
-                    first_line(&error.reason().to_string())
-                ));
-                let (line, column) = error.pos().unwrap_or((1, 1));
-                findings.push(finding.at(file.place(position(&file.text, line, column))));
+                let fault = faults::of_template(&file.text, &error);
+                let mut finding =
+                    Finding::new(format!("the template of `{path}` is not valid: {}", fault.what));
+                finding.hint = fault.hint;
+                findings.push(finding.at(file.place(fault.span)));
             }
             let names = registry
                 .get_template(path.relative())
@@ -124,90 +124,20 @@ impl Renderer {
         self.registry
             .render_with_context(path.relative(), context)
             .map_err(|error| {
-                let finding = Finding::new(format!("cannot render `{path}` for {whom}: {}", reason(&error)));
-                let finding = match self.files.get(path) {
-                    Some(Template { file, .. }) => {
-                        let span = position(
-                            &file.text,
-                            error.line_no.unwrap_or(1),
-                            error.column_no.unwrap_or(1),
-                        );
-                        finding.at(file.place(span))
-                    }
-                    None => finding,
-                };
-                let RenderErrorReason::MissingVariable(name) = error.reason() else {
+                let (what, hint) = faults::of_rendering(&error, context);
+                let mut finding = Finding::new(format!("cannot render `{path}` for {whom}: {what}"));
+                finding.hint = hint;
+                let Some(Template { file, .. }) = self.files.get(path) else {
                     return finding;
                 };
-                match name.as_deref().and_then(var_of) {
-                    Some(var) => finding.hint(hint_of_var(var, context)),
-                    None => finding.hint(format!(
-                        "a template can use {}; what a node may lack is a list: {{{{#each node.gateways}}}}",
-                        NAMES.map(quoted).join(", ")
-                    )),
-                }
+                let span = faults::position(
+                    &file.text,
+                    error.line_no.unwrap_or(1),
+                    error.column_no.unwrap_or(1),
+                );
+                finding.at(file.place(span))
             })
     }
-}
-
-/// The variable of the user that a path names: `vars.colour`, `@root.vars.colour`.
-fn var_of(path: &str) -> Option<&str> {
-    let path = path.trim_start_matches("../");
-    path.strip_prefix("@root.").unwrap_or(path).strip_prefix("vars.")
-}
-
-/// What to do about a variable of the user that is not there.
-fn hint_of_var(name: &str, context: &Prepared) -> String {
-    let known = context.data()[VARS].as_object();
-    let known = known.into_iter().flat_map(|vars| vars.keys().map(String::as_str));
-    format!(
-        "{}; [vars] in images/fleet.toml has those of all nodes",
-        suggest(name, known)
-    )
-}
-
-/// What went wrong, in our words where they are clearer.
-fn reason(error: &RenderError) -> String {
-    match error.reason() {
-        RenderErrorReason::MissingVariable(Some(name)) => format!("there is no variable {}", quoted(name)),
-        RenderErrorReason::MissingVariable(None) => "there is no such variable".to_owned(),
-        RenderErrorReason::HelperNotFound(name) => format!("there is no helper {}", quoted(name)),
-        RenderErrorReason::PartialNotFound(name) => {
-            format!(
-                "there is no partial {}: templates do not include each other",
-                quoted(name)
-            )
-        }
-        other => first_line(&other.to_string()),
-    }
-}
-
-/// The first line of another crate's message, in the style of ours.
-fn first_line(message: &str) -> String {
-    let line = message
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .unwrap_or("unknown");
-    let mut characters = line.trim_end_matches('.').chars();
-    let first = characters.next().map(char::to_lowercase);
-    first.into_iter().flatten().chain(characters).collect()
-}
-
-/// The bytes of the character at a line and column, both from 1.
-fn position(text: &str, line: usize, column: usize) -> std::ops::Range<usize> {
-    let start: usize = text
-        .split_inclusive('\n')
-        .take(line.saturating_sub(1))
-        .map(str::len)
-        .sum();
-    let line = text[start..].split('\n').next().unwrap_or_default();
-    let at = line
-        .char_indices()
-        .nth(column.saturating_sub(1))
-        .map_or(line.len(), |(at, _)| at);
-    let length = line[at..].chars().next().map_or(0, char::len_utf8);
-    start + at..start + at + length
 }
 
 /// `#if` and `#unless` that do not take a variable which is not there for one that is false.

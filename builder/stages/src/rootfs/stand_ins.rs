@@ -32,10 +32,7 @@ impl StandIns {
         };
         let hypervisors = project.fleet.hypervisors();
         Self {
-            operator: Operator {
-                key: "operator".into(),
-                public_key: "ssh-ed25519 AAAA operator".to_owned(),
-            },
+            operator: Operator::stand_in("ssh-ed25519 AAAA operator"),
             containers: containers
                 .map(|container| (container.name.clone(), identity.clone()))
                 .collect(),

@@ -54,9 +54,17 @@ fn template_faults_are_told_with_file_line_and_node() {
         let place = format!("overlays/test/templates/etc/foo.hbs{line}");
         assert!(found.contains(&place), "{template}: {found}");
     }
+    for (template, meant) in [
+        ("{{node.nam}}", "did you mean `node.name`?"),
+        ("{{#each nodes}}{{slott}}{{/each}}", "did you mean `slot`?"),
+        ("{{unles node.name}}", "did you mean `unless`?"),
+    ] {
+        let found = workshop.failure(&[EMPTY, ("templates/etc/foo.hbs", template)]);
+        assert!(found.contains(meant), "{template}: {found}");
+    }
     let found = workshop.failure(&[EMPTY, ("templates/etc/foo.hbs", "a\n{{#if node.name}}\nb\n")]);
     assert!(
-        found.contains("the template of `/etc/foo` is not valid"),
+        found.contains("the template of `/etc/foo` is not valid: `{{#if}}` is never closed"),
         "{found}"
     );
     assert!(found.contains("overlays/test/templates/etc/foo.hbs:"), "{found}");
@@ -264,6 +272,7 @@ fn overlays_are_checked_before_anything_is_built() {
         EMPTY,
         ("templates/etc/foo.hbs", "{{node.colour}}"),
         ("templates/etc/bar.hbs", "{{#if"),
+        ("templates/etc/braces.hbs", "{node.name} ${node.name}"),
     ]);
     let late = workshop.overlay_named("late", &[EMPTY, ("templates/etc/foo.hbs", "{{node.colour}}")]);
     for overlay in [broken, late] {
@@ -291,6 +300,13 @@ fn overlays_are_checked_before_anything_is_built() {
         check_overlays(&project).unwrap().to_string()
     };
     let found = found_with("test");
+    assert_eq!(
+        found
+            .matches("warning: `{node.name}` is no variable: it stays as it is")
+            .count(),
+        1,
+        "{found}"
+    );
     assert_eq!(
         found.matches("the template of `/etc/bar` is not valid").count(),
         1,

@@ -28,7 +28,7 @@ const KNOWS: &[(&str, &[&str])] = &[
             "debian", "engine", "fetch", "files", "flash", "formats", "gentoo", "identity", "model",
         ],
     ),
-    ("stock", &["model"]),
+    ("stock", &["files", "model"]),
     (
         "portadc",
         &[

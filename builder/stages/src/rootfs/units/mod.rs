@@ -6,6 +6,11 @@ mod links;
 
 pub use links::{UnitError, UnitLinks};
 
+use std::collections::BTreeSet;
+
+use formats::tree::Tree;
+use model::names::{nearest, slip};
+
 /// Folders of system units in the order in which systemd looks into them, without those of a running system.
 const SEARCH_PATH: [&str; 4] = [
     "etc/systemd/system",
@@ -96,5 +101,46 @@ impl<'a> UnitName<'a> {
             }
         }
         Ok(expanded)
+    }
+}
+
+/// The names of the units of a tree.
+pub(super) struct KnownUnits(BTreeSet<String>);
+
+/// The units of `tree`.
+pub(super) fn known_units(tree: &Tree) -> KnownUnits {
+    let folders = SEARCH_PATH.iter().filter_map(|folder| {
+        let names = tree.names(tree.directory(folder.as_bytes())?)?;
+        Some(
+            names
+                .iter()
+                .map(|(name, _)| String::from_utf8_lossy(name).into_owned()),
+        )
+    });
+    KnownUnits(folders.flatten().collect())
+}
+
+impl KnownUnits {
+    /// The unit of the same kind that `name` is probably a slip of.
+    pub fn nearest_to(&self, name: &str) -> Option<String> {
+        self.alike(name, |stem, stems| nearest(stem, stems))
+    }
+
+    /// The same where `name` may be right: the base could be another one.
+    pub fn slip_of(&self, name: &str) -> Option<String> {
+        self.alike(name, |stem, stems| slip(stem, stems))
+    }
+
+    fn alike<'k>(
+        &'k self,
+        name: &str,
+        choose: impl FnOnce(&str, Vec<&'k str>) -> Option<&'k str>,
+    ) -> Option<String> {
+        let (stem, suffix) = name.rsplit_once('.')?;
+        let stems = self
+            .0
+            .iter()
+            .filter_map(|name| name.strip_suffix(suffix)?.strip_suffix('.'));
+        Some(format!("{}.{suffix}", choose(stem, stems.collect())?))
     }
 }
