@@ -132,6 +132,9 @@ build_portadc() {
     portadc=${CARGO_TARGET_DIR:-target}/release/portadc
 }
 
+# test_project FOLDER: the project whose fleet the tests speak of, in another folder.
+test_project() { cp -rL builder/testkit/fleet "$1"; }
+
 # built_example NAME: the path of an example. All are compiled with what the tests ask of dependencies: those of a single package
 # have other features, for which most would be compiled once more.
 built_example() {
