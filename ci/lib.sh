@@ -5,6 +5,7 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+repository=$PWD
 # Where Debian keeps sfdisk, mkfs.btrfs and their kin; a user's PATH lacks it.
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -61,7 +62,7 @@ install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"
 }
 
-# The same for packages with services, which only judge here: none is started, now or with the machine.
+# The same for packages with services, which only check here: none is started, now or with the machine.
 install_idle() {
     local policy=/usr/sbin/policy-rc.d unit units=() refused='' status=0
     for unit in haproxy i2pd lxc lxcfs lxc-monitord lxc-net nagios-nrpe-server nagios4; do
@@ -132,8 +133,25 @@ build_portadc() {
     portadc=${CARGO_TARGET_DIR:-target}/release/portadc
 }
 
+# node KIND: the name of a node of the fleet, as ci/nodes.py knows them by kind.
+node() { "$portadc" list --json | python3 "$repository/ci/nodes.py" "$1"; }
+
 # test_project FOLDER: the project whose fleet the tests speak of, in another folder.
 test_project() { cp -rL builder/testkit/fleet "$1"; }
+
+# serve FOLDER: serves it on loopback. `url` is then where, and `server` the process, which the script has to end.
+serve() {
+    local said
+    said=$(mktemp)
+    "$repository/ci/serve" "$1" >"$said" &
+    server=$!
+    while [ ! -s "$said" ]; do
+        kill -0 $server || die "$1 is not served"
+        sleep 0.1
+    done
+    url=$(cat "$said")
+    rm "$said"
+}
 
 # built_example NAME: the path of an example. All are compiled with what the tests ask of dependencies: those of a single package
 # have other features, for which most would be compiled once more.
