@@ -35,6 +35,9 @@ test_packages=(
     xz-utils zstd
 )
 
+# What `ci/release` needs besides a compiler.
+release_packages=(binutils gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross lintian)
+
 # When the first of these scripts began, which calls the others.
 export CI_BEGAN=${CI_BEGAN:-$(date +%s)}
 # Says what comes next, and after how many minutes.
@@ -88,24 +91,35 @@ register_arm64() {
         as_root sh -c "cat /usr/lib/binfmt.d/qemu-aarch64.conf > $registry/register"
 }
 
-# The compiler: Debian's is older than this project needs, so it comes from rustup.
+# The compiler that is there; else the one that Debian 13 has by its rustup, and Debian 12 by what it keeps for web browsers.
 need_rust() {
-    command -v cargo >/dev/null || {
+    if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
         # shellcheck source=/dev/null
-        [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
-    }
+        . "$HOME/.cargo/env"
+    fi
     if ! command -v cargo >/dev/null; then
         if apt-cache show rustup >/dev/null 2>&1; then
             install rustup
             rustup default stable
         else
-            die "no Rust: install it from https://rustup.rs (1.88 or newer), then run this again"
+            install rustc-web cargo-web
         fi
     fi
     local version
     version=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n1.88\n' "$version" | sort -V | head -n1)" = 1.88 ] ||
-        die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
+        die "rustc $version is too old: 1.88 or newer is needed (rustup update, or apt upgrade rustc-web cargo-web)"
+}
+
+# need_target TARGET ARCHITECTURE: what the compiler needs to compile for another machine, which Debian calls ARCHITECTURE.
+need_target() {
+    [ ! -d "$(rustc --print target-libdir --target "$1")" ] || return 0
+    if command -v rustup >/dev/null; then
+        rustup target add "$1"
+    else
+        as_root dpkg --add-architecture "$2"
+        install "libstd-rust-web-dev:$2"
+    fi
 }
 
 # The program that runs tests.
