@@ -17,7 +17,7 @@ build_packages=(
 # What `portadc boot` needs.
 boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
 # What `ci/check-switch` needs besides that.
-switch_packages=(iproute2 iputils-ping perl-base python3 util-linux)
+switch_packages=(iproute2 iputils-ping perl-base python3 python3-pytest util-linux)
 # What `ci/mirror` needs.
 mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv tar xz-utils zstd)
 # What `ci/check-network` needs.
