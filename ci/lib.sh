@@ -98,7 +98,8 @@ need_rust() {
         . "$HOME/.cargo/env"
     fi
     if ! command -v cargo >/dev/null; then
-        if apt-cache show rustup >/dev/null 2>&1; then
+        # Of a package that others only name, apt-cache has no version.
+        if apt-cache madison rustup 2>/dev/null | grep -q .; then
             install rustup
             rustup default stable
         else
