@@ -1,12 +1,14 @@
 """Names of nodes for checks, so that these know none of the fleet's: `portadc list --json` (standard input) says what there is.
 
-portadc list --json | python3 ci/nodes.py KIND
+    portadc list --json | python3 ci/nodes.py KIND
 
-host         the first node that has a container
-far-host     the first one on another bus that has a container
-spare        the first node of the host's role, board and layout that has no container
-gateway      the first router
-kinds        one node of each role on each bus, one with containers where there is any; a line each
+    host         a node that runs containers where there is any, else any that is no router
+    far-host     the same on another bus
+    spare        another node of the host's role, board and layout, without containers where there is any
+    gateway      a router
+    kinds        one node of each role on each bus, with containers where there is any; a line each
+
+Of several it is the first one.
 """
 
 import json
@@ -16,30 +18,30 @@ import sys
 def first(nodes, what):
     for node in nodes:
         return node
-    raise SystemExit(f"error: the fleet has {what}, which this check looks at")
+    raise SystemExit(f"error: the fleet has no {what}, which this check looks at")
 
 
 def hosts(nodes):
-    return [node for node in nodes if node["containers"]]
+    return sorted((node for node in nodes if not node["gateway"]), key=lambda node: not node["containers"])
 
 
 def host(nodes):
-    return first(hosts(nodes), "no node with a container")
+    return first(hosts(nodes), "node that is no router")
 
 
 def far_host(nodes):
     cluster = host(nodes)["cluster"]
-    return first((node for node in hosts(nodes) if node["cluster"] != cluster), "containers on one bus alone")
+    return first((node for node in hosts(nodes) if node["cluster"] != cluster), "such node on a second bus")
 
 
 def spare(nodes):
-    same = [host(nodes)[key] for key in ("role", "board", "layout")]
-    others = (node for node in nodes if [node[key] for key in ("role", "board", "layout")] == same)
-    return first((node for node in others if not node["containers"]), "no second node like its host of containers")
+    one = host(nodes)
+    alike = [node for node in nodes if node is not one and all(node[key] == one[key] for key in ("role", "board", "layout"))]
+    return first(sorted(alike, key=lambda node: bool(node["containers"])), "second node like its host")
 
 
 def gateway(nodes):
-    return first((node for node in nodes if node["gateway"]), "no router")
+    return first((node for node in nodes if node["gateway"]), "router")
 
 
 def kinds(nodes):
