@@ -5,6 +5,7 @@
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+repository=$PWD
 # Where Debian keeps sfdisk, mkfs.btrfs and their kin; a user's PATH lacks it.
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -16,7 +17,7 @@ build_packages=(
 # What `portadc boot` needs.
 boot_packages=(openssh-client qemu-system-arm ipxe-qemu u-boot-qemu)
 # What `ci/check-switch` needs besides that.
-switch_packages=(iproute2 iputils-ping perl-base python3 util-linux)
+switch_packages=(iproute2 iputils-ping perl-base python3 python3-pytest util-linux)
 # What `ci/mirror` needs.
 mirror_packages=(bzip2 gpg gpg-agent libcap2-bin pax-utils python3 python3-venv tar xz-utils zstd)
 # What `ci/check-network` needs.
@@ -33,6 +34,9 @@ test_packages=(
     mount mtools openssh-client pax-utils python3 python3-venv rsync shellcheck strace systemd tar util-linux wireguard-tools
     xz-utils zstd
 )
+
+# What `ci/release` needs besides a compiler.
+release_packages=(binutils gcc gcc-aarch64-linux-gnu libc6-dev libc6-dev-arm64-cross lintian)
 
 # When the first of these scripts began, which calls the others.
 export CI_BEGAN=${CI_BEGAN:-$(date +%s)}
@@ -61,7 +65,7 @@ install() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"
 }
 
-# The same for packages with services, which only judge here: none is started, now or with the machine.
+# The same for packages with services, which only check here: none is started, now or with the machine.
 install_idle() {
     local policy=/usr/sbin/policy-rc.d unit units=() refused='' status=0
     for unit in haproxy i2pd lxc lxcfs lxc-monitord lxc-net nagios-nrpe-server nagios4; do
@@ -87,24 +91,36 @@ register_arm64() {
         as_root sh -c "cat /usr/lib/binfmt.d/qemu-aarch64.conf > $registry/register"
 }
 
-# The compiler: Debian's is older than this project needs, so it comes from rustup.
+# The compiler that is there; else the one that Debian 13 has by its rustup, and Debian 12 by what it keeps for web browsers.
 need_rust() {
-    command -v cargo >/dev/null || {
+    if ! command -v cargo >/dev/null && [ -f "$HOME/.cargo/env" ]; then
         # shellcheck source=/dev/null
-        [ -f "$HOME/.cargo/env" ] && . "$HOME/.cargo/env"
-    }
+        . "$HOME/.cargo/env"
+    fi
     if ! command -v cargo >/dev/null; then
-        if apt-cache show rustup >/dev/null 2>&1; then
+        # Of a package that others only name, apt-cache has no version.
+        if apt-cache madison rustup 2>/dev/null | grep -q .; then
             install rustup
             rustup default stable
         else
-            die "no Rust: install it from https://rustup.rs (1.88 or newer), then run this again"
+            install rustc-web cargo-web
         fi
     fi
     local version
     version=$(rustc --version | cut -d' ' -f2)
     [ "$(printf '%s\n1.88\n' "$version" | sort -V | head -n1)" = 1.88 ] ||
-        die "rustc $version is too old: 1.88 or newer is needed (rustup update)"
+        die "rustc $version is too old: 1.88 or newer is needed (rustup update, or apt upgrade rustc-web cargo-web)"
+}
+
+# need_target TARGET ARCHITECTURE: what the compiler needs to compile for another machine, which Debian calls ARCHITECTURE.
+need_target() {
+    [ ! -d "$(rustc --print target-libdir --target "$1")" ] || return 0
+    if command -v rustup >/dev/null; then
+        rustup target add "$1"
+    else
+        as_root dpkg --add-architecture "$2"
+        install "libstd-rust-web-dev:$2"
+    fi
 }
 
 # The program that runs tests.
@@ -130,6 +146,26 @@ build_portadc() {
     say "building portadc"
     cargo build --release --locked --bin portadc
     portadc=${CARGO_TARGET_DIR:-target}/release/portadc
+}
+
+# node KIND: the name of a node of the fleet, as ci/nodes.py knows them by kind.
+node() { "$portadc" list --json | python3 "$repository/ci/nodes.py" "$1"; }
+
+# test_project FOLDER: the project whose fleet the tests speak of, in another folder.
+test_project() { cp -rL builder/testkit/fleet "$1"; }
+
+# serve FOLDER: serves it on loopback. `url` is then where, and `server` the process, which the script has to end.
+serve() {
+    local said
+    said=$(mktemp)
+    "$repository/ci/serve" "$1" >"$said" &
+    server=$!
+    while [ ! -s "$said" ]; do
+        kill -0 $server || die "$1 is not served"
+        sleep 0.1
+    done
+    url=$(cat "$said")
+    rm "$said"
 }
 
 # built_example NAME: the path of an example. All are compiled with what the tests ask of dependencies: those of a single package

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import ordered
 import pytest
 from namespaces import Host, Switch
 from node import Node
@@ -41,12 +42,7 @@ def pytest_addoption(parser):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: ORDER.index(item.module.__name__))
-    every = list(items)
-    # Here those go that were not chosen.
-    yield
-    last = {item.module: every.index(item) for item in items}
-    items[:] = [item for number, item in enumerate(every) if number <= last.get(item.module, -1)]
+    yield from ordered.in_order(items, ORDER)
 
 
 @dataclass

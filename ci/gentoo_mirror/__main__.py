@@ -22,7 +22,7 @@ from gentoo_mirror.table import HERE, PROJECT, Table
 PACKAGES = "releases/arm64/binpackages/23.0/arm64"
 AUTOBUILDS = "releases/arm64/autobuilds"
 
-# What plays no part in making it: how it is published, how it is served, and a judge.
+# What plays no part in making it: how it is published, how it is served, and an oracle.
 NO_INPUTS = (HERE / "publishing", HERE / "serve.py", HERE / "emerge.py")
 
 # Made mirrors that no input leads to any more go after a week.

@@ -72,7 +72,7 @@ Before=systemd-networkd.service
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'rm /stuck /etc/systemd/system/network.target.d/z-judge.conf && sync && sleep infinity'
+ExecStart=/bin/sh -c 'rm /stuck /etc/systemd/system/network.target.d/z-check.conf && sync && sleep infinity'
 """
 
 
@@ -81,7 +81,7 @@ def no_network(node, boot):
     if told != ["15min", "reboot"] * 2:
         raise Fault(f"starts that get to no network end otherwise: {told}")
     node.write("/etc/systemd/system/stuck.service", STUCK)
-    node.write("/etc/systemd/system/network.target.d/z-judge.conf", "[Unit]\nJobTimeoutSec=60s\n")
+    node.write("/etc/systemd/system/network.target.d/z-check.conf", "[Unit]\nJobTimeoutSec=60s\n")
     folder = "/etc/systemd/system/systemd-networkd.service.wants"
     node.run(f"mkdir -p {folder} && ln -s ../stuck.service {folder}/ && touch /stuck && sync")
     mark = node.mark()
@@ -102,7 +102,7 @@ def emergency(node, boot):
     told = node.run("systemctl show -P TimersMonotonic emergency-restart.timer")
     if "OnActiveUSec=10min" not in told:
         raise Fault(f"an emergency shell ends otherwise: {told!r}")
-    node.write("/etc/systemd/system/emergency-restart.timer.d/judge.conf", SHORT)
+    node.write("/etc/systemd/system/emergency-restart.timer.d/check.conf", SHORT)
     # A subvolume that is not there.
     node.run("sed -n 's|^\\(\\S*\\) /srv .*|\\1 /mnt btrfs subvol=@missing 0 0|p' /etc/fstab >/tmp/line")
     node.run("grep -q @missing /tmp/line && cat /tmp/line >>/etc/fstab && sync")
@@ -173,8 +173,8 @@ def rootless(node):
 MACHINES = {case.__name__: case for case in (crashes, hangs, rootless)}
 
 
-def judge(name, image, work):
-    node = Machine(name, image, work)
+def run(name, settings, image, work):
+    node = Machine(name, settings, image, work)
     began = time.monotonic()
     try:
         for text in MACHINES[name](node):
@@ -187,15 +187,17 @@ def judge(name, image, work):
 
 
 def main():
-    image, work, *names = sys.argv[1:]
+    portadc, node, image, work, *names = sys.argv[1:]
     if unknown := sorted(set(names) - set(MACHINES)):
         sys.exit(f"error: no such case: {', '.join(unknown)}; there are {', '.join(MACHINES)}")
     if missing := missing_programs():
         sys.exit(f"error: missing programs: {', '.join(missing)}")
+    shown = json.loads(subprocess.run([portadc, "show", node, "--json"], check=True, capture_output=True).stdout)
+    settings = {value["name"]: value["value"] for value in shown}
     began = time.monotonic()
     # Two at a time: each emulates two processors.
     with ThreadPoolExecutor(2) as pool:
-        faults = [fault for fault in pool.map(lambda name: judge(name, image, Path(work)), names or MACHINES) if fault]
+        faults = [fault for fault in pool.map(lambda name: run(name, settings, image, Path(work)), names or MACHINES) if fault]
     if faults:
         sys.exit("\n".join(f"error: {fault}" for fault in faults))
     print(f"{time.monotonic() - began:.0f} s")

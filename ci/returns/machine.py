@@ -1,19 +1,15 @@
 """A node in QEMU on a card of its own, which a reset does not end: its console, its events, and what it does when asked."""
 
-import ipaddress
 import json
-import re
 import shlex
 import shutil
 import socket
 import subprocess
 import threading
 import time
-import tomllib
 from pathlib import Path
 
 FIRMWARE = "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
-NODE = "red-07"
 # Seconds for a start, and for an answer: a virtual machine on a busy host is slow.
 START, COMMAND = 600, 90
 
@@ -29,7 +25,8 @@ def free_port():
 
 
 class Machine:
-    def __init__(self, name, image, work):
+    def __init__(self, name, settings, image, work):
+        """`settings`: what `portadc show` says of the node, by name."""
         self.name, self.folder = name, work / name
         self.folder.mkdir()
         self.card = self.folder / "card.img"
@@ -37,11 +34,8 @@ class Machine:
         self.console = self.folder / "console"
         self.process = None
         self.lock, self.events = threading.Lock(), []
-        fleet = tomllib.loads(Path("images/fleet.toml").read_text())
-        network = fleet["networks"]["datacenter"]
-        bus, slot = re.fullmatch(r"(\w+)-(\d+)", NODE).groups()
-        self.address = fleet["clusters"][bus]["address"].replace("{slot}", str(int(slot)))
-        self.net = f"net={ipaddress.ip_network(network['subnet'])},host={network['gateway']}"
+        self.address = settings["address"]
+        self.net = f"net={settings['subnet']},host={settings['gateway']}"
 
     def command(self, port):
         """QEMU as `portadc boot` starts it, but that it goes on after a reset."""

@@ -122,7 +122,7 @@ class Inside(rendered.Container):
     def listen(self, ports):
         """Answers on these ports with its name."""
         self.lay()
-        unit = ("systemd-run", "--quiet", "--unit=judge", "--service-type=forking")
+        unit = ("systemd-run", "--quiet", "--unit=listener", "--service-type=forking")
         self.run(*unit, "perl", "/run/traffic.pl", "listen", self.name, *ports)
 
     def ask(self, seconds, questions):

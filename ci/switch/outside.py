@@ -1,4 +1,4 @@
-"""What answers outside: the services that images/fleet.toml publishes, and what utilite itself has there."""
+"""What answers outside: the services that the fleet publishes, and what utilite itself has there."""
 
 import ssl
 

@@ -87,20 +87,3 @@ def stays_off(container, end):
     if (within := container.settled()) != "running":
         faults.append(f"{name}, started by hand, says {within!r}")
     return faults, f"{name} stays off after {end.__name__}"
-
-
-def check(container, neighbour, every_end):
-    """Ends that a run can have. Returns faults and a text."""
-    container.run("sh", "-c", "cat /proc/sys/kernel/random/uuid >>/srv/kept")
-    faults, texts = [], []
-    # A move stops it by `lxc-stop`, and is followed by a restart of its own.
-    ends = [(stays_off, (power_off,))]
-    if every_end:
-        ends += [(restarts, (neighbour, reboot)), (restarts, (neighbour, starve)), (stays_off, (kill,))]
-    for step, arguments in ends:
-        found, text = step(container, *arguments)
-        faults += found
-        texts.append(text)
-        if found:
-            break
-    return faults, "; ".join(texts)

@@ -17,10 +17,8 @@ use formats::sparse::SparseImage;
 use formats::units::Bytes;
 use sha2::{Digest as _, Sha256};
 
-/// A folder to work in, with the project of this repository.
+/// A folder to work in, with the project of the tests.
 struct Workplace(tempfile::TempDir);
-
-const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 impl Workplace {
     fn new() -> Self {
@@ -38,7 +36,7 @@ impl Workplace {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_portadc"));
         command
-            .args(["-C", PROJECT, "--out", "out", "--cache", "cache"])
+            .args(["-C", testkit::fleet::PROJECT, "--out", "out", "--cache", "cache"])
             .args(arguments)
             .current_dir(self.0.path());
         command

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A folder in which the program makes projects.
@@ -293,4 +293,21 @@ fn without_a_node_it_is_said_what_there_is() {
     assert!(said.contains("--all: lab-01, lab-02, lab-03"), "{said}");
     let said = text(&place.run("", &["check"]).stderr);
     assert!(said.contains("portadc init DIR"), "{said}");
+}
+
+#[test]
+fn programs_are_told_where_each_node_is_and_what_it_runs() {
+    let output = Place::new().run("", &["-C", testkit::fleet::PROJECT, "list", "--json"]);
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |name: &str, key: &str| {
+        let mut nodes = listed["nodes"].as_array().unwrap().iter();
+        nodes.find(|node| node["name"] == name).unwrap()[key].clone()
+    };
+    assert_eq!(of("red-07", "containers"), json!(["web"]));
+    assert_eq!(of("red-08", "containers"), json!([]));
+    assert_eq!(of("blue-23", "cluster"), "blue");
+    assert_eq!(
+        (of("blue-01", "gateway"), of("blue-02", "gateway")),
+        (json!(true), json!(false))
+    );
 }

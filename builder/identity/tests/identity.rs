@@ -13,10 +13,9 @@ use model::fleet::Fleet;
 use model::project::Project;
 use testkit::oracle;
 
-/// The reference cluster.
+/// The cluster of the tests.
 fn project() -> Project {
-    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    Project::load(repository).unwrap_or_else(|findings| panic!("{findings}"))
+    Project::load(Path::new(testkit::fleet::PROJECT)).unwrap_or_else(|findings| panic!("{findings}"))
 }
 
 fn store() -> (tempfile::TempDir, PathBuf, IdentityStore) {

@@ -1,4 +1,4 @@
-//! The reference cluster of this repository: what its files say is what the builder sees.
+//! A whole cluster, that of the tests: what its files say is what the builder sees.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,14 +10,10 @@ use model::finding::{Findings, SourceFile};
 use model::fleet::{Fleet, FleetToml, Known, check_fleet};
 use model::project::Project;
 use model::{document, schema, show};
-
-/// The repository's root.
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
+use testkit::fleet;
 
 fn reference() -> Project {
-    Project::load(root()).unwrap_or_else(|findings| panic!("{findings}"))
+    Project::load(Path::new(fleet::PROJECT)).unwrap_or_else(|findings| panic!("{findings}"))
 }
 
 #[test]
@@ -57,7 +53,7 @@ fn shows_the_same_to_programs() {
         .iter()
         .find(|value| value["name"] == "address")
         .unwrap();
-    let line = include_str!("../../../images/fleet.toml")
+    let line = fleet::TOML
         .lines()
         .position(|line| line.contains("172.16.2.{slot}"))
         .unwrap();
@@ -97,9 +93,7 @@ fn the_board_that_has_a_u_boot_is_found() {
 
 /// The reference fleet with `more` at its end.
 fn fleet_with(more: &str) -> Result<Fleet, Findings> {
-    let mut text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
-    text.push_str(more);
-    check_text(text)
+    check_text(format!("{}{more}", fleet::TOML))
 }
 
 /// The fleet of this text, in the project's folders.
@@ -225,11 +219,10 @@ fn containers_behind_a_router_that_knows_nothing_of_them_are_told_of() {
     );
 }
 
-/// What is said about the reference fleet with `old` replaced by `new`.
+/// What is said about the fleet with `old` replaced by `new`.
 fn said_of_fleet_with(old: &str, new: &str) -> String {
-    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
-    assert!(text.contains(old), "{old}");
-    match check_text(text.replace(old, new)) {
+    assert!(fleet::TOML.contains(old), "{old}");
+    match check_text(fleet::TOML.replace(old, new)) {
         Ok(_) => String::new(),
         Err(findings) => findings.to_string(),
     }
@@ -250,8 +243,7 @@ fn a_buddy_is_not_promised_where_no_overlay_exports_backups() {
     let own = "[nodes.red-07]\nbuddy = \"blue-23\"\n";
     let buddy = format!("{own}\n# What nodes run.");
     assert_eq!(said_of_fleet_with("# What nodes run.", &buddy), "");
-    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
-    let without = text
+    let without = fleet::TOML
         .replace("\"backup\", ", "")
         .replace("# What nodes run.", &buddy);
     let said = check_text(without).unwrap_err().to_string();
@@ -260,8 +252,7 @@ fn a_buddy_is_not_promised_where_no_overlay_exports_backups() {
 
 #[test]
 fn node_47_is_five_lines_and_the_examples_of_the_fleet_file_hold() {
-    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
-    let examples: Vec<String> = text
+    let examples: Vec<String> = fleet::TOML
         .split("#\n")
         .map(|block| {
             block
@@ -320,9 +311,10 @@ fn a_24th_node_has_no_port_on_its_switch() {
 /// Editors read the schemas from `schemas/`; they are those of the types that read the files.
 #[test]
 fn the_schemas_beside_the_files_are_current() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     for (kind, schema) in schema::schemas() {
         let path = format!("schemas/{kind}.json");
-        let stored = std::fs::read_to_string(root().join(&path)).unwrap_or_default();
+        let stored = std::fs::read_to_string(root.join(&path)).unwrap_or_default();
         assert!(
             stored == format!("{schema:#}\n"),
             "{path} is not current: run `portadc schema {kind} > {path}`"

@@ -9,7 +9,7 @@ pub fn copy(from: &Path, to: &Path) {
         for entry in fs::read_dir(from)? {
             let entry = entry?;
             let target = to.join(entry.file_name());
-            match entry.file_type()?.is_dir() {
+            match entry.path().is_dir() {
                 true => copy(&entry.path(), &target),
                 false => fs::copy(entry.path(), target).map(drop)?,
             }

@@ -6,6 +6,7 @@
 //! | [`volume`] | btrfs-progs and the kernel as judges of a volume |
 //! | [`compare`] | a mounted folder against the tree that it should be |
 //! | [`listing`] | files with all that is known of them, from the kernel, a reader or a tree |
+//! | [`fleet`] | the fleet that tests speak of |
 //! | [`folder`] | folders as wholes |
 //! | [`image`] | an image as a file |
 //! | [`server`] | an HTTP server that goes wrong as a test scripts it |
@@ -17,6 +18,7 @@
 pub mod compare;
 pub mod error;
 pub mod fip;
+pub mod fleet;
 pub mod folder;
 pub mod image;
 pub mod listing;

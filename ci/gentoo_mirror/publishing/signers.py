@@ -59,7 +59,7 @@ def _renew(key):
 
 
 def publish(directory, signers):
-    """Puts what `signers` are known by into `directory`: `keys/` for judges, and what servers of keys have."""
+    """Puts what `signers` are known by into `directory`: `keys/` for those who verify, and what servers of keys have."""
     lookup = directory / "pks/lookup"
     lookup.parent.mkdir()
     for signer in signers:

@@ -16,12 +16,17 @@ pub fn run(common: &Common) -> Result<()> {
     let parts = parts(&project)?;
     if common.json {
         let nodes = project.fleet.nodes.iter().map(|node| {
+            let containers = project.fleet.containers.iter();
+            let own = containers.filter(|container| container.node == node.name);
             json!({
                 "name": node.name,
                 "role": node.role,
                 "board": node.board,
                 "layout": node.layout,
                 "address": node.address,
+                "cluster": node.cluster,
+                "gateway": node.internet.is_some(),
+                "containers": own.map(|container| &container.name).collect::<Vec<_>>(),
             })
         });
         let parts = parts.iter().map(|part| {

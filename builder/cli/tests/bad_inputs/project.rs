@@ -11,7 +11,7 @@ pub const C2: &str = "boards/odroid-c2/board.toml";
 pub const CARD: &str = "images/layouts/card.toml";
 pub const COMMON: &str = "overlays/common/overlay.toml";
 
-/// The project of this repository in a folder of its own.
+/// The project of the tests in a folder of its own.
 pub struct Project {
     pub folder: tempfile::TempDir,
 }
@@ -19,13 +19,7 @@ pub struct Project {
 impl Project {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-        for part in ["boards", "kernel", "overlays", "images"] {
-            copy(&root.join(part), &folder.path().join(part));
-        }
-        for file in ["sources.toml", "sources.lock"] {
-            fs::copy(root.join(file), folder.path().join(file)).unwrap();
-        }
+        copy(Path::new(testkit::fleet::PROJECT), folder.path());
         Self { folder }
     }
 

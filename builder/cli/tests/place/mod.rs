@@ -3,29 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-/// A copy of what of the reference project is described, which goes with it.
+/// A copy of the project of the tests, which goes with it.
 pub struct Place(tempfile::TempDir);
 
 impl Place {
     /// Makes one, in which nothing was built yet.
     pub fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        for name in [
-            "boards",
-            "images",
-            "kernel",
-            "overlays",
-            "sources.toml",
-            "sources.lock",
-        ] {
-            let copied = Command::new("cp")
-                .arg("-a")
-                .args([Path::new(PROJECT).join(name), place.path(name)])
-                .status();
-            assert!(copied.unwrap().success());
-        }
+        testkit::folder::copy(Path::new(testkit::fleet::PROJECT), place.0.path());
         place
     }
 

@@ -292,8 +292,7 @@ mod tests {
 
     #[test]
     fn whoever_leaves_a_pack_is_named_with_why() {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-        let fleet = Project::load(root.as_ref()).unwrap().fleet;
+        let fleet = Project::load(testkit::fleet::PROJECT.as_ref()).unwrap().fleet;
         let packed = ["red-07", "red-08", "green-01"].map(|name| PackedNode {
             name: name.to_owned(),
             base: "base".to_owned(),
@@ -318,8 +317,7 @@ mod tests {
 
     #[test]
     fn nodes_that_are_in_the_pack_are_planned_with_those_asked_for() {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-        let fleet = Project::load(root.as_ref()).unwrap().fleet;
+        let fleet = Project::load(testkit::fleet::PROJECT.as_ref()).unwrap().fleet;
         let node = |name: &str| fleet.nodes.iter().find(|node| node.name == name).unwrap();
         let place = tempfile::tempdir().unwrap();
         let folder = PackFolder::open(&place.path().join("pack")).unwrap();

@@ -28,10 +28,10 @@ pub struct Bench {
 pub const CLOCKS: &str = "&scpi_clocks {\n\tstatus = \"okay\";\n};\n";
 
 impl Bench {
-    /// The project as it is, and a folder of made-up blobs.
+    /// The project of the tests, and a folder of made-up blobs.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let root = Path::new(testkit::fleet::PROJECT);
         for part in ["boards", "kernel", "overlays", "images"] {
             copy(&root.join(part), &folder.path().join("project").join(part));
         }

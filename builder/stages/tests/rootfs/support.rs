@@ -21,9 +21,9 @@ pub fn repository() -> PathBuf {
     found.expect("the repository is above the crate").to_owned()
 }
 
-/// The reference cluster.
+/// The cluster of the tests.
 pub fn project() -> Project {
-    Project::load(&repository()).unwrap_or_else(|findings| panic!("{findings}"))
+    Project::load(Path::new(testkit::fleet::PROJECT)).unwrap_or_else(|findings| panic!("{findings}"))
 }
 
 /// An engine whose cache and logs are in `folder`.

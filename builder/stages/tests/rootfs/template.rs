@@ -209,7 +209,7 @@ fn its_templates_know_of_no_node() {
     );
 }
 
-/// What checking the reference cluster finds with these overlays in the template of its role.
+/// What checking the cluster of the tests finds with these overlays in the template of its role.
 fn found_with(overlays: &[&Overlay]) -> String {
     let mut project = project();
     let role = project.fleet.roles.get_mut("hypervisor").unwrap();

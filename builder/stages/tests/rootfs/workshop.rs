@@ -101,12 +101,12 @@ impl Workshop {
         }
     }
 
-    /// The layers of the reference cluster's role with these overlays, and none over the base in its template.
+    /// The layers of the cluster of the tests's role with these overlays, and none over the base in its template.
     pub fn role<'a>(&'a self, overlays: &[&'a Overlay]) -> anyhow::Result<RoleLayers<'a>> {
         self.role_with(overlays, &[])
     }
 
-    /// The layers of the reference cluster's role with these overlays and those of its template.
+    /// The layers of the cluster of the tests's role with these overlays and those of its template.
     pub fn role_with<'a>(
         &'a self,
         overlays: &[&'a Overlay],

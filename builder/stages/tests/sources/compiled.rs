@@ -185,8 +185,7 @@ fn locking(snapshot_bytes: &[u8]) -> (Project, model::project::Project) {
     };
     base.compiled = Some(compiled(snapshot(&mirror, snapshot_bytes)));
     Lock::store(root, &project.set.name, locked).unwrap();
-    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let mut described = model::project::Project::load(repository).unwrap();
+    let mut described = model::project::Project::load(Path::new(testkit::fleet::PROJECT)).unwrap();
     described.root = root.to_owned();
     for overlay in described.overlays.values_mut() {
         overlay.packages.gentoo.clear();
