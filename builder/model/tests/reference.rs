@@ -128,7 +128,7 @@ fn fleet_and_findings(text: String) -> (Fleet, Findings) {
 
 /// Everything that is found in the reference fleet with `old` replaced by `new`.
 fn found_with(old: &str, new: &str) -> Findings {
-    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    let text = fleet::TOML.to_owned();
     assert!(text.contains(old), "{old}");
     all_of_text(text.replace(old, new))
 }
@@ -171,7 +171,7 @@ fn one_mistake_is_one_finding() {
 #[test]
 fn a_node_that_nobody_reaches_is_told_of() {
     // With the rules of the overlay guard, and nothing that lets ssh in.
-    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    let text = fleet::TOML.to_owned();
     let allow = text.find("# Who may open connections besides.").unwrap();
     let end = text.find("# One node's exception").unwrap();
     let shut = format!("{}{}", &text[..allow], &text[end..]).replace("\"backup\", ", "");
@@ -205,7 +205,7 @@ fn a_node_that_nobody_reaches_is_told_of() {
 
 #[test]
 fn containers_behind_a_router_that_knows_nothing_of_them_are_told_of() {
-    let text = std::fs::read_to_string(root().join("images/fleet.toml")).unwrap();
+    let text = fleet::TOML.to_owned();
     let without_inproxy = text.find("# What they serve.").unwrap();
     let end = text.find("# What nodes have of their own goes").unwrap();
     let text = format!("{}{}", &text[..without_inproxy], &text[end..]);

@@ -11,10 +11,10 @@ use handlebars::{
 };
 use model::finding::{Finding, Findings, SourceFile};
 use model::fleet::{Fleet, Role};
-use model::names::{quoted, suggest};
+use model::names::quoted;
 use model::overlay::{Overlay, TargetPath};
 
-use super::context::{ALL_NAMES, Context, OWN_NAMES};
+use super::context::{ALL_NAMES, Context, OWN_NAMES, VARS};
 use super::faults;
 use super::merge::merge;
 use super::scope::Names;
