@@ -31,6 +31,11 @@ containers = true
 [clusters.attic]
 slots = "1-2"
 address = "192.168.1.1{slot}"
+
+[[allow]]
+from = ["nodes"]
+to = ["nodes"]
+tcp = [22]
 "#;
 
 /// The indented blocks of a document that are TOML, each below its heading.

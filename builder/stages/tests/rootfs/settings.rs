@@ -32,7 +32,7 @@ const BASE: &[(&str, &str)] = &[
 ];
 const BASE_LINKS: &[(&str, &str)] = &[("./bin", "usr/bin")];
 
-/// The reference cluster with more in its fleet.toml: `top` before its tables, `tables` behind them.
+/// The reference cluster with more tables in its fleet.toml.
 fn workshop(tables: &str) -> Workshop {
     let mut workshop = Workshop::new();
     let root = workshop.folder.path().join("with-settings");
