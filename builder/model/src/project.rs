@@ -203,7 +203,11 @@ impl Project {
 
     /// The packages that the overlays of a role's template of containers ask for; `None` where it has no such overlays.
     pub fn template_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
-        let has_template = self.fleet.roles.get(role).is_some_and(|role| !role.template.is_empty());
+        let has_template = self
+            .fleet
+            .roles
+            .get(role)
+            .is_some_and(|role| !role.template.is_empty());
         has_template.then(|| overlay::packages(self.template_overlays(role, platform), platform.distribution))
     }
 

@@ -165,7 +165,8 @@ fn a_file_of_nothing_but_faults_gives_a_bounded_answer() {
     assert!(said.contains("and 19950 more in `images/fleet.toml`"), "{said}");
 
     fs::write(root.path().join("images/fleet.toml"), "= =\n".repeat(100_000)).unwrap();
-    assert_eq!(findings(&root).matches("error:").count(), 50);
+    // Reading ends at the first fault of syntax.
+    assert_eq!(findings(&root).matches("error:").count(), 1);
 }
 
 #[test]

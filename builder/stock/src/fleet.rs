@@ -62,6 +62,16 @@ admin-keys = {keys}
 # NTP servers, names or addresses: most boards have no clock that survives a power cut.
 time-servers = ["0.pool.ntp.org", "1.pool.ntp.org", "2.pool.ntp.org"]
 
+# Where nodes are, in which language, and who logs in beside root:
+#
+# [system]
+# time-zone = "Europe/Vienna"
+# locale = "de_AT.UTF-8"
+#
+# [users.anna]
+# keys = ["ssh-ed25519 ..."]
+# sudo = true
+
 # What every node has. A cluster or a single node may say otherwise with the same keys.
 [defaults]
 network = "lan"
@@ -163,7 +173,10 @@ fn apart_from(subnet: Ipv4Net) -> [u8; 2] {
         !net.contains(&subnet) && !subnet.contains(&net)
     };
     // No network is in both.
-    [[10, 200], [172, 31]].into_iter().find(is_free).unwrap_or([192, 168])
+    [[10, 200], [172, 31]]
+        .into_iter()
+        .find(is_free)
+        .unwrap_or([192, 168])
 }
 
 /// The pattern of the nodes' networks of containers.

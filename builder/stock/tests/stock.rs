@@ -256,13 +256,6 @@ fn a_fleet_that_cannot_be_is_refused() {
     );
     refused(
         Choices {
-            containers: true,
-            ..choices()
-        },
-        "192.168.1.0/24 is too small a network, /16",
-    );
-    refused(
-        Choices {
             subnet: "10.0.0.0/25".parse().unwrap(),
             ..choices()
         },

@@ -21,7 +21,11 @@ pub fn run(common: &Common, node: &str, variable: Option<&str>) -> Result<()> {
     }
     let lines = lines(&variables, variable);
     if let (Some(variable), true) = (variable, lines.is_empty()) {
-        let names = variables.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+        let names = variables
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str());
         return Err(anyhow!(
             "templates have no variable {}: {}",
             quoted(variable),

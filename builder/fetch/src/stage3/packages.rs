@@ -117,8 +117,9 @@ pub(super) fn needed(
         name: LOCK,
         packages: locked,
     }];
-    let chosen = solve(source, &atoms, installed, &sources)?
-        .with_context(|| format!("what is locked does not fit together: {LOCK} is to be made again by `portadc update`"))?;
+    let chosen = solve(source, &atoms, installed, &sources)?.with_context(|| {
+        format!("what is locked does not fit together: {LOCK} is to be made again by `portadc update`")
+    })?;
     let named = |choice: Chosen| (choice.package.cpv.to_string(), choice.requested);
     Ok(chosen.into_iter().map(named).collect())
 }

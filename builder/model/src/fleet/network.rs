@@ -106,7 +106,11 @@ pub(super) fn check_networks(
             gateway: None,
             subnet6: toml.subnet6.as_ref().and_then(|written| subnet6(check, written)),
             gateway6: None,
-            uplink: toml.uplink.as_ref().map(|written| written.value).unwrap_or_default(),
+            uplink: toml
+                .uplink
+                .as_ref()
+                .map(|written| written.value)
+                .unwrap_or_default(),
             routes: Vec::new(),
             name_servers: Vec::new(),
         };

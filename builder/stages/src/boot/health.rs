@@ -390,7 +390,11 @@ mod tests {
             ("=running", "=degraded", "system state"),
             ("failed=", "failed=a.service", "failed units"),
             ("containers=irc,web", "containers=web", "containers that run"),
-            ("reaching=irc,web", "reaching=web", "containers that reach 172.16.0.1"),
+            (
+                "reaching=irc,web",
+                "reaching=web",
+                "containers that reach 172.16.0.1",
+            ),
             ("rules=3", "rules=0", "tables of rules"),
             ("links=", "links=eth0", "ports that wait for configuration"),
             ("6.12.1", "6.12.2", "kernel"),

@@ -23,9 +23,7 @@ use model::sources::{BaseSource, Platform, SourceSet};
 
 use super::{BuildRequest, epoch};
 use crate::kernel::{DeviceTreeSource, KernelSource, MODULES, Output, build};
-use crate::rootfs::{
-    AptSource, Base, DebianBase, DebianRoot, GentooBase, PackageSet, debian_requirements,
-};
+use crate::rootfs::{AptSource, Base, DebianBase, DebianRoot, GentooBase, PackageSet, debian_requirements};
 
 /// The kernel and the base.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! | `node` | the node: `name`, `fqdns` (none or one), `cluster`, `slot`, `address`, `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers`, `domains` (none or one) |
-//! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `gateways`, `name_servers` |
+//! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `subnet4`, `subnet6` (none or one), `gateways`, `name_servers` |
 //! | `routes` | the way to the containers of each node: `node`, `network`, `via`, `destination` |
 //! | `clusters` | the buses: see `others` |
 //! | `peers` | the nodes that run containers, as they know each other: see `others` |

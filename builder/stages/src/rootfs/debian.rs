@@ -111,7 +111,10 @@ impl Base for DebianRoot {
         };
         sets.iter()
             .map(|set| {
-                let added = self.added.get(*set).context("the base was made for other roles")?;
+                let added = self
+                    .added
+                    .get(*set)
+                    .context("the base was made for other roles")?;
                 let Some(Added { tarball, entry }) = added else {
                     return Ok(base.clone());
                 };
@@ -250,20 +253,31 @@ impl DebianBase<'_> {
     ) -> Result<Added> {
         let key = self.added_key(base_key, set)?;
         let entry = engine.cache.obtain(ADDED_STAGE, &key, |part| {
-            let names = || set.difference(self.shared).cloned().collect::<Vec<_>>().join(", ");
+            let names = || {
+                set.difference(self.shared)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            };
             let base = base.verified()?;
             let whole = part.join("whole.tar");
             self.mmdebstrap(engine, mirrors, set, Some(&base), &whole)
                 .with_context(|| format!("cannot add {} to the Debian base", names()))?;
             let tarball = part.join(ADDED);
-            let file = File::create(&tarball).with_context(|| format!("cannot make {}", tarball.display()))?;
+            let file =
+                File::create(&tarball).with_context(|| format!("cannot make {}", tarball.display()))?;
             let removed = difference(&base, &whole, BufWriter::new(file))?;
-            let removed: Vec<u8> = removed.into_iter().flat_map(|path| [path, vec![0]].concat()).collect();
+            let removed: Vec<u8> = removed
+                .into_iter()
+                .flat_map(|path| [path, vec![0]].concat())
+                .collect();
             fs::write(part.join(REMOVED), removed).context("cannot write what goes from the base")?;
             fs::remove_file(&whole).with_context(|| format!("cannot remove {}", whole.display()))?;
-            engine
-                .progress
-                .say(format!("over the Debian base {}: {}", names(), size_of(&tarball)?));
+            engine.progress.say(format!(
+                "over the Debian base {}: {}",
+                names(),
+                size_of(&tarball)?
+            ));
             Ok(())
         })?;
         Ok(Added::of(entry, key))

@@ -56,5 +56,5 @@ pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
-pub use variables::{lines, variables};
 pub use role::{NodeLayer, RoleInputs, RoleLayers, TemplateLayers, role_layers};
+pub use variables::{lines, variables};

@@ -327,10 +327,15 @@ fn other_gateways(network: &Network, own: &[IpAddr]) -> Vec<String> {
 /// Gateways and name servers of a network that are no nodes of the fleet, by family: containers ask them for names.
 pub(super) fn other_routers(fleet: &Fleet, network: &Network) -> (Vec<String>, Vec<String>) {
     let nodes = || fleet.nodes.iter();
-    let all4: BTreeSet<_> = network.gateway.iter().chain(&network.name_servers).copied().collect();
-    let others4 = all4.into_iter().filter(|address| {
-        network.contains(*address) && !nodes().any(|node| node.address == *address)
-    });
+    let all4: BTreeSet<_> = network
+        .gateway
+        .iter()
+        .chain(&network.name_servers)
+        .copied()
+        .collect();
+    let others4 = all4
+        .into_iter()
+        .filter(|address| network.contains(*address) && !nodes().any(|node| node.address == *address));
     let others6 = network
         .gateway6
         .filter(|address| !nodes().any(|node| node.address6 == Some(*address)));

@@ -135,7 +135,9 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         [] => of_role.clone(),
         overlays => overlay::packages(overlays.iter().copied(), distribution),
     };
-    let sets = [&of_role].into_iter().chain(root.template.as_ref().map(|_| &of_template));
+    let sets = [&of_role]
+        .into_iter()
+        .chain(root.template.as_ref().map(|_| &of_template));
     let mut bases = inputs
         .base
         .layers(engine, zstd, &sets.collect::<Vec<_>>())?

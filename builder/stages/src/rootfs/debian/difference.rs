@@ -109,7 +109,13 @@ mod tests {
     /// Folders by GNU tar, as mmdebstrap calls it.
     fn tarball(folder: &Path, file: &Path) {
         let options = [
-            "--sort=name", "--mtime=@0", "--numeric-owner", "--owner=0", "--group=0", "--mode=a+rX,u+w", "--format=pax",
+            "--sort=name",
+            "--mtime=@0",
+            "--numeric-owner",
+            "--owner=0",
+            "--group=0",
+            "--mode=a+rX,u+w",
+            "--format=pax",
             "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
         ];
         let status = Command::new("tar")
@@ -126,7 +132,9 @@ mod tests {
     fn names(tar: &[u8]) -> Vec<String> {
         let mut archive = Archive::new(tar);
         let entries = archive.entries().unwrap().map(|entry| entry.unwrap());
-        entries.map(|entry| entry.path().unwrap().display().to_string()).collect()
+        entries
+            .map(|entry| entry.path().unwrap().display().to_string())
+            .collect()
     }
 
     #[test]
@@ -169,7 +177,14 @@ mod tests {
         assert_eq!(removed, [b"usr/share/old".to_vec()]);
         assert_eq!(
             names(&added),
-            ["./usr/link", "./usr/new", "./usr/one", "./usr/other", "./usr/three", "./usr/two"]
+            [
+                "./usr/link",
+                "./usr/new",
+                "./usr/one",
+                "./usr/other",
+                "./usr/three",
+                "./usr/two"
+            ]
         );
 
         // Laid over each other they are what was packed.
@@ -177,7 +192,12 @@ mod tests {
         fs::create_dir(&laid).unwrap();
         fs::write(scratch.path().join("added.tar"), &added).unwrap();
         for (tar, gone) in [("base.tar", true), ("added.tar", false)] {
-            let tar = Command::new("tar").arg("-xf").arg(scratch.path().join(tar)).arg("-C").arg(&laid).status();
+            let tar = Command::new("tar")
+                .arg("-xf")
+                .arg(scratch.path().join(tar))
+                .arg("-C")
+                .arg(&laid)
+                .status();
             assert!(tar.unwrap().success());
             if gone {
                 fs::remove_dir_all(laid.join("usr/share/old")).unwrap();
