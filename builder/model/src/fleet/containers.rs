@@ -339,8 +339,8 @@ pub(super) fn check_container_networks(
         let Some(network) = networks.get(&node.network) else {
             continue;
         };
-        // Elsewhere, who sees them sees the node.
-        let is_apart = network.uplink == Uplink::Masquerade;
+        // There, who sees them sees the node.
+        let may_be_outside = network.uplink == Uplink::Masquerade;
         if let Some(net) = node.containers {
             if net.prefix_len() > SMALLEST {
                 let message = format!(
@@ -349,7 +349,8 @@ pub(super) fn check_container_networks(
                 );
                 report(check, node, "containers", message, small);
             }
-            if !is_apart && !(network.contains(net.network()) && network.contains(net.broadcast())) {
+            let is_inside = network.contains(net.network()) && network.contains(net.broadcast());
+            if !is_inside && !may_be_outside {
                 let message = format!(
                     "the containers of `{}`, {net}, are outside of network {network}",
                     node.name
@@ -384,7 +385,8 @@ pub(super) fn check_container_networks(
                 );
                 report(check, node, "containers6", message, small6);
             }
-            if !is_apart && !network.subnet6.is_some_and(|subnet| subnet.contains(&net)) {
+            let is_inside = network.subnet6.is_some_and(|subnet| subnet.contains(&net));
+            if !is_inside && !may_be_outside {
                 let message = format!(
                     "the containers of `{}`, {net}, are outside of the IPv6 addresses of network `{}`",
                     node.name, network.name

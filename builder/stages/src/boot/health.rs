@@ -453,8 +453,15 @@ mod tests {
             "{GOOD}full-name=red-07.example.org\nsearched=example.org\ntime-zone=Europe/Vienna\nlocale=de_AT.UTF-8\n\
              user anna=1501 adm,anna /home/anna:/bin/bash 1 anna:700,anna:700,anna:600 NOPASSWD: ALL\n"
         );
-        let failed =
-            |answers: &str| failed_checks_with(Init::Systemd, answers, "publickey", &system, &[anna.clone()]);
+        let failed = |answers: &str| {
+            failed_checks_with(
+                Init::Systemd,
+                answers,
+                "publickey",
+                &system,
+                std::slice::from_ref(&anna),
+            )
+        };
         assert_eq!(failed(&good), [""; 0]);
         for (from, to, check) in [
             ("=red-07.example.org", "=red-07", "full name"),

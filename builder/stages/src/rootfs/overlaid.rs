@@ -85,8 +85,8 @@ fn tell_of_unmet(base: &Tree, removal: &Placed<TargetPath>, engine: &Engine) {
         return;
     };
     let names: Vec<_> = names
-        .iter()
-        .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
+        .keys()
+        .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect();
     if let Some(near) = slip(name, names.iter().map(String::as_str)) {
         engine.progress.say(format!(

@@ -162,7 +162,7 @@ mod tests {
 
         let mut nothing = Vec::new();
         assert!(difference(&base, &base, &mut nothing).unwrap().is_empty());
-        assert_eq!(names(&nothing), [String::new(); 0]);
+        assert_eq!(names(&nothing), [""; 0]);
 
         fs::write(root.join("usr/other"), "after!").unwrap();
         fs::write(root.join("usr/new"), "new").unwrap();

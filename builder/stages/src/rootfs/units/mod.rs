@@ -113,8 +113,8 @@ pub(super) fn known_units(tree: &Tree) -> KnownUnits {
         let names = tree.names(tree.directory(folder.as_bytes())?)?;
         Some(
             names
-                .iter()
-                .map(|(name, _)| String::from_utf8_lossy(name).into_owned()),
+                .keys()
+                .map(|name| String::from_utf8_lossy(name).into_owned()),
         )
     });
     KnownUnits(folders.flatten().collect())
@@ -123,12 +123,12 @@ pub(super) fn known_units(tree: &Tree) -> KnownUnits {
 impl KnownUnits {
     /// The unit of the same kind that `name` is probably a slip of.
     pub fn nearest_to(&self, name: &str) -> Option<String> {
-        self.alike(name, |stem, stems| nearest(stem, stems))
+        self.alike(name, nearest)
     }
 
     /// The same where `name` may be right: the base could be another one.
     pub fn slip_of(&self, name: &str) -> Option<String> {
-        self.alike(name, |stem, stems| slip(stem, stems))
+        self.alike(name, slip)
     }
 
     fn alike<'k>(
