@@ -1,12 +1,12 @@
 """Containers on networks of somebody else, whose routers know no way to them: foreign.toml.
 
-    far ---- stranger ---- [borrowed] ---- lender-1 ---- hidden
-                   |            |
-                   |        lender-2 ---- peer
-                   |
-                [shared] ---- proxy-1 ---- present
-                   |
-                neighbour
+far ---- stranger ---- [borrowed] ---- lender-1 ---- hidden
+               |            |
+               |        lender-2 ---- peer
+               |
+            [shared] ---- proxy-1 ---- present
+               |
+            neighbour
 """
 
 import matrix
@@ -87,7 +87,11 @@ def seen_as(machines, asker, asked, to):
 @pytest.mark.parametrize(("name", "network"), [("hidden", "borrowed"), ("present", "shared")])
 def test_container_reaches_its_router_and_what_is_behind(foreign, name, network):
     """Names are asked for at the router, and nothing else there."""
-    questions = [(name, "stranger", GATEWAYS[network], "ping"), (name, "far", FAR, "80"), (name, "stranger", GATEWAYS[network], "80")]
+    questions = [
+        (name, "stranger", GATEWAYS[network], "ping"),
+        (name, "far", FAR, "80"),
+        (name, "stranger", GATEWAYS[network], "80"),
+    ]
     for pinged, served, refused in answered(foreign, *questions):
         assert pinged
         assert served
