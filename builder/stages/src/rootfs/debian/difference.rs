@@ -16,6 +16,9 @@ use tar::{Archive, EntryType};
 /// What a tar is made of.
 const BLOCK: u64 = 512;
 
+/// What dpkg says is installed: always told, also where a set asks for nothing but what the base has for others' sake.
+const STATUS: &[u8] = b"var/lib/dpkg/status";
+
 /// A member of a tarball.
 struct Member {
     /// Without the `./` in front and, of a folder, the `/` behind.
@@ -35,7 +38,7 @@ pub(super) fn difference(base: &Path, whole: &Path, added: impl Write) -> Result
         .map(|member| (member.path, member.sha256))
         .collect();
     let now = members(whole)?;
-    let is_new = |member: &&Member| before.get(&member.path) != Some(&member.sha256);
+    let is_new = |member: &&Member| member.path == STATUS || before.get(&member.path) != Some(&member.sha256);
     // A hard link and what it is a name of are one inode, so they come together.
     let inode = |member: &Member| member.target.clone().unwrap_or_else(|| member.path.clone());
     let inodes: BTreeSet<_> = now.iter().filter(is_new).map(inode).collect();
@@ -206,5 +209,18 @@ mod tests {
         let again = scratch.path().join("again.tar");
         tarball(&laid, &again);
         assert_eq!(fs::read(again).unwrap(), fs::read(whole).unwrap());
+    }
+
+    #[test]
+    fn what_is_installed_is_told_where_nothing_else_differs() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("root");
+        fs::create_dir_all(root.join("var/lib/dpkg")).unwrap();
+        fs::write(root.join("var/lib/dpkg/status"), "Package: udev\n").unwrap();
+        let base = scratch.path().join("base.tar");
+        tarball(&root, &base);
+        let mut added = Vec::new();
+        assert!(difference(&base, &base, &mut added).unwrap().is_empty());
+        assert_eq!(names(&added), ["./var/lib/dpkg/status"]);
     }
 }
