@@ -1,4 +1,4 @@
-"""The ebuild repository as a snapshot of today: a signed tarball, as Gentoo makes one every day."""
+"""The ebuild repository as a snapshot: a signed tarball, as Gentoo makes one every day."""
 
 import hashlib
 import os
@@ -9,7 +9,9 @@ from email.utils import format_datetime
 
 def publish(repository, directory, key):
     """Puts a snapshot of the folder `repository` into `directory`/snapshots, signed by `key`."""
-    moment = datetime.now(UTC)
+    # Of the day that the repository was made, so that publishing it again gives the same bytes: what was compiled of them
+    # is not compiled again.
+    moment = datetime.fromtimestamp(int((repository / "profiles/repo_name").stat().st_mtime), UTC)
     name = f"gentoo-{moment:%Y%m%d}"
     folder = directory / "snapshots"
     folder.mkdir()
