@@ -123,6 +123,37 @@ need_target() {
     fi
 }
 
+# Dependencies are the same from clone to clone. A clone that has compiled nothing yet gets those that another compiled of this
+# Cargo.lock with this compiler; cargo itself says whether they are right. What none asked for in a week goes.
+take_dependencies() {
+    local cache=${XDG_CACHE_HOME:-$HOME/.cache}/portadc-ci/dependencies
+    find "$cache" -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -r {} + 2>/dev/null || true
+    dependencies=$cache/$(rustc -vV | cat - Cargo.lock | sha256sum | cut -c 1-16)
+    if [ -d "$dependencies" ]; then touch "$dependencies"; fi
+    [ ! -e "${CARGO_TARGET_DIR:-target}" ] || return 0
+    if [ -d "$dependencies" ]; then
+        cp -a --reflink=auto "$dependencies" "${CARGO_TARGET_DIR:-target}"
+    else
+        dependencies_lack=yes
+    fi
+}
+
+# Leaves them to other clones, where this one began with nothing: all that was compiled but this workspace.
+keep_dependencies() {
+    local own part
+    [ -n "${dependencies_lack:-}" ] || return 0
+    mkdir -p "${dependencies%/*}"
+    part=$(mktemp -d "$dependencies.XXXXXX")
+    cp -a --reflink=auto "${CARGO_TARGET_DIR:-target}/." "$part"
+    mapfile -t own < <(cargo metadata --no-deps --format-version 1 | python3 -c '
+import json, sys
+for package in json.load(sys.stdin)["packages"]:
+    print("--package", package["name"], sep="\n")')
+    CARGO_TARGET_DIR=$part cargo clean --quiet --release "${own[@]}"
+    # Another run may have been faster.
+    mv -T "$part" "$dependencies" 2>/dev/null || rm -rf "$part"
+}
+
 # The program that runs tests.
 need_nextest() {
     cargo nextest --version >/dev/null 2>&1 && return
