@@ -301,6 +301,10 @@ impl<'a> CardMaker<'a> {
     /// What the manifest says of the inputs.
     fn described(&self) -> Vec<Input> {
         let mut described = self.inputs.described.clone();
+        // Of the packages that are locked for all roles, this one has some.
+        let packages = self.inputs.packages.iter();
+        let installed = packages.filter(|(cpv, _)| self.layers.packages.contains(*cpv));
+        described.extend(installed.map(|(_, input)| input.clone()));
         described.extend(
             self.firmware
                 .iter()

@@ -1,6 +1,6 @@
 //! What all images have in common: the kernel and the base, made side by side.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -40,6 +40,8 @@ pub struct Inputs<'a> {
     pub kernel_key: Key,
     /// What the manifest says of all of these.
     pub described: Vec<Input>,
+    /// What it says of packages that are locked for all roles, by category, name and version: a card has some of them.
+    pub packages: BTreeMap<String, Input>,
 }
 
 impl<'a> Inputs<'a> {
@@ -84,6 +86,7 @@ impl<'a> Inputs<'a> {
                 Key::builder("modules", 1).key("kernel", &kernel_key).finish(),
             ),
             described: describe(locked, &kernel, &folder),
+            packages: describe_packages(&locked.base),
             kernel_key,
             kernel,
         })
@@ -318,15 +321,7 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
         sha256: file.sha256.to_string(),
     };
     let mut base: Vec<_> = match &locked.base {
-        LockedBase::Stage3(base) => {
-            let package = |package: &LockedPackage| Input {
-                name: format!("package {}", package.name()),
-                version: Some(package.version()),
-                sha256: package.sha256.to_string(),
-            };
-            let packages = base.packages.iter().map(package);
-            packages.chain([source("base", &base.tarball)]).collect()
-        }
+        LockedBase::Stage3(base) => vec![source("base", &base.tarball)],
         LockedBase::Archive(archive) => {
             let input = |(suite, sha256): (&str, Sha256Sum)| Input {
                 name: format!("debian {suite}"),
@@ -344,6 +339,20 @@ fn describe(locked: &LockedSet, kernel: &Output, kernel_key: &str) -> Vec<Input>
     };
     base.extend([source("kernel source", &locked.kernel), built]);
     base
+}
+
+/// What a manifest says of each package that is locked for a stage3, by category, name and version.
+fn describe_packages(base: &LockedBase) -> BTreeMap<String, Input> {
+    let LockedBase::Stage3(base) = base else {
+        return BTreeMap::new();
+    };
+    let input = |package: &LockedPackage| Input {
+        name: format!("package {}", package.name()),
+        version: Some(package.version()),
+        sha256: package.sha256.to_string(),
+    };
+    let packages = base.packages.iter();
+    packages.map(|package| (package.cpv.clone(), input(package))).collect()
 }
 
 /// The name under which a manifest lists the compiled kernel; its version is what `uname -r` prints.

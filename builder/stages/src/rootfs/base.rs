@@ -34,6 +34,8 @@ pub struct BaseLayers {
     pub key: Key,
     /// What became of packages that were installed over the lowest, where any were.
     pub installed: Option<Installed>,
+    /// Category, name and version of each of these packages.
+    pub packages: BTreeSet<String>,
 }
 
 /// A tarball made of Debian packages, which has what anybody asks for.
@@ -45,6 +47,7 @@ impl Base for Tarball {
             entries: vec![entry],
             key,
             installed: None,
+            packages: BTreeSet::new(),
         };
         Ok(vec![layers; sets.len()])
     }

@@ -108,6 +108,7 @@ impl Base for DebianRoot {
             entries: vec![entry],
             key,
             installed: None,
+            packages: BTreeSet::new(),
         };
         sets.iter()
             .map(|set| {
@@ -133,6 +134,7 @@ impl Base for DebianRoot {
                     entries: [base.entries.clone(), vec![entry]].concat(),
                     key,
                     installed: None,
+                    packages: BTreeSet::new(),
                 })
             })
             .collect()

@@ -67,6 +67,12 @@ impl Base for GentooBase<'_> {
                 layers,
                 entries: vec![stage3.entry.clone(), entry],
                 key,
+                packages: installed
+                    .report
+                    .packages
+                    .iter()
+                    .map(|package| package.package.clone())
+                    .collect(),
                 installed: Some(described(installed.report)),
             })
         };

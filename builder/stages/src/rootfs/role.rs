@@ -15,7 +15,7 @@
 
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -87,6 +87,8 @@ pub struct RoleLayers<'a> {
     pub template: Option<TemplateLayers>,
     /// What became of packages that were installed over the base.
     pub installed: Option<Installed>,
+    /// Category, name and version of each of these packages, the template's among them.
+    pub packages: BTreeSet<String>,
     /// Identifies all of these.
     pub key: Key,
     /// Where the cache has the blobs of base, template and modules.
@@ -147,6 +149,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         mut entries,
         key: base_key,
         installed,
+        mut packages,
     } = bases.next().context("there is no base")?;
     let CachedLayer {
         layer: mut modules,
@@ -157,6 +160,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     let template = match bases.next() {
         Some(base) => {
             entries.extend(base.entries.iter().cloned());
+            packages.extend(base.packages.iter().cloned());
             Some(TemplateLayers::make(engine, inputs, &context, base, zstd)?)
         }
         None => None,
@@ -209,6 +213,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         overlay,
         template,
         installed,
+        packages,
         key: key.finish(),
         entries,
         shared,
