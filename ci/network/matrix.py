@@ -1,4 +1,4 @@
-"""Who reaches whom: reachability.txt, and how machines are asked."""
+"""Reachability: reachability.txt, and how machines are asked."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Who reaches whom: each pair of machines, as reachability.txt has it."""
+"""Reachability: each pair of machines, as reachability.txt has it."""
 
 from contextlib import ExitStack
 

@@ -1,4 +1,4 @@
-"""Who reaches whom: reachability.txt, as far as who asks and who is asked is here."""
+"""Reachability: reachability.txt, as far as who asks and who is asked is here."""
 
 from concurrent.futures import ThreadPoolExecutor
 

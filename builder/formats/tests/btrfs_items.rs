@@ -1,4 +1,4 @@
-//! Every kind of item, each judged by btrfs-progs and by the kernel.
+//! Every kind of item, each checked by btrfs-progs and by the kernel.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -14,7 +14,7 @@ use testkit::volume::{Access, LoopMount};
 
 #[test]
 fn a_tree_of_nothing() {
-    judge(&spec("empty"), &tree(builder()));
+    check_by_oracles(&spec("empty"), &tree(builder()));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn every_kind_of_inode() {
         ..mode(0o640)
     };
     layer.file(b"owned", owner, b"x").unwrap();
-    judge(&spec("kinds"), &tree(layer));
+    check_by_oracles(&spec("kinds"), &tree(layer));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn names_of_any_bytes() {
             )
             .unwrap_or_default();
     }
-    judge(&spec("names"), &tree(layer));
+    check_by_oracles(&spec("names"), &tree(layer));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn names_that_share_a_hash_share_an_item() {
         attributes.xattrs.insert(second.into_bytes(), b"other".to_vec());
     }
     layer.file(b"xattrs", attributes, b"").unwrap();
-    judge(&spec("collisions"), &tree(layer));
+    check_by_oracles(&spec("collisions"), &tree(layer));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn hard_links_in_one_directory_and_in_several() {
     layer.hardlink(b"d/e/f", b"a").unwrap();
     layer.file(b"other", mode(0o600), b"").unwrap();
     layer.hardlink(b"z", b"other").unwrap();
-    judge(&spec("links"), &tree(layer));
+    check_by_oracles(&spec("links"), &tree(layer));
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn hard_links_of_what_is_no_file() {
             .hardlink(format!("z-{first}").as_bytes(), format!("a/{first}").as_bytes())
             .unwrap();
     }
-    judge(&spec("special links"), &tree(layer));
+    check_by_oracles(&spec("special links"), &tree(layer));
 }
 
 #[test]
@@ -139,14 +139,14 @@ fn hard_links_beyond_one_item() {
             .hardlink(format!("d{}/{number:0>200}", number % 3).as_bytes(), b"file")
             .unwrap();
     }
-    let written = judge(&spec("extref"), &tree(layer));
+    let written = check_by_oracles(&spec("extref"), &tree(layer));
     assert!(testkit::volume::dump_tree(&written.path).contains("INODE_EXTREF"));
 }
 
 #[test]
 fn hard_links_that_share_a_hash() {
     // 58 names fit into the one INODE_EXTREF.
-    let written = judge(&spec("extref collisions"), &tree(links_that_collide(29)));
+    let written = check_by_oracles(&spec("extref collisions"), &tree(links_that_collide(29)));
     let dump = testkit::volume::dump_tree(&written.path);
     assert!(dump.contains("INODE_EXTREF 0)"), "{dump}");
 }
@@ -209,7 +209,7 @@ fn extended_attributes() {
     link.xattrs
         .insert(b"trusted.link".to_vec(), b"on the link".to_vec());
     layer.symlink(b"link", link, b"largest").unwrap();
-    judge(&spec("xattrs"), &tree(layer));
+    check_by_oracles(&spec("xattrs"), &tree(layer));
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn times_of_any_age() {
                 .unwrap();
         }
     }
-    judge(&spec("times"), &tree(layer));
+    check_by_oracles(&spec("times"), &tree(layer));
 }
 
 #[test]
@@ -264,7 +264,7 @@ fn a_directory_of_many_and_a_tree_of_many_levels() {
         entries.insert(b"d".to_vec(), id);
         parent = id;
     }
-    let written = judge(&spec("many"), &tree);
+    let written = check_by_oracles(&spec("many"), &tree);
     let dump = testkit::volume::dump_tree(&written.path);
     assert!(dump.contains("level 1 items"), "the tree has nodes above leaves");
 }
@@ -278,7 +278,7 @@ fn a_tree_of_three_levels() {
             .file(format!("{number}").as_bytes(), mode(0o644), &noise(2048, number))
             .unwrap();
     }
-    let written = judge(&spec("levels"), &tree(layer));
+    let written = check_by_oracles(&spec("levels"), &tree(layer));
     assert!(testkit::volume::dump_tree(&written.path).contains("level 2 items"));
 }
 
@@ -316,7 +316,7 @@ fn files_of_every_length_at_the_edges() {
                 &[&noise(200_000, 1), &zeros[..], &text(200_000, 2), &zeros].concat(),
             )
             .unwrap();
-        let written = judge(&spec(name), &tree(layer));
+        let written = check_by_oracles(&spec(name), &tree(layer));
         let superblock = testkit::volume::dump_superblock(&written.path);
         assert_eq!(
             superblock.contains("COMPRESS_ZSTD"),
@@ -441,7 +441,7 @@ fn one_extent_with_any_number_of_references() {
             &blob,
         );
     }
-    let written = judge(&spec("references"), &tree);
+    let written = check_by_oracles(&spec("references"), &tree);
     assert!(testkit::volume::dump_tree(&written.path).contains("EXTENT_DATA_REF"));
     // The sectors of three places.
     assert_eq!(written.volume.figures.data.0, 3 * SECTOR);
@@ -456,6 +456,6 @@ fn equal_files_are_stored_once() {
             .file(number.to_string().as_bytes(), mode(0o644), &bytes)
             .unwrap();
     }
-    let written = judge(&spec("equal"), &tree(layer));
+    let written = check_by_oracles(&spec("equal"), &tree(layer));
     assert_eq!(written.volume.figures.data.0, 1 << 20);
 }

@@ -87,7 +87,7 @@ fn the_volume_of_a_node_is_sound() {
     let node = node("red-01");
     let tree = Tree::stack(&[(&role, Share::Role), (&node, Share::Node)], TIME).unwrap();
     let metadata_uuid = Some(formats::ids::uuid("role", &["hypervisor"]));
-    judge(
+    check_by_oracles(
         &VolumeSpec {
             metadata_uuid,
             ..spec("red-01")
@@ -105,7 +105,7 @@ fn a_nodes_file_with_the_roles_data_shares_it() {
     let mut tree = tree(layer);
     let node = tree.lookup(b"node").unwrap();
     tree.inodes[node.0].share = Share::Node;
-    let written = judge(&spec("shared"), &tree);
+    let written = check_by_oracles(&spec("shared"), &tree);
     assert_eq!(written.volume.figures.data.0, 1 << 20);
 }
 

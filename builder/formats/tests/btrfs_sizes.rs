@@ -77,7 +77,7 @@ fn volumes_from_small_to_large() {
                 metadata,
                 ..spec("sizes")
             };
-            let written = judge(&spec, &tree);
+            let written = check_by_oracles(&spec, &tree);
             assert_eq!(written.volume.image.size, size);
         }
     }
@@ -86,7 +86,7 @@ fn volumes_from_small_to_large() {
 #[test]
 fn a_size_that_is_no_multiple_of_a_sector() {
     let size = Bytes(Bytes::mib(200).0 + 1234);
-    judge(
+    check_by_oracles(
         &VolumeSpec {
             size: VolumeSize::Exact(size),
             ..spec("odd size")
@@ -99,7 +99,7 @@ fn a_size_that_is_no_multiple_of_a_sector() {
 fn data_of_several_chunks() {
     // Nothing of 128 MiB fits before the second superblock, and eight of them fill a chunk.
     let tree = zeros(9, 128 << 20);
-    let written = judge(&spec("1.1 GiB"), &tree);
+    let written = check_by_oracles(&spec("1.1 GiB"), &tree);
     let dump = testkit::volume::dump_tree(&written.path);
     assert!(dump.matches("type DATA|single").count() >= 2, "{dump}");
 }
@@ -248,7 +248,7 @@ fn metadata_of_several_chunks() {
             .file(name.as_bytes(), with_xattr(b"user.large", &value), b"")
             .unwrap();
     }
-    let written = judge(&spec("metadata"), &tree(layer));
+    let written = check_by_oracles(&spec("metadata"), &tree(layer));
     let dump = testkit::volume::dump_superblock(&written.path);
     assert!(
         written.volume.figures.metadata > Bytes::mib(256),

@@ -294,7 +294,7 @@ fn extents_of_many_files_in_both() {
         subvolumes: vec![subvolume("@", Some("/")), template_of(tree.clone())],
         ..spec("many")
     };
-    let written = judge(&spec, &tree);
+    let written = check_by_oracles(&spec, &tree);
     assert_eq!(written.volume.figures.data.0, 12 << 10);
     let mount = LoopMount::new(&written.path, 0, Access::ReadOnly, &["subvol=@template"]);
     assert_same(mount.path(), &tree);

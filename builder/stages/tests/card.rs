@@ -1,4 +1,4 @@
-//! Whole cards, judged by the tools of partition tables, FAT and btrfs.
+//! Whole cards, checked by the tools of partition tables, FAT and btrfs.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -185,8 +185,8 @@ impl Written {
     }
 }
 
-/// Every judge's verdict on a card; returns what sfdisk says of it.
-fn judge(written: &Written) -> serde_json::Value {
+/// Every oracle's verdict on a card; returns what sfdisk says of it.
+fn check_by_oracles(written: &Written) -> serde_json::Value {
     let verdict = oracle::run(
         "fdisk",
         "sfdisk",
@@ -221,7 +221,7 @@ fn blkid(path: &Path) -> String {
 }
 
 #[test]
-fn an_mbr_card_passes_every_judge() {
+fn an_mbr_card_passes_every_oracle() {
     let board = board(PartitionTable::Mbr);
     let layout = layout();
     let mut firmware = SparseImage::empty(Bytes::mib(1));
@@ -230,7 +230,7 @@ fn an_mbr_card_passes_every_judge() {
     firmware.put(97 * 512, vec![0xf1; 700_000]);
     let written = write(assemble(request(&board, &layout, Some(firmware))).unwrap());
 
-    let table = &judge(&written)["partitiontable"];
+    let table = &check_by_oracles(&written)["partitiontable"];
     let signature = table["id"].as_str().unwrap().trim_start_matches("0x").to_owned();
     assert_eq!(table["partitions"][0]["start"], 8192);
     assert_eq!(table["partitions"][0]["bootable"], true);
@@ -264,11 +264,11 @@ fn an_mbr_card_passes_every_judge() {
 }
 
 #[test]
-fn a_gpt_card_passes_every_judge() {
+fn a_gpt_card_passes_every_oracle() {
     let board = board(PartitionTable::Gpt);
     let layout = layout();
     let written = write(assemble(request(&board, &layout, None)).unwrap());
-    let table = &judge(&written)["partitiontable"];
+    let table = &check_by_oracles(&written)["partitiontable"];
     assert_eq!(table["label"], "gpt");
     let guid = table["partitions"][1]["uuid"].as_str().unwrap().to_lowercase();
     let conf = extlinux(&written);

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// Bytes that are copied at once.
 const BUFFER: usize = 1 << 20;
 
-/// A folder for images that are judged and thrown away: in memory where the system keeps files there, so that a judge
+/// A folder for images that are checked and thrown away: in memory where the system keeps files there, so that an oracle
 /// waits for no disk.
 ///
 /// # Panics

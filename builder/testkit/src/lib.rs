@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`oracle`] | programs we did not write |
-//! | [`volume`] | btrfs-progs and the kernel as judges of a volume |
+//! | [`volume`] | btrfs-progs and the kernel as oracles of a volume |
 //! | [`compare`] | a mounted folder against the tree that it should be |
 //! | [`listing`] | files with all that is known of them, from the kernel, a reader or a tree |
 //! | [`fleet`] | the fleet that tests speak of |

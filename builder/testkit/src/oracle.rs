@@ -1,4 +1,4 @@
-//! Programs we did not write, as judges of the bytes we did.
+//! Programs we did not write, as oracles of the bytes we did.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 /// Runs `program` and returns what it printed.
 ///
 /// # Panics
-/// When the program is missing (naming the Debian `package` that brings it) or does not succeed: a judge that cannot be
+/// When the program is missing (naming the Debian `package` that brings it) or does not succeed: an oracle that cannot be
 /// heard fails the test.
 pub fn run<A: AsRef<OsStr>>(package: &str, program: &str, arguments: impl IntoIterator<Item = A>) -> String {
     let output = output(package, program, arguments);

@@ -1,4 +1,4 @@
-//! btrfs-progs and the kernel as judges of a volume.
+//! btrfs-progs and the kernel as oracles of a volume.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the tests of volumes share: trees from few words, and both judges on what became of them.
+//! What the tests of volumes share: trees from few words, and and both oracles for what comes out.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::collections::BTreeSet;
@@ -273,9 +273,9 @@ pub fn differing_blocks(one: &SparseImage, other: &SparseImage) -> Vec<u64> {
     starts.into_iter().filter(differs).collect()
 }
 
-/// Lays a tree out and has it judged: btrfs-progs checks trees and data, the kernel and our own reader show exactly the
+/// Lays a tree out and has it checked: btrfs-progs checks trees and data, the kernel and our own reader show exactly the
 /// tree.
-pub fn judge(spec: &VolumeSpec, tree: &Tree) -> Written {
+pub fn check_by_oracles(spec: &VolumeSpec, tree: &Tree) -> Written {
     let written = write(spec, tree);
     btrfs_check(&written.path);
     if written.volume.figures.metadata < Bytes::mib(4) {

@@ -1,4 +1,4 @@
-//! Trees that nobody thought of, before all judges.
+//! Trees that nobody thought of, before all oracles.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -25,13 +25,13 @@ use testkit::volume::{Access, LoopMount, btrfs_check, btrfs_check_lowmem};
 /// Trees in one run of the test.
 const TREES: u32 = 2000;
 
-/// One tree of so many is judged by the kernel, too.
+/// One tree of so many is checked by the kernel, too.
 const MOUNTED: u32 = 20;
 
 /// So many names of any length fit into one INODE_REF.
 const NAMES_OF_ONE_ITEM: usize = 61;
 
-/// Each thread draws trees and has them judged. A tree that fails is made as small as it can be and printed; its seed is
+/// Each thread draws trees and has them checked. A tree that fails is made as small as it can be and printed; its seed is
 /// kept in `main.proptest-regressions`, from which every later run draws first.
 #[test]
 fn any_tree_on_any_volume() {
@@ -49,14 +49,14 @@ fn any_tree_on_any_volume() {
                     ))),
                     ..Config::default()
                 };
-                let judged = TestRunner::new(config).run(&plan::plan(MOUNTED), |plan| {
+                let checked = TestRunner::new(config).run(&plan::plan(MOUNTED), |plan| {
                     // A kernel that has met a UUID expects the same volume again.
                     let number = seen.volumes.fetch_add(1, Ordering::Relaxed);
                     let name = format!("random-{}-{number}", process::id());
-                    judge_plan(&plan, &name, &seen);
+                    check_plan(&plan, &name, &seen);
                     Ok(())
                 });
-                if let Err(error) = judged {
+                if let Err(error) = checked {
                     panic!("{error}");
                 }
             });
@@ -65,8 +65,8 @@ fn any_tree_on_any_volume() {
     seen.assert_enough();
 }
 
-/// Lays a plan out and has it judged, all but the kernel each time.
-fn judge_plan(plan: &Plan, name: &str, seen: &Seen) {
+/// Lays a plan out and has it checked, all but the kernel each time.
+fn check_plan(plan: &Plan, name: &str, seen: &Seen) {
     let grown = plan.grow(name);
     let mut volume = lay_out(&grown.spec, &grown.tree).unwrap();
     volume.image.sort().unwrap();
@@ -87,7 +87,7 @@ fn judge_plan(plan: &Plan, name: &str, seen: &Seen) {
     assert!(verification.faults.is_empty(), "{verification:?}");
 
     let traits = Traits::of(&grown.tree);
-    let over_base = judge_base(&grown, &volume);
+    let over_base = check_base(&grown, &volume);
     let folder = testkit::image::scratch();
     let path = folder.path().join("volume");
     testkit::image::write(&volume.image, &path);
@@ -105,7 +105,7 @@ fn judge_plan(plan: &Plan, name: &str, seen: &Seen) {
 
 /// The volume over a base that another node's tree gave is the one that was laid out alone, or there is none. Tells
 /// whether there is one.
-fn judge_base(grown: &Grown, alone: &Volume) -> bool {
+fn check_base(grown: &Grown, alone: &Volume) -> bool {
     let Some((layer, other)) = &grown.node else {
         return false;
     };
@@ -123,7 +123,7 @@ fn judge_base(grown: &Grown, alone: &Volume) -> bool {
     }
 }
 
-/// How many trees had what makes them worth judging.
+/// How many trees had what makes them worth checking.
 #[derive(Default)]
 struct Seen {
     volumes: AtomicUsize,

@@ -25,7 +25,7 @@ pub struct Plan {
     pub shared_uuid: bool,
     pub metadata: Profile,
     pub size: VolumeSize,
-    /// Whether the kernel judges, too, which takes longer than all the other judges.
+    /// Whether the kernel is asked, too, which takes longer than all the other oracles.
     pub is_mounted: bool,
 }
 
@@ -194,7 +194,7 @@ fn planned() -> impl Strategy<Value = Planned> {
         })
 }
 
-/// Any tree on any volume, of which one in `mounted` is judged by the kernel.
+/// Any tree on any volume, of which one in `mounted` is checked by the kernel.
 pub fn plan(mounted: u32) -> impl Strategy<Value = Plan> {
     let level =
         (1..=7_u8).prop_map(|level| ZstdLevel::new(level).map_or(Compression::None, Compression::Zstd));

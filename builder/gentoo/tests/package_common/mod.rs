@@ -22,7 +22,7 @@ impl Signatures for Anybody {
     }
 }
 
-/// A source that signs with a key, GnuPG being the judge.
+/// A source that signs with a key, GnuPG being the oracle.
 pub struct Signer {
     home: tempfile::TempDir,
 }

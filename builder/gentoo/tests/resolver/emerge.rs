@@ -90,7 +90,7 @@ fn system(work: &Path, use_flags: &str) -> PathBuf {
     let output = Command::new(script).output().expect("ci/portage-venv can be run");
     assert!(
         output.status.success(),
-        "ci/portage-venv cannot install portage, which judges the resolver:\n{}",
+        "ci/portage-venv cannot install portage, the oracle of the resolver:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
     let venv = PathBuf::from(

@@ -1,4 +1,4 @@
-//! What stands before services: which node it is, and which service it knows by what.
+//! The reverse proxy of services: which node it is on, and by what it knows each of them.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const OWN_PORTS: [(u16, &str); 4] = [
 ];
 
 impl Fleet {
-    /// The services that `node` stands before as the inproxy: those of containers whose network it is the gateway of.
+    /// The services that `node` is the reverse proxy of: those of containers whose network it is the gateway of.
     pub fn inproxied<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a Service> {
         let services = match self.inproxy.as_ref() == Some(&node.name) {
             true => &self.services[..],
@@ -36,7 +36,7 @@ impl Fleet {
     }
 }
 
-/// The name of the node that stands before services.
+/// The name of the node with the reverse proxy.
 pub(super) fn check_inproxy(
     check: &mut Check<'_>,
     written: &FleetToml,
@@ -76,7 +76,7 @@ pub(super) fn check_inproxy(
     for (name, toml) in elsewhere {
         if !toml.hostnames.is_empty() || toml.i2p {
             let message = format!(
-                "`{}` is on another network than `{}`, which stands before services",
+                "`{}` is on another network than `{}`, which has the reverse proxy",
                 name.value, node.name
             );
             check
@@ -137,8 +137,8 @@ fn check_service(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, 
     let (by_name, udp) = (!toml.hostnames.is_empty(), toml.protocol == Protocol::Udp);
     if (by_name || toml.i2p) && written.inproxy.is_none() {
         find(
-            format!("`{service}` is reached by host name or by I2P, but nothing stands before services"),
-            "name the gateway that does: [inproxy] with `node`",
+            format!("`{service}` is reached by host name or by I2P, but the fleet has no reverse proxy"),
+            "name the gateway that runs it: [inproxy] with `node`",
         );
     }
     if (by_name || toml.i2p || toml.tls) && udp {

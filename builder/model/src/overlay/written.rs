@@ -56,7 +56,7 @@ pub enum Provision {
     Guard,
     /// Exports backups and keeps those of others: `buddy`.
     Backup,
-    /// Stands before services: `inproxy`.
+    /// The reverse proxy before services: `inproxy`.
     Inproxy,
     /// The ends of fixed addresses: `tunnels`.
     Tunnels,

@@ -48,7 +48,7 @@ fn time_text(seconds: i64) -> String {
 mod tests {
     use super::*;
 
-    /// `date` of coreutils is the judge.
+    /// `date` of coreutils is the oracle.
     #[test]
     fn times_are_written_as_date_writes_them() {
         for seconds in [

@@ -33,7 +33,7 @@ pub struct ServiceToml {
     pub i2p: bool,
 }
 
-/// The node that stands before services.
+/// The node with the reverse proxy.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct InproxyToml {
