@@ -311,3 +311,61 @@ fn programs_are_told_where_each_node_is_and_what_it_runs() {
         (json!(true), json!(false))
     );
 }
+
+#[test]
+fn a_node_may_take_its_address_by_dhcp() {
+    let place = Place::with_lab(&[]);
+    let fleet = place.path("lab/images/fleet.toml");
+    let written = fs::read_to_string(&fleet).unwrap();
+    let more = "\n[clusters.shed]\nslots = \"1-2\"\naddress = \"dhcp\"\n";
+    fs::write(&fleet, format!("{written}{more}")).unwrap();
+    assert_eq!(place.lab(&["check"]), "lab: 5 nodes, nothing wrong\n");
+    let port = place.lab(&[
+        "render",
+        "shed-01",
+        "--file",
+        "/etc/systemd/network/10-local.network",
+    ]);
+    let lines: Vec<&str> = port.lines().collect();
+    for line in ["DHCP=ipv4", "UseDNS=no", "ClientIdentifier=mac"] {
+        assert!(lines.contains(&line), "{port}");
+    }
+    assert!(!port.contains("Address=") && !port.contains("Gateway="), "{port}");
+    let other = place.lab(&[
+        "render",
+        "lab-01",
+        "--file",
+        "/etc/systemd/network/10-local.network",
+    ]);
+    assert!(!other.contains("DHCP"), "{other}");
+    // Nobody knows where it is.
+    let hosts = place.lab(&["render", "lab-01", "--file", "/etc/hosts"]);
+    assert!(
+        hosts.contains("192.168.1.101 lab-01\n") && !hosts.contains("shed"),
+        "{hosts}"
+    );
+    let servers = place.lab(&["render", "shed-01", "--file", "/etc/resolv.conf"]);
+    assert!(servers.contains("nameserver 192.168.1.1\n"), "{servers}");
+    let listed: Value = serde_json::from_str(&place.lab(&["--json", "list"])).unwrap();
+    let addresses: Vec<_> = listed["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| &node["address"])
+        .collect();
+    assert_eq!(
+        addresses[2..],
+        [&json!("192.168.1.103"), &json!(null), &json!(null)]
+    );
+    let sources = place.path("lab/sources.toml");
+    let written = fs::read_to_string(&sources).unwrap();
+    fs::write(&sources, written.replace("arm64-systemd", "arm64-openrc")).unwrap();
+    let said = place.fails(
+        &["render", "shed-01", "--sources", "gentoo", "--file", "/etc/hosts"],
+        1,
+    );
+    assert!(
+        said.contains("OpenRC has no program") && said.contains("address = \"dhcp\""),
+        "{said}"
+    );
+}

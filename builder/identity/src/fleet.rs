@@ -85,12 +85,13 @@ impl IdentityStore {
     fn known_hosts(&self, fleet: &Fleet) -> Result<String> {
         let mut text = String::new();
         let (mut host_keys, mut machine_ids) = (Owners::default(), Owners::default());
-        let mut add = |address: Ipv4Addr, name: &str, identity: Identity| {
+        let mut add = |address: Option<Ipv4Addr>, name: &str, identity: Identity| {
             let mut words = identity.host_key_public.split(' ');
             let (Some(kind), Some(key)) = (words.next(), words.next()) else {
                 bail!("the host key of {name} has no two words")
             };
-            text.push_str(&format!("{address},{name} {kind} {key}\n"));
+            let address = address.map(|address| format!("{address},")).unwrap_or_default();
+            text.push_str(&format!("{address}{name} {kind} {key}\n"));
             host_keys.claim(key, name, "host key")?;
             machine_ids.claim(&identity.machine_id, name, "machine id")
         };
@@ -99,7 +100,7 @@ impl IdentityStore {
         }
         for container in &fleet.containers {
             add(
-                container.address,
+                Some(container.address),
                 &container.name,
                 self.container(&container.name)?,
             )?;

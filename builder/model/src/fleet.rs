@@ -14,10 +14,11 @@
 //! | `vars` | values for templates that mean something to the user alone |
 //! | `provided` | what the fleet asks of nodes and no overlay of their role does |
 //! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
+//! | `dhcp` | nodes whose address a DHCP server gives |
 //! | `containers` | containers and their limits |
 //! | `services` | what containers serve, and to whom |
 //! | `power` | what a bus draws, and what its supply gives |
-//! | `inproxy` | what stands before services |
+//! | `inproxy` | the reverse proxy before services |
 //! | `tunnels` | fixed addresses that come in from providers |
 //! | `access` | who may open connections to whom |
 //! | `backup` | how often backups are made and how many are kept; who asks nodes how they are |
@@ -55,6 +56,7 @@ mod backup;
 mod buddies;
 mod check;
 mod containers;
+mod dhcp;
 mod inproxy;
 mod known;
 mod network;
@@ -104,7 +106,7 @@ pub struct Fleet {
     pub containers: Vec<Container>,
     /// What they serve, in the order of the names.
     pub services: Vec<Service>,
-    /// The node that stands before services.
+    /// The node with the reverse proxy.
     pub inproxy: Option<String>,
     /// Fixed addresses that come in from providers, in the order of their names.
     pub tunnels: Vec<Tunnel>,
@@ -191,8 +193,8 @@ pub struct Node {
     pub cluster: String,
     /// Its place on the bus, from 1.
     pub slot: u16,
-    /// Its address on `network`.
-    pub address: Ipv4Addr,
+    /// Its address on `network`; `None` where it takes the one that a DHCP server gives it.
+    pub address: Option<Ipv4Addr>,
     /// Its IPv6 address on `network`.
     pub address6: Option<Ipv6Addr>,
     /// The network of its containers, a part of `network`.

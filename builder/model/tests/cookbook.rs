@@ -20,6 +20,7 @@ layout = "card"
 [networks.lan]
 subnet = "192.168.1.0/24"
 gateway = "192.168.1.1"
+name-servers = ["192.168.1.1"]
 
 [roles.node]
 overlays = ["common"]

@@ -33,6 +33,10 @@ pub fn text(choices: &Choices) -> String {
         1 => "1".to_owned(),
         _ => format!("1-{nodes}"),
     };
+    let dhcp = match choices.containers {
+        true => "",
+        false => "# Or \"dhcp\": the addresses that a DHCP server gives them.\n",
+    };
     let (role, uplink, containers, bus) = match choices.containers {
         true => {
             let apart = apart_from(*subnet);
@@ -97,7 +101,7 @@ name-servers = [{name_servers}]
 [clusters.{fleet}]
 slots = "{slots}"
 names = "{fleet}-{{slot:02}}"
-address = "{a}.{b}.{c}.1{{slot:02}}"
+{dhcp}address = "{a}.{b}.{c}.1{{slot:02}}"
 {bus}# The ports of its switch, and what its supply gives; both are held against what the nodes need:
 # switch = {{ ports = 8, uplinks = 1 }}
 # supply = {{ volts = 5.0, amperes = 10.0 }}

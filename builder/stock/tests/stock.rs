@@ -190,7 +190,7 @@ fn what_a_new_fleet_offers_can_be_had() {
         .replace("# mac =", "mac =");
     fs::write(&path, uncommented).unwrap();
     let project = load(stock::files(&folder));
-    assert_eq!(project.fleet.nodes[0].address.to_string(), "192.168.1.50");
+    assert_eq!(project.fleet.nodes[0].address_text(), "192.168.1.50");
     assert!(
         project
             .fleet

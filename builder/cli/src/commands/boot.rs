@@ -29,11 +29,7 @@ const CARD: Bytes = Bytes::gib(4);
 pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     let project = workplace::project(common)?;
     let node = project.node(&arguments.node).map_err(Findings::from)?;
-    check_taps(
-        &arguments.tap,
-        &node.name,
-        1 + usize::from(node.internet.is_some()),
-    )?;
+    check_taps(&arguments.tap, node)?;
     let mut preflight = Preflight::default();
     preflight.programs(requirements());
     preflight.finish()?;
@@ -102,7 +98,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         init,
         machine_id: identity.machine_id.trim(),
         interface: local_interface(node),
-        address: format!("{}/{}", node.address, network.prefix),
+        address: format!("{}/{}", request.address(), network.prefix),
         kernel_release: release,
         containers: containers.map(|container| container.name.as_str()).collect(),
         gateway: gateway_of_containers(&project.fleet, node),
@@ -147,7 +143,7 @@ fn gateway_of_containers(fleet: &Fleet, node: &Node) -> Option<Ipv4Addr> {
     let network = fleet.networks.get(&node.network)?;
     network
         .gateway
-        .filter(|gateway| network.uplink != Uplink::Routed && *gateway != node.address)
+        .filter(|gateway| network.uplink != Uplink::Routed && Some(*gateway) != node.address)
 }
 
 /// Arguments as a shell reads them.

@@ -120,7 +120,7 @@ fn listing(report: &BuildReport) -> String {
     rows.extend(report.images.iter().map(|image| {
         vec![
             image.node.clone(),
-            image.address.to_string(),
+            image.address.clone(),
             Bytes(image.figures.size).to_string(),
             Bytes(image.figures.mapped).to_string(),
             Bytes(image.figures.root_used).to_string(),

@@ -49,7 +49,7 @@ pub fn run(common: &Common) -> Result<()> {
             .to_vec(),
     ];
     nodes.extend(project.fleet.nodes.iter().map(|node| {
-        let address = node.address.to_string();
+        let address = node.address_text();
         [&node.name, &node.role, &node.board, &node.layout, &address]
             .map(String::clone)
             .to_vec()

@@ -135,7 +135,8 @@ impl Fleet {
                     sources6.extend(self.nodes.iter().filter_map(|node| node.containers6));
                 }
                 "nodes" => {
-                    sources.extend(self.nodes.iter().map(|node| Ipv4Net::from(node.address)));
+                    let addresses = self.nodes.iter().filter_map(|node| node.address);
+                    sources.extend(addresses.map(Ipv4Net::from));
                     sources6.extend(
                         self.nodes
                             .iter()

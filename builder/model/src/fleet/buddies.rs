@@ -194,7 +194,7 @@ fn check_names(check: &mut Check<'_>, written: &FleetToml, fleet: &Fleet) {
         let has_it = |node: &&Node| {
             let port = node.internet.as_ref().map(|port| port.address);
             let containers = node.containers.is_some_and(|network| network.contains(&address));
-            node.address == address || port == Some(address) || containers
+            node.address == Some(address) || port == Some(address) || containers
         };
         if let Some(node) = fleet.nodes.iter().find(has_it) {
             check
@@ -230,7 +230,10 @@ pub(super) fn check_reach(check: &mut Check<'_>, fleet: &Fleet) {
             continue;
         };
         let reaches = accepts.iter().any(|accept| {
-            let from = accept.anybody || accept.sources.iter().any(|net| net.contains(&node.address));
+            let from = accept.anybody
+                || node
+                    .address
+                    .is_some_and(|address| accept.sources.iter().any(|net| net.contains(&address)));
             from && (accept.everything || accept.tcp.contains(&SSH))
         });
         let origin = node.origins.iter().find(|origin| origin.name == "buddy");

@@ -8,6 +8,7 @@ use super::access::check_passages;
 use super::backup::{check_backup, check_monitor};
 use super::buddies::{check_reach, choose_buddies};
 use super::containers::{check_container_networks, check_containers};
+use super::dhcp::check_dhcp;
 use super::inproxy::check_inproxy;
 use super::network::check_networks;
 use super::nodes::Drafts;
@@ -111,6 +112,7 @@ pub fn check_fleet(
     choose_buddies(check, written, known, &mut fleet, &roll);
     check_published_ports(check, &fleet);
     check_provided(check, written, known, &fleet);
+    check_dhcp(check, written, known, &fleet);
     if !roll.is_incomplete() {
         check_routers(check, written, &fleet);
     }
@@ -252,7 +254,7 @@ fn check_ports(
 fn check_port_addresses(check: &mut Check<'_>, written: &FleetToml, nodes: &[super::Node]) {
     let mut taken: BTreeMap<Ipv4Addr, &str> = nodes
         .iter()
-        .map(|node| (node.address, node.name.as_str()))
+        .filter_map(|node| Some((node.address?, node.name.as_str())))
         .collect();
     for node in nodes {
         let Some(port) = &node.internet else { continue };
@@ -288,7 +290,10 @@ fn check_gateways(
         .filter_map(|network| Some((network.gateway?, network.name.as_str())))
         .collect();
     for node in nodes {
-        let Some(network) = gateways.get(&node.address) else {
+        let Some((address, network)) = node
+            .address
+            .and_then(|address| Some((address, gateways.get(&address)?)))
+        else {
             continue;
         };
         let in_place = node.network == **network;
@@ -305,8 +310,8 @@ fn check_gateways(
         let found = check.found(
             &origin.place.span,
             format!(
-                "`{}` has the address of network `{network}`'s gateway, {}",
-                node.name, node.address
+                "`{}` has the address of network `{network}`'s gateway, {address}",
+                node.name
             ),
         );
         let found = match gateway {

@@ -367,7 +367,9 @@ pub(super) fn check_container_networks(
                 );
                 report(check, node, "containers", message, apart);
             }
-            let taken = nodes.iter().find(|other| net.contains(&other.address));
+            let taken = nodes
+                .iter()
+                .find(|other| other.address.is_some_and(|address| net.contains(&address)));
             if let Some(other) = taken {
                 let message = format!(
                     "{net}, the containers of `{}`, has node `{}` in it",

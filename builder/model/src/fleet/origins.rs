@@ -51,7 +51,8 @@ pub(super) fn origins(
     origins.add("name", &draft.name, &draft.name_span, draft.name_note.clone());
     origins.add("cluster", &draft.cluster.value, &draft.cluster.span, None);
     origins.add("slot", draft.slot, &draft.slot_span, None);
-    origins.add_sourced("address", Some(&own.address));
+    let address = super::dhcp::written(own.address.value);
+    origins.add("address", address, &own.address.span, own.address.note.clone());
     origins.add_sourced("address6", own.address6.as_ref());
     origins.add_sourced("mac", own.mac.as_ref());
     origins.add_sourced("containers", own.containers.as_ref());

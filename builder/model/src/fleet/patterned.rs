@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::dhcp::DHCP;
 use super::nodes::{Draft, Drafts};
 use super::pattern::Pattern;
 use super::sourced::Sourced;
@@ -31,14 +32,20 @@ pub(super) struct Patterned<T> {
     hint: &'static str,
 }
 
-/// IPv4 addresses.
-pub(super) const ADDRESSES: Patterned<Ipv4Addr> = Patterned {
+/// IPv4 addresses; none where a DHCP server gives them.
+pub(super) const ADDRESSES: Patterned<Option<Ipv4Addr>> = Patterned {
     what: "IPv4 address",
     key: "address",
     shared: |cluster| Some(&cluster.address),
     own: |node| node.address.as_ref(),
-    read: |check, written| check.address(written),
-    parse: |text| text.parse().ok(),
+    read: |check, written| match written.as_str() {
+        DHCP => Some(None),
+        _ => check.address(written).map(Some),
+    },
+    parse: |text| match text {
+        DHCP => Some(None),
+        _ => text.parse().ok().map(Some),
+    },
     hint: "\"172.16.1.{slot}\" gives slot 7 the address 172.16.1.7; numbers end at 255",
 };
 
@@ -169,7 +176,8 @@ impl<T> Patterned<T> {
             other.cluster.value == draft.cluster.value && other.own.and_then(self.own).is_none()
         });
         let count = users.count();
-        if count > 1 && !pattern.tells_slots_apart() {
+        let one_for_all = self.key == "address" && written.value == DHCP;
+        if count > 1 && !one_for_all && !pattern.tells_slots_apart() {
             let cluster = &draft.cluster.value;
             let message = match self.key {
                 "address" | "address6" => {

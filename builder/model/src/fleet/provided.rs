@@ -113,7 +113,7 @@ pub(super) fn check_routers(check: &mut Check<'_>, written: &FleetToml, fleet: &
             );
             check.warned(&router.span, message).hint(format!(
                 "give that router a route to the containers of each node, {net} by {} for one, or set `uplink` of the network to \"masquerade\" or \"proxy-arp\"",
-                host.address
+                host.address_text()
             ));
         }
     }

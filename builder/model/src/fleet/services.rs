@@ -104,7 +104,10 @@ impl Fleet {
 /// The router between the internet and the hosts of `network`, where it is one of `nodes`.
 pub(super) fn gateway<'a>(nodes: &'a [Node], network: &Network) -> Option<&'a Node> {
     nodes.iter().find(|node| {
-        node.internet.is_some() && node.network == network.name && network.gateway == Some(node.address)
+        node.internet.is_some()
+            && node.network == network.name
+            && network.gateway.is_some()
+            && network.gateway == node.address
     })
 }
 

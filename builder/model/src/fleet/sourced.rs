@@ -38,8 +38,8 @@ pub(super) struct Choices {
 pub(super) struct Own {
     /// What it chose.
     pub choices: Choices,
-    /// Its address.
-    pub address: Sourced<Ipv4Addr>,
+    /// Its address; none where a DHCP server gives it one.
+    pub address: Sourced<Option<Ipv4Addr>>,
     /// Its IPv6 address.
     pub address6: Option<Sourced<Ipv6Addr>>,
     /// Its MAC address.

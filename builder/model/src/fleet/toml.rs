@@ -57,7 +57,7 @@ pub struct FleetToml {
     /// What containers serve, by name.
     #[serde(default)]
     pub services: Table<ServiceToml>,
-    /// The node that stands before services: haproxy and i2pd.
+    /// The node with the reverse proxy: haproxy and i2pd.
     pub inproxy: Option<InproxyToml>,
     /// Fixed addresses of providers that come in by WireGuard, by name.
     #[serde(default)]
@@ -141,7 +141,7 @@ pub struct ClusterToml {
     /// Slots that hold a node: numbers and ranges, "1-23" or "1-6, 8-23".
     pub slots: At<String>,
     /// Address of the node in a slot, with `{slot}` for its number: "172.16.1.{slot}". `{slot + 100}`, `{slot - 1}` and
-    /// `{slot * 8 + 120}` are counted.
+    /// `{slot * 8 + 120}` are counted. "dhcp": a DHCP server gives the nodes their addresses.
     pub address: At<String>,
     /// IPv6 address of the node in a slot: "fd54:ee1a:d2c6::1:{slot}".
     pub address6: Option<At<String>>,
@@ -191,7 +191,7 @@ pub struct NodeToml {
     pub cluster: Option<At<String>>,
     /// Slot of one more node, from 1.
     pub slot: Option<At<u16>>,
-    /// Its address instead of the one by its cluster's pattern.
+    /// Its address instead of the one by its cluster's pattern; "dhcp": the one that a DHCP server gives it.
     pub address: Option<At<String>>,
     /// Its IPv6 address instead of the one by its cluster's pattern.
     pub address6: Option<At<String>>,

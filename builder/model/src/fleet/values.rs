@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use formats::units::Bytes;
 
+use super::dhcp::fixed;
 use super::nodes::{Clashes, Draft, Drafts};
 use super::origins::origins;
 use super::patterned::{ADDRESSES, ADDRESSES6, CONTAINERS, CONTAINERS6};
@@ -34,7 +35,7 @@ impl Drafts<'_> {
         networks: &BTreeMap<String, Network>,
     ) -> Vec<Node> {
         let addresses = ADDRESSES.of(&self, check);
-        check_addresses(check, &self.nodes, &addresses);
+        check_addresses(check, &self.nodes, &fixed(&addresses));
         let addresses6 = ADDRESSES6.of(&self, check);
         check_addresses(check, &self.nodes, &addresses6);
         let macs: Vec<_> = self.nodes.iter().map(|draft| draft.mac(check)).collect();
@@ -59,7 +60,7 @@ impl Drafts<'_> {
             let Some(network) = networks.get(&choices.network.value) else {
                 continue;
             };
-            if let Some((fault, hint)) = network.host_fault(address.value) {
+            if let Some((fault, hint)) = address.value.and_then(|address| network.host_fault(address)) {
                 let message = format!("address of `{}`: {fault} ({hint})", draft.name);
                 outside.add(&choices.network.span, &address.span, || message);
             }

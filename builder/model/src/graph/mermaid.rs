@@ -62,7 +62,7 @@ fn lines(graph: &Graph<'_>, text: &mut String) -> std::fmt::Result {
                     "        b{number}s{}[\"{}<br>{}\"]",
                     node.slot,
                     quoted(&node.name),
-                    node.address
+                    node.address_text()
                 )?;
             } else if graph.kind(node) != Kind::Router {
                 others += 1;

@@ -230,7 +230,7 @@ fn draw_router(canvas: &mut Canvas, graph: &Graph<'_>, router: &Node, rect: Rect
     } else {
         ""
     };
-    let about = format!("{}{proxy}", router.address);
+    let about = format!("{}{proxy}", router.address_text());
     canvas.centred("quiet", rect.middle(), rect.y + 43, 12, most, &about);
     canvas.end();
 }
@@ -268,7 +268,10 @@ fn draw_slot(canvas: &mut Canvas, graph: &Graph<'_>, node: &Node, rect: Rect) {
     };
     canvas.begin(&format!(
         "{}, slot {}: {}, {}",
-        node.name, node.slot, node.role, node.address
+        node.name,
+        node.slot,
+        node.role,
+        node.address_text()
     ));
     canvas.rect(class, rect, 6);
     // Digits and dots are narrow.
@@ -282,7 +285,7 @@ fn draw_slot(canvas: &mut Canvas, graph: &Graph<'_>, node: &Node, rect: Rect) {
                 .collect();
             names.join(", ")
         }
-        _ => node.address.to_string(),
+        _ => node.address_text(),
     };
     canvas.centred("quiet", rect.middle(), rect.y + 35, 10, most, &below);
     canvas.end();

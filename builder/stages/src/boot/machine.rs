@@ -53,17 +53,15 @@ impl Machine {
         let path = card
             .to_str()
             .with_context(|| format!("{} is not UTF-8", card.display()))?;
-        let address = request.node.address;
+        let address = request.address();
         let mut taps = request.taps.iter();
         let (lan, ssh) = match taps.next() {
             Some(tap) => (tap_network(tap), SocketAddrV4::new(address, SSH)),
             None => {
                 let forwarded = free_port()?;
                 let user = user_network(request.network, address);
-                (
-                    format!("{user},hostfwd=tcp:{forwarded}-{address}:{SSH}"),
-                    forwarded,
-                )
+                let lan = format!("{user},dhcpstart={address},hostfwd=tcp:{forwarded}-{address}:{SSH}");
+                (lan, forwarded)
             }
         };
         let snapshot = match disk {

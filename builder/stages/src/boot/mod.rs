@@ -9,6 +9,7 @@ mod machine;
 mod ssh;
 
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,19 @@ pub struct BootRequest<'a> {
     pub image: &'a Path,
     /// Memory of the virtual machine.
     pub memory: Bytes,
+}
+
+impl BootRequest<'_> {
+    /// The node's address: its own, or the one that QEMU's DHCP server gives it, the last of the network that is not the router's.
+    pub fn address(&self) -> Ipv4Addr {
+        self.node.address.unwrap_or_else(|| {
+            let last = Ipv4Addr::from_bits(self.network.broadcast().to_bits() - 1);
+            match self.network.gateway {
+                Some(gateway) if gateway == last => Ipv4Addr::from_bits(last.to_bits() - 1),
+                _ => last,
+            }
+        })
+    }
 }
 
 /// How a check reaches the node.
@@ -73,14 +87,19 @@ impl Checked {
     }
 }
 
-/// That `taps`, if there are any, are one for each of the `ports` of `node`, and are there.
-pub fn check_taps(taps: &[String], node: &str, ports: usize) -> Result<()> {
+/// That `taps`, if there are any, are one for each port of `node`, and are there.
+pub fn check_taps(taps: &[String], node: &Node) -> Result<()> {
     if taps.is_empty() {
         return Ok(());
     }
+    let (name, ports) = (&node.name, 1 + usize::from(node.internet.is_some()));
+    ensure!(
+        node.address.is_some(),
+        "{name} takes its address by DHCP, so nobody knows where it is on a tap: boot it without taps"
+    );
     ensure!(
         taps.len() == ports,
-        "the ports of {node} are {ports} and the taps {}: name a tap for each port, that of the internet last",
+        "the ports of {name} are {ports} and the taps {}: name a tap for each port, that of the internet last",
         taps.len()
     );
     // QEMU, as root, would make what is missing, plugged into nothing.
@@ -144,7 +163,7 @@ pub fn check(
     )?;
     let ssh = Ssh {
         at: machine.ssh(),
-        host_key_alias: request.node.address.to_string(),
+        host_key_alias: request.node.name.clone(),
         known_hosts: &access.known_hosts,
         operator_key: &access.operator_key,
     };

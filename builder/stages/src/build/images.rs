@@ -58,7 +58,7 @@ fn write_kind(
     let built = |planned: &Planned, files: ImageFiles, written, state: ImageState| {
         let image = BuiltImage {
             node: planned.node.name.clone(),
-            address: planned.node.address,
+            address: planned.node.address_text(),
             path: files.image.clone(),
             written,
             figures: state.figures,

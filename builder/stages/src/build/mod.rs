@@ -23,7 +23,6 @@ mod space;
 mod state;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -111,8 +110,8 @@ struct Made {
 pub struct BuiltImage {
     /// The node it is for.
     pub node: String,
-    /// The node's address.
-    pub address: Ipv4Addr,
+    /// The node's address, or `dhcp`.
+    pub address: String,
     /// The image's file.
     pub path: PathBuf,
     /// Whether this build wrote it.

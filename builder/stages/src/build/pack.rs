@@ -273,7 +273,7 @@ fn built(
     let name = &planned.node.name;
     BuiltImage {
         node: name.clone(),
-        address: planned.node.address,
+        address: planned.node.address_text(),
         path: folder.join(format!(
             "{name}{}",
             if is_encrypted { ENCRYPTED_DELTA } else { DELTA }

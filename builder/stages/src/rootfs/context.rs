@@ -2,7 +2,7 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `fqdns` (none or one), `cluster`, `slot`, `address`, `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
+//! | `node` | the node: `name`, `fqdns` (none or one), `cluster`, `slot`, `address` (none where `dhcp`), `dhcp` (whether a DHCP server gives it one), `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers`, `domains` (none or one) |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `subnet4`, `subnet6` (none or one), `gateways`, `name_servers` |
@@ -134,7 +134,8 @@ struct NodeContext<'a> {
     cluster: &'a str,
     slot: u16,
     fqdns: Vec<String>,
-    address: String,
+    address: Option<String>,
+    dhcp: bool,
     prefix: u8,
     network: &'a str,
     uplink: &'static str,
@@ -372,7 +373,8 @@ fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
             .iter()
             .map(|domain| format!("{}.{domain}", node.name))
             .collect(),
-        address: node.address.to_string(),
+        address: node.address.map(|address| address.to_string()),
+        dhcp: node.address.is_none(),
         prefix: network.map_or(32, |network| network.prefix),
         network: &node.network,
         uplink: network::uplink(network.map(|network| network.uplink).unwrap_or_default()),

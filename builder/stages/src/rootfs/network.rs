@@ -6,7 +6,7 @@
 //! | of | are |
 //! |---|---|
 //! | `node`, `nodes` | `interface`, `addresses` (with prefix lengths), `ipv4`, `ipv6`, `static_routes`, `internet`, `containers`, `container_networks` |
-//! | `node` | `published`, `accepts`; what stands before services: see `outside`; other nodes: see `others` |
+//! | `node` | `published`, `accepts`; the reverse proxy: see `outside`; other nodes: see `others` |
 //! | `internet` | `interface`, `network`, `addresses`, `ipv4`, `ipv6`, `gateways`, `name_servers`, `macs`, `static_routes` |
 //! | a container | `name`, `interface`, `mac`, `ipv4`, `ipv6`, `addresses`, `cpus`, `memory` and `disk` (bytes), `autostart`, `accepts` |
 //! | a container of `node` | `machine_id`, `host_key_base64`, `host_key_public` |
@@ -170,7 +170,8 @@ impl<'a> RouteContext<'a> {
         let of_node = |node: &'a Node| {
             let ipv4 = node
                 .containers
-                .map(|net| (node.address.to_string(), net.to_string()));
+                .zip(node.address)
+                .map(|(net, address)| (address.to_string(), net.to_string()));
             let ipv6 = node
                 .containers6
                 .zip(node.address6)
@@ -194,13 +195,13 @@ impl<'a> PortsContext<'a> {
             Some(InternetContext {
                 interface: INTERNET,
                 network: &port.network,
-                addresses: addresses(network, port.address, port.address6),
+                addresses: addresses(network, Some(port.address), port.address6),
                 ipv4: vec![port.address.to_string()],
                 ipv6: texts(port.address6),
-                gateways: other_gateways(network, &own(port.address, port.address6)),
+                gateways: other_gateways(network, &own(Some(port.address), port.address6)),
                 name_servers: name_servers(network),
                 macs: texts(port.mac),
-                static_routes: static_routes(network, port.address, port.address6),
+                static_routes: static_routes(network, Some(port.address), port.address6),
             })
         });
         Self {
@@ -208,7 +209,7 @@ impl<'a> PortsContext<'a> {
             addresses: network
                 .map(|network| addresses(network, node.address, node.address6))
                 .unwrap_or_default(),
-            ipv4: vec![node.address.to_string()],
+            ipv4: texts(node.address),
             ipv6: texts(node.address6),
             static_routes: network
                 .map(|network| static_routes(network, node.address, node.address6))
@@ -304,15 +305,17 @@ fn accepts(accepts: Vec<Accept>) -> Vec<AcceptContext> {
     contexts.collect()
 }
 
-/// The routers of a network's hosts, as `node` needs them: it is none of its own.
+/// The routers of a network's hosts, as `node` needs them: it is none of its own, and a DHCP server names that of IPv4.
 pub(super) fn gateways(network: &Network, node: &Node) -> Vec<String> {
-    other_gateways(network, &own(node.address, node.address6))
+    match node.address {
+        Some(_) => other_gateways(network, &own(node.address, node.address6)),
+        None => texts(network.gateway6),
+    }
 }
 
-fn own(address: Ipv4Addr, address6: Option<Ipv6Addr>) -> Vec<IpAddr> {
-    let mut own = vec![IpAddr::V4(address)];
-    own.extend(address6.map(IpAddr::V6));
-    own
+fn own(address: Option<Ipv4Addr>, address6: Option<Ipv6Addr>) -> Vec<IpAddr> {
+    let ipv4 = address.map(IpAddr::V4);
+    ipv4.into_iter().chain(address6.map(IpAddr::V6)).collect()
 }
 
 fn other_gateways(network: &Network, own: &[IpAddr]) -> Vec<String> {
@@ -335,7 +338,7 @@ pub(super) fn other_routers(fleet: &Fleet, network: &Network) -> (Vec<String>, V
         .collect();
     let others4 = all4
         .into_iter()
-        .filter(|address| network.contains(*address) && !nodes().any(|node| node.address == *address));
+        .filter(|address| network.contains(*address) && !nodes().any(|node| node.address == Some(*address)));
     let others6 = network
         .gateway6
         .filter(|address| !nodes().any(|node| node.address6 == Some(*address)));
@@ -357,16 +360,20 @@ pub(super) fn name_servers(network: &Network) -> Vec<String> {
 }
 
 /// Addresses with the prefix lengths of their network.
-fn addresses(network: &Network, address: Ipv4Addr, address6: Option<Ipv6Addr>) -> Vec<String> {
-    let ipv4 = format!("{address}/{}", network.prefix);
+fn addresses(network: &Network, address: Option<Ipv4Addr>, address6: Option<Ipv6Addr>) -> Vec<String> {
+    let ipv4 = address.map(|address| format!("{address}/{}", network.prefix));
     let ipv6 = address6
         .zip(network.subnet6)
         .map(|(address, subnet)| format!("{address}/{}", subnet.prefix_len()));
-    std::iter::once(ipv4).chain(ipv6).collect()
+    ipv4.into_iter().chain(ipv6).collect()
 }
 
 /// The routes of a network's hosts, less those by the host itself.
-fn static_routes(network: &Network, address: Ipv4Addr, address6: Option<Ipv6Addr>) -> Vec<StaticRoute> {
+fn static_routes(
+    network: &Network,
+    address: Option<Ipv4Addr>,
+    address6: Option<Ipv6Addr>,
+) -> Vec<StaticRoute> {
     let own = own(address, address6);
     let others = network.routes.iter().filter(|(_, via)| !own.contains(via));
     // A host without an IPv6 address has no use for its routes.

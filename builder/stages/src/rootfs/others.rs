@@ -94,7 +94,7 @@ impl<'a> OthersContext<'a> {
         let buddy = fleet.buddy(node).and_then(|buddy| {
             Some(BuddyContext {
                 name: &buddy.name,
-                ipv4: buddy.address.to_string(),
+                ipv4: buddy.address?.to_string(),
                 host_key_public: &known.get(&buddy.name)?.host,
             })
         });
@@ -126,7 +126,7 @@ impl<'a> GuestContext<'a> {
     fn of(guest: &'a Node, known: &'a BTreeMap<String, PublicKeys>) -> Option<Self> {
         Some(Self {
             name: &guest.name,
-            ipv4: guest.address.to_string(),
+            ipv4: guest.address?.to_string(),
             backup_key_public: &known.get(&guest.name)?.backup,
         })
     }
@@ -143,7 +143,7 @@ impl<'a> HostContext<'a> {
                     let network = fleet.networks.get(&guest.network)?;
                     let sees_it = network.contains(host.address);
                     Some(HostedContext {
-                        from: texts(sees_it.then_some(guest.address)),
+                        from: texts(guest.address.filter(|_| sees_it)),
                         guest: GuestContext::of(guest, known)?,
                     })
                 })
@@ -160,7 +160,7 @@ impl<'a> PeerContext<'a> {
             let keys = known.get(&node.name)?;
             Some(Self {
                 name: &node.name,
-                ipv4: node.address.to_string(),
+                ipv4: node.address?.to_string(),
                 ipv6: texts(node.address6),
                 host_key_public: &keys.host,
                 move_key_public: &keys.moving,

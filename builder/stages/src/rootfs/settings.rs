@@ -54,6 +54,9 @@ impl Settings {
     /// What can be said without a base.
     pub fn of(fleet: &Fleet, platform: Platform) -> Result<Self> {
         let mut settings = Self::default();
+        if platform.init == Init::OpenRc {
+            refuse_dhcp(fleet)?;
+        }
         if let Some(zone) = &fleet.system.time_zone {
             let target = format!("../{ZONES}/{}", zone.value);
             settings.add("/etc/localtime", Source::Link(target), &zone.place)?;
@@ -286,6 +289,23 @@ fn target(path: &str) -> Result<TargetPath> {
 
 fn text(text: String) -> Source {
     Source::Verbatim(text.into_bytes().into())
+}
+
+/// What asks a DHCP server is systemd's: a stage3 of OpenRC has no client for sure.
+fn refuse_dhcp(fleet: &Fleet) -> Result<(), Findings> {
+    let Some(node) = fleet.nodes.iter().find(|node| node.address.is_none()) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{}` takes its address by DHCP, for which OpenRC has no program here",
+        node.name
+    );
+    let mut finding = Finding::new(message)
+        .hint("give it an address, or take a stage3 of systemd: `flavor` in sources.toml");
+    if let Some(origin) = node.origins.iter().find(|origin| origin.name == "address") {
+        finding = finding.at(origin.place.clone());
+    }
+    Err(finding.into())
 }
 
 /// A text whose last line ends.
