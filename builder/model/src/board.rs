@@ -18,6 +18,7 @@ mod boot;
 mod check;
 mod device_tree;
 mod firmware;
+mod raw;
 mod toml;
 
 /// A board: `boards/<name>/board.toml`, checked.
@@ -150,6 +151,21 @@ pub enum BootContent {
         /// Its entries in order, each with its file.
         entries: Vec<(Loader, String)>,
     },
+    /// A file that is put there as it is.
+    Raw(RawFile),
+}
+
+/// A file that is put on a card as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawFile {
+    /// Its name.
+    pub file: String,
+    /// The sector that its first byte is for, which is not behind the first of the region.
+    pub first_sector: Lba,
+    /// The bytes that it has at least.
+    pub at_least: Bytes,
+    /// What it has to have at this byte.
+    pub magic: Option<(u64, String)>,
 }
 
 /// How boot loaders are signed.
@@ -175,6 +191,7 @@ impl BootContent {
                 .iter()
                 .map(|(loader, file)| (loader.name(), file.as_str()))
                 .collect(),
+            Self::Raw(raw) => vec![("raw", &raw.file)],
         }
     }
 }
