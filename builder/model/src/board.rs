@@ -12,12 +12,14 @@ use crate::kernel::fragment::Request;
 pub use check::check_board;
 pub(crate) use device_tree::load_source;
 pub(crate) use firmware::load_fragment;
+pub(crate) use kernel::load_kernel_fragment;
 pub use toml::BoardToml;
 
 mod boot;
 mod check;
 mod device_tree;
 mod firmware;
+mod kernel;
 mod raw;
 mod toml;
 

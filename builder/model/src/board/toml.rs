@@ -24,6 +24,8 @@ pub struct BoardToml {
     pub consoles: Vec<At<String>>,
     /// Device tree to compile and install; left out where the firmware brings its own.
     pub device_tree: Option<DeviceTreeToml>,
+    /// File in the board's folder (`.config`) of what its kernel needs beside the fragments of kernel.toml.
+    pub kernel_fragment: Option<At<String>>,
     /// U-Boot as it is built for the board; left out where nothing builds one.
     pub u_boot: Option<UBootToml>,
     /// Where its firmware puts what it reads from the card; left out where that sets no limit.
@@ -230,6 +232,9 @@ impl BoardToml {
                 "board.device-tree.install",
                 &tree.install.value,
             ));
+        }
+        if let Some(fragment) = &self.kernel_fragment {
+            origins.push(origin(&fragment.span, "board.kernel-fragment", &fragment.value));
         }
         if let Some(u_boot) = &self.u_boot {
             for (name, value) in [
