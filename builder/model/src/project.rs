@@ -208,13 +208,13 @@ impl Project {
     }
 
     /// The packages that the overlays of a role, and the fleet itself, ask of a base of `platform`.
-    pub fn role_packages(&self, role: &str, platform: Platform) -> BTreeSet<String> {
+    fn role_packages(&self, role: &str, platform: Platform) -> BTreeSet<String> {
         self.fleet
             .packages_with(self.overlays_of(role, platform), platform.distribution)
     }
 
     /// The packages that the overlays of a role's template of containers ask for; `None` where it has no such overlays.
-    pub fn template_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
+    fn template_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
         let has_template = self
             .fleet
             .roles

@@ -68,6 +68,7 @@ fn check(board: &Board, region: &BootRegion, raw: &RawFile, bytes: &[u8]) -> Res
     if has_mark {
         return Ok(());
     }
+    // `board.toml` was checked: the mark is not empty.
     let near = &bytes[..bytes.len().min(NEAR)];
     let elsewhere = near.windows(mark.len()).position(|window| window == mark);
     bail!(
