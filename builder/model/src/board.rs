@@ -12,12 +12,15 @@ use crate::kernel::fragment::Request;
 pub use check::check_board;
 pub(crate) use device_tree::load_source;
 pub(crate) use firmware::load_fragment;
+pub(crate) use kernel::load_kernel_fragment;
 pub use toml::BoardToml;
 
 mod boot;
 mod check;
 mod device_tree;
 mod firmware;
+mod kernel;
+mod raw;
 mod toml;
 
 /// A board: `boards/<name>/board.toml`, checked.
@@ -150,6 +153,21 @@ pub enum BootContent {
         /// Its entries in order, each with its file.
         entries: Vec<(Loader, String)>,
     },
+    /// A file that is put there as it is.
+    Raw(RawFile),
+}
+
+/// A file that is put on a card as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawFile {
+    /// Its name.
+    pub file: String,
+    /// The sector that its first byte is for, which is not behind the first of the region.
+    pub first_sector: Lba,
+    /// The bytes that it has at least.
+    pub at_least: Bytes,
+    /// What it has to have at this byte.
+    pub magic: Option<(u64, String)>,
 }
 
 /// How boot loaders are signed.
@@ -175,6 +193,7 @@ impl BootContent {
                 .iter()
                 .map(|(loader, file)| (loader.name(), file.as_str()))
                 .collect(),
+            Self::Raw(raw) => vec![("raw", &raw.file)],
         }
     }
 }

@@ -8,7 +8,7 @@ use formats::units::Bytes;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
-use crate::board::{Board, UBoot, check_board, load_fragment, load_source};
+use crate::board::{Board, UBoot, check_board, load_fragment, load_kernel_fragment, load_source};
 use crate::document;
 use crate::files::{Files, PartKind};
 use crate::finding::{Finding, Findings, Place, SourceFile};
@@ -73,7 +73,7 @@ impl Project {
         let boards = load_all(&files, PartKind::Board, &mut findings);
         let layouts = load_all(&files, PartKind::Layout, &mut findings);
         let overlays = load_overlays(&files, &mut findings);
-        let kernel = findings.keep_all(Kernel::load(&files));
+        let mut kernel = findings.keep_all(Kernel::load(&files));
         let sources = findings.keep_all(Sources::load(files.root()));
         let known = Known {
             boards: boards.keys().cloned().collect(),
@@ -92,6 +92,7 @@ impl Project {
 
         let mut board_origins = BTreeMap::new();
         let mut checked_boards = BTreeMap::new();
+        let mut needed_of_kernel = Vec::new();
         for (name, Loaded { file, written }) in only_loaded(boards) {
             let before = findings.errors();
             let mut board = check_board(&name, &file, &written, &mut findings);
@@ -102,9 +103,20 @@ impl Project {
                 if let (Some(written), Some(u_boot)) = (&written.u_boot, &mut board.u_boot) {
                     u_boot.requests = load_fragment(&files, &file, written, u_boot, &mut findings);
                 }
+                if let Some(written) = &written.kernel_fragment {
+                    let needed = load_kernel_fragment(&files, &file, written, &mut findings);
+                    // One kernel serves the fleet, and boards that no node has would only make it larger.
+                    let is_used = fleet.nodes.iter().any(|node| node.board == name);
+                    if is_used && findings.errors() == before {
+                        needed_of_kernel.extend(needed);
+                    }
+                }
             }
             board_origins.insert(name.clone(), written.origins(&file));
             checked_boards.insert(name, board);
+        }
+        if let Some(kernel) = &mut kernel {
+            kernel.add_boards(needed_of_kernel, &mut findings);
         }
         let mut layout_origins = BTreeMap::new();
         let mut checked_layouts = BTreeMap::new();
@@ -196,13 +208,13 @@ impl Project {
     }
 
     /// The packages that the overlays of a role, and the fleet itself, ask of a base of `platform`.
-    pub fn role_packages(&self, role: &str, platform: Platform) -> BTreeSet<String> {
+    fn role_packages(&self, role: &str, platform: Platform) -> BTreeSet<String> {
         self.fleet
             .packages_with(self.overlays_of(role, platform), platform.distribution)
     }
 
     /// The packages that the overlays of a role's template of containers ask for; `None` where it has no such overlays.
-    pub fn template_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
+    fn template_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
         let has_template = self
             .fleet
             .roles

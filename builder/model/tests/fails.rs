@@ -72,7 +72,7 @@ fn fleets() {
 
 #[test]
 fn boards() {
-    check("board", "boards/raw/board.toml", 23);
+    check("board", "boards/raw/board.toml", 26);
 }
 
 #[test]

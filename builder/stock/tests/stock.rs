@@ -146,7 +146,7 @@ fn a_new_project_has_a_fleet_and_nothing_else_of_its_own() {
         (false, "192.168.1.0/24", "192.168.1.254"),
         (true, "10.7.0.0/16", "10.7.0.1"),
     ] {
-        for board in ["odroid-c2", "qemu-virt"] {
+        for board in ["odroid-c2", "odroid-c4", "qemu-virt"] {
             for nodes in [1, 2, 99] {
                 let (_place, folder) = project(&Choices {
                     nodes,
@@ -407,4 +407,23 @@ fn a_link_in_a_part_s_place_is_left_alone() {
         .to_string();
     assert!(error.contains("is there already"), "{error}");
     assert_eq!(names(place.path()), ["lab"]);
+}
+
+/// A fleet of another board needs nothing of its own but its name; what the kernel needs for it comes with the board.
+#[test]
+fn the_kernel_is_for_the_boards_of_the_fleet() {
+    let g12a = |board: &str| {
+        let (_place, folder) = project(&Choices {
+            board: board.to_owned(),
+            ..choices()
+        });
+        let kernel = load(stock::files(&folder)).kernel;
+        let asked = kernel.requests_for("6.12".parse().unwrap());
+        let about = asked
+            .iter()
+            .filter(|request| request.symbol == "PINCTRL_MESON_G12A");
+        about.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(g12a("odroid-c2"), ["# CONFIG_PINCTRL_MESON_G12A is not set"]);
+    assert_eq!(g12a("odroid-c4"), ["CONFIG_PINCTRL_MESON_G12A=y"]);
 }

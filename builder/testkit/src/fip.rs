@@ -113,6 +113,24 @@ pub fn signed_bl2(package: &[u8], nonce: [u8; 16]) -> Vec<u8> {
     [&nonce[..], &header, &digest, &hashed].concat()
 }
 
+/// All boot loaders of a board with a later SoC (G12A, SM1) in one file of `size` bytes, as the vendor's signer writes it for an eMMC:
+/// the header of a BL2 of 64 KiB behind its nonce, and noise.
+pub fn signed_whole(seed: u64, size: usize) -> Vec<u8> {
+    let mut bytes = noise(seed, size);
+    let header = header(&[
+        (4, 0xfff0),
+        (24, 0x200),
+        (28, 0x60),
+        (36, 0x240),
+        (40, 0xdb0),
+        (44, 0xff90),
+        (52, 0xff0),
+        (56, 0xf000),
+    ]);
+    bytes[0x10..0x50].copy_from_slice(&header);
+    bytes
+}
+
 /// A signed entry of a FIP.
 pub fn entry(payload: &[u8], id: [u8; 4]) -> Vec<u8> {
     let mut payload = payload.to_vec();

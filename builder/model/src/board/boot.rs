@@ -3,6 +3,7 @@
 use formats::fip::{BL2_SIZE, FIP_SECTOR, Loader};
 use formats::units::SECTOR;
 
+use super::raw::{file_name, raw_file, starts_with_table};
 use super::toml::{BoardToml, BootFileToml, BootRegionToml, BootSignerToml, LoaderToml};
 use super::{BootContent, BootSigner};
 use crate::check::Check;
@@ -13,6 +14,9 @@ const FIRST_STAGE: u64 = BL2_SIZE as u64 / SECTOR;
 
 /// What is put into a region; `None` where nothing is, or where what is written cannot be meant.
 pub fn content(check: &mut Check<'_>, region: &BootRegionToml) -> Option<BootContent> {
+    if let Some(raw) = &region.raw {
+        return Some(BootContent::Raw(raw_file(check, region, raw)));
+    }
     let Some(first) = region.files.first() else {
         if let Some(signer) = &region.signer {
             check
@@ -24,7 +28,8 @@ pub fn content(check: &mut Check<'_>, region: &BootRegionToml) -> Option<BootCon
         }
         return None;
     };
-    let files: Vec<_> = region.files.iter().map(|file| boot_file(check, file)).collect();
+    let files = region.files.iter().map(|file| file_name(check, &file.file));
+    let files: Vec<_> = files.collect();
     let kind = kind(first.loader.value);
     if let Some(other) = region
         .files
@@ -148,8 +153,21 @@ fn entries(check: &mut Check<'_>, region: &BootRegionToml, files: Vec<String>) -
     entries
 }
 
-/// A first stage needs a FIP, and the other way round.
+/// A first stage needs a FIP, and the other way round; the bytes before the partition table are one file's.
 pub fn check_chain(check: &mut Check<'_>, written: &BoardToml) {
+    let mut with_code = written.boot_area.iter().filter(|region| {
+        let is_bl1 = |file: &BootFileToml| file.loader.value == LoaderToml::Bl1;
+        region.raw.as_ref().is_some_and(starts_with_table) || region.files.first().is_some_and(is_bl1)
+    });
+    if let (Some(one), Some(other)) = (with_code.next(), with_code.next()) {
+        check
+            .found(
+                &other.name.span,
+                format!("region {} starts in sector 0", quoted(&other.name)),
+            )
+            .related(&one.name.span, format!("so does {}", quoted(&one.name)))
+            .hint("the 440 bytes before the partition table have one file");
+    }
     let contents = || {
         let regions = written.boot_area.iter();
         regions.filter_map(|region| Some(kind(region.files.first()?.loader.value)))
@@ -171,20 +189,6 @@ pub fn check_chain(check: &mut Check<'_>, written: &BoardToml) {
             )
             .hint(format!("add {lacking}"));
     }
-}
-
-fn boot_file(check: &mut Check<'_>, written: &BootFileToml) -> String {
-    let name = written.file.as_str();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_+.".contains(c);
-    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(plain) {
-        check
-            .found(
-                &written.file.span,
-                format!("{} is no name of a file", quoted(name)),
-            )
-            .hint("letters, digits and - _ + . only, a letter or digit first");
-    }
-    name.to_owned()
 }
 
 impl LoaderToml {

@@ -6,7 +6,7 @@ use formats::gpt::FIRST_USABLE;
 use formats::units::Lba;
 
 use super::boot::{check_chain, content};
-use super::device_tree::device_tree;
+use super::device_tree::{check_path, device_tree};
 use super::firmware::{load_map, u_boot};
 use super::toml::{BoardToml, BootRegionToml, PartitionTableToml};
 use super::{Board, BootRegion, PartitionTable};
@@ -31,6 +31,14 @@ pub fn check_board(
 ) -> Board {
     let check = &mut Check { file, findings };
     check_consoles(check, &written.description, &written.consoles);
+    if let Some(fragment) = &written.kernel_fragment {
+        check_path(
+            check,
+            fragment,
+            ".config",
+            "a file in the board's folder: \"kernel.config\"",
+        );
+    }
     Board {
         name: name.to_owned(),
         description: written.description.value.clone(),

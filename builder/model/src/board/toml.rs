@@ -24,6 +24,8 @@ pub struct BoardToml {
     pub consoles: Vec<At<String>>,
     /// Device tree to compile and install; left out where the firmware brings its own.
     pub device_tree: Option<DeviceTreeToml>,
+    /// File in the board's folder (`.config`) of what its kernel needs beside the fragments of kernel.toml.
+    pub kernel_fragment: Option<At<String>>,
     /// U-Boot as it is built for the board; left out where nothing builds one.
     pub u_boot: Option<UBootToml>,
     /// Where its firmware puts what it reads from the card; left out where that sets no limit.
@@ -131,6 +133,33 @@ pub struct BootRegionToml {
     /// What is put there, in order; left out where it is yours to fill. A bl1, or the entries of a FIP.
     #[serde(default)]
     pub files: Vec<BootFileToml>,
+    /// The one file that is put there as it is, in place of `files`.
+    pub raw: Option<RawFileToml>,
+}
+
+/// A file that is put on the card as it is: all boot loaders of a board, signed by its vendor's tool.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RawFileToml {
+    /// Its name in the folder of blobs.
+    pub file: At<String>,
+    /// The sector of the card that its first byte is for; left out where that is the first of the region. Of a file that starts
+    /// with sector 0, the first 440 bytes go before the partition table, and nothing else before the region.
+    pub first_sector: Option<At<u64>>,
+    /// The size that it has at least, such as "80 KiB": a smaller one was cut off.
+    pub at_least: Option<At<String>>,
+    /// What it has to have at some place: another file is refused.
+    pub magic: Option<MagicToml>,
+}
+
+/// A mark of a file's format.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MagicToml {
+    /// Where it is, in bytes from the file's first.
+    pub at: At<u64>,
+    /// What it is, such as "@AML".
+    pub text: At<String>,
 }
 
 /// How boot loaders are signed.
@@ -204,6 +233,9 @@ impl BoardToml {
                 &tree.install.value,
             ));
         }
+        if let Some(fragment) = &self.kernel_fragment {
+            origins.push(origin(&fragment.span, "board.kernel-fragment", &fragment.value));
+        }
         if let Some(u_boot) = &self.u_boot {
             for (name, value) in [
                 ("board.u-boot.defconfig", &u_boot.defconfig),
@@ -227,8 +259,9 @@ impl BoardToml {
                 region.name.value, region.first.value, region.last.value
             );
             origins.push(origin(&region.name.span, "board.boot-area", &sectors));
-            for file in &region.files {
-                origins.push(origin(&file.file.span, "board.boot-area.file", &file.file.value));
+            let raw = region.raw.iter().map(|raw| &raw.file);
+            for file in region.files.iter().map(|file| &file.file).chain(raw) {
+                origins.push(origin(&file.span, "board.boot-area.file", &file.value));
             }
         }
         origins

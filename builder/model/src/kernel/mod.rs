@@ -9,6 +9,7 @@
 pub mod fragment;
 pub mod version;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use toml::Spanned;
 
 use crate::files::{Files, PartKind};
 use crate::finding::{Finding, Findings, SourceFile};
-use fragment::Request;
+use fragment::{Request, Value};
 use version::{Series, VersionRange};
 
 /// Where `kernel.toml`, fragments and patches are, relative to the project's root.
@@ -79,7 +80,8 @@ pub struct Kernel {
     pub local_version: String,
     /// The names of the fragments, in the order in which they are laid over it.
     pub fragments: Vec<String>,
-    /// What all fragments ask for, in the order they were written. No two contradict each other in any series.
+    /// What all fragments ask for, in the order they were written, and behind them what the boards of the fleet need. No two
+    /// contradict each other in any series, but a board may need what the fragments leave off.
     pub requests: Vec<Request>,
     /// Patches in the order they are applied.
     pub patches: Vec<Patch>,
@@ -158,13 +160,31 @@ impl Kernel {
         })
     }
 
-    /// What the fragments ask for in `series`; each symbol once, in the order of first mention.
+    /// Adds what the boards of a fleet need, which switches nothing off. Contradictions are found.
+    pub(crate) fn add_boards(&mut self, needed: Vec<Request>, findings: &mut Findings) {
+        let on = self.requests.iter().filter(|request| request.value != Value::No);
+        let on: Vec<Request> = on.chain(&needed).cloned().collect();
+        fragment::check_contradictions(&on, findings);
+        self.requests.extend(needed);
+    }
+
+    /// What the fragments and the boards ask for in `series`; each symbol once, in the order of first mention. What a board needs
+    /// goes before that it is off.
     pub fn requests_for(&self, series: Series) -> Vec<&Request> {
-        let mut seen = std::collections::BTreeSet::new();
-        self.requests
-            .iter()
-            .filter(|request| request.range.contains(series) && seen.insert(request.symbol.as_str()))
-            .collect()
+        let mut places = BTreeMap::new();
+        let mut asked: Vec<&Request> = Vec::new();
+        for request in &self.requests {
+            if !request.range.contains(series) {
+                continue;
+            }
+            let place = *places.entry(request.symbol.as_str()).or_insert(asked.len());
+            match asked.get_mut(place) {
+                None => asked.push(request),
+                Some(off) if off.value == Value::No => *off = request,
+                Some(_) => {}
+            }
+        }
+        asked
     }
 
     /// The patches for `series`, in order.

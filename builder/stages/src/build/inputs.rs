@@ -118,30 +118,35 @@ fn kernel_and_debian(
 ) -> Result<(Output, DebianRoot)> {
     let BuildRequest { project, set, .. } = request;
     let source = AptSource::of(archive);
-    let platform = set.base.platform();
-    let base = DebianBase {
-        source: &source,
-        shared: &shared_packages(project, platform),
-        locale: request
-            .project
-            .fleet
-            .system
-            .generated_locale()
-            .map(|locale| locale.value.as_str()),
-        time,
-    };
+    let base = debian_base(project, set, &source, time);
     let sets = package_sets(request);
     if let Some(root) = base.find(engine, &sets)? {
         return Ok((make_kernel(engine, request, locked)?, root));
     }
     // Said before, not after, a kernel is compiled.
     let mirrors = base_mirrors(request.set, archive, request.mirror, &request.network)?;
-    check_packages(engine, request, archive, &project.packages(platform))?;
+    check_packages(engine, request, archive, &project.packages(set.base.platform()))?;
     beside(
         || make_kernel(engine, request, locked),
         || base.make(engine, &mirrors, &sets),
     )
     .map_err(as_one)
+}
+
+/// The base of a fleet, from `source`.
+fn debian_base<'a>(
+    project: &'a Project,
+    set: &SourceSet,
+    source: &'a AptSource,
+    time: Time,
+) -> DebianBase<'a> {
+    let locale = project.fleet.system.generated_locale();
+    DebianBase {
+        source,
+        shared: shared_packages(project, set.base.platform()),
+        locale: locale.map(|locale| locale.value.as_str()),
+        time,
+    }
 }
 
 /// The packages that every role of the fleet, and every template, asks for: whichever nodes are built, the base is one.
@@ -260,18 +265,8 @@ pub fn debian_packages(
     network: &Network,
 ) -> Result<Vec<InstalledDeb>> {
     let source = AptSource::of(archive);
-    let platform = set.base.platform();
-    let base = DebianBase {
-        source: &source,
-        shared: &shared_packages(project, platform),
-        locale: project
-            .fleet
-            .system
-            .generated_locale()
-            .map(|locale| locale.value.as_str()),
-        time: Time::from_seconds(epoch(locked.epoch())?),
-    };
-    let sets = project.package_sets(&project.fleet.nodes, platform);
+    let base = debian_base(project, set, &source, Time::from_seconds(epoch(locked.epoch())?));
+    let sets = project.package_sets(&project.fleet.nodes, set.base.platform());
     let root = match base.find(engine, &sets)? {
         Some(root) => root,
         None => {

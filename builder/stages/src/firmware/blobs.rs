@@ -99,11 +99,19 @@ fn refusal(board: &Board, set: Option<&BlobSet>) -> String {
              sources.toml, or name a folder that has them with --blob-dir",
             set.license.title, set.license.text, set.license.name
         ),
-        None => format!(
-            "sources.toml does not say where its boot loaders are: add [blobs.{}] with license, mirrors, and of each file \
-             size and sha256, or name a folder that has them with --blob-dir",
-            board.name
-        ),
+        None => {
+            let contents = board.boot_contents();
+            let files: Vec<_> = contents
+                .flat_map(|content| content.files())
+                .map(|(_, file)| file)
+                .collect();
+            format!(
+                "sources.toml does not say where its boot loaders are: name a folder that has {} with --blob-dir, or add \
+                 [blobs.{}] with license, mirrors, and of each file size and sha256",
+                files.join(", "),
+                board.name
+            )
+        }
     }
 }
 

@@ -6,12 +6,14 @@
 //! | `clocks` | no device tree lets Linux set clocks that the firmware does not offer |
 //! | `known` | blobs that are known by name |
 //! | `pack` | a boot area from files that the user names |
+//! | `raw` | a file that is put on the card as it is |
 //! | `report` | what boot loaders an image of any origin has |
 
 mod blobs;
 mod clocks;
 mod known;
 mod pack;
+mod raw;
 mod report;
 
 pub use known::Known;
@@ -28,7 +30,7 @@ use formats::digest::hex;
 use formats::fip::{self, FirstStage, Loader};
 use formats::manifest::Input;
 use formats::sparse::SparseImage;
-use formats::units::Lba;
+use formats::units::{Bytes, Lba};
 use model::board::{Board, BootContent, BootSigner};
 use model::project::Project;
 use sha2::{Digest as _, Sha256};
@@ -157,6 +159,7 @@ fn make(board: &Board, found: Blobs) -> Result<Firmware> {
         digest
     };
     let (mut first, mut package) = (None, None);
+    let mut raw_files = SparseImage::empty(Bytes(0));
     for region in &board.boot_area {
         match &region.content {
             None => {}
@@ -182,18 +185,27 @@ fn make(board: &Board, found: Blobs) -> Result<Firmware> {
                 let end = Lba(region.first.0.saturating_add(region.sectors));
                 package = Some((fip::package(&signed)?, end, &region.name));
             }
+            Some(BootContent::Raw(raw)) => {
+                let bytes = file_of(&found, &region.name, &raw.file)?;
+                key = key.bytes(&region.name, &describe(&raw.file, bytes));
+                raw::put(&mut raw_files, board, region, raw, bytes)?;
+            }
         }
     }
-    // `board.toml` was checked to have both or none.
-    let (Some(first), Some((package, end, region))) = (first, package) else {
-        bail!("boards/{}/board.toml names no first stage or no FIP", board.name);
+    let mut image = match (first, package) {
+        (Some(first), Some((package, end, region))) => fip::boot_area(
+            &first,
+            &package,
+            end,
+            &format!("what is behind region \"{region}\""),
+        )?,
+        (None, None) => SparseImage::empty(Bytes(0)),
+        // `board.toml` was checked to have both or none.
+        _ => bail!("boards/{}/board.toml names no first stage or no FIP", board.name),
     };
-    let image = fip::boot_area(
-        &first,
-        &package,
-        end,
-        &format!("what is behind region \"{region}\""),
-    )?;
+    image.size = image.size.max(raw_files.size);
+    image.place(0, raw_files);
+    image.sort()?;
     Ok(Firmware {
         image,
         key: key.finish(),

@@ -83,7 +83,7 @@ pub fn firmware_report(path: &Path, known: &[Known]) -> Result<Option<FirmwareRe
     let source = open_source(path).with_context(context)?;
     let expected = expected(path)?;
     let Some(mut report) = of_source(&source, known, &expected.parts).with_context(context)? else {
-        if expected.firmware == Some(Firmware::Present) {
+        if expected.firmware == Some(Firmware::Present) && !expected.is_raw {
             let text = format!(
                 "{}: its manifest says that it has boot loaders, but there are none",
                 path.display()
@@ -179,6 +179,8 @@ struct Expected {
     firmware: Option<Firmware>,
     /// SHA-256 by the name of the part.
     parts: Vec<(String, [u8; 32])>,
+    /// Whether all of it is files as their vendors' tools made them, whose form is not known here.
+    is_raw: bool,
 }
 
 /// What the manifest beside the image `path` says; nothing where there is none.
@@ -197,10 +199,18 @@ fn expected(path: &Path) -> Result<Expected> {
         let name = input.name.strip_prefix(INPUT)?;
         Some((name.to_owned(), parse_hex(&input.sha256)?))
     });
+    let (parts, raw): (Vec<_>, Vec<_>) = parts.partition(|(name, _)| is_loader(name));
     Ok(Expected {
         firmware: Some(named.firmware),
-        parts: parts.collect(),
+        is_raw: parts.is_empty() && !raw.is_empty(),
+        parts,
     })
+}
+
+/// Whether this is the name of a part that is found by itself.
+fn is_loader(name: &str) -> bool {
+    let stages = [PartName::Bl1, PartName::Bl2];
+    Loader::from_name(name).is_some() || stages.iter().any(|stage| stage.to_string() == name)
 }
 
 /// The node that an image is called after; `None` where it is called like no image.

@@ -19,7 +19,7 @@ use gentoo::{Atom, Filters, Package, PackageManager};
 use model::sources::{Distribution, LeaveOut, PackagePlace, Platform, Stage3};
 
 use super::base::{Base, BaseLayers, PackageSet};
-use super::merge::without_each;
+use super::merge::{from_list, to_list, without_each};
 use super::portage::{self, Wishes};
 
 /// Goes up with every change of what the layer of the same packages holds.
@@ -28,8 +28,7 @@ const REVISION: u32 = 4;
 /// The stage's name in the cache.
 const STAGE: &str = "gentoo-packages";
 
-/// What is in a folder of the cache beside the layer over the stage3: what of the stage3 goes (each path followed by a
-/// NUL), and what installing came to.
+/// What is in a folder of the cache beside the layer over the stage3: what of the stage3 goes, and what installing came to.
 const REMOVED: &str = "removed";
 const REPORT: &str = "report.json";
 
@@ -247,17 +246,11 @@ impl GentooBase<'_> {
             .blob
             .flush()
             .context("cannot write the blob of a layer")?;
-        let removed: Vec<u8> = installed
-            .removed
-            .iter()
-            .flat_map(|path| path.iter().chain(&[0]))
-            .copied()
-            .collect();
         let report =
             serde_json::to_vec(&installed.report).context("cannot write what was installed as JSON")?;
         for (name, bytes) in [
             (INDEX, installed.index.to_bytes()),
-            (REMOVED, removed),
+            (REMOVED, to_list(&installed.removed)),
             (REPORT, report),
         ] {
             fs::write(part.join(name), bytes)
@@ -281,11 +274,9 @@ struct Loaded {
 }
 
 fn load(entry: &Entry) -> Result<Loaded> {
-    let removed = entry.read(REMOVED)?;
-    let paths = removed.split(|byte| *byte == 0).filter(|path| !path.is_empty());
     Ok(Loaded {
         layer: load_layer(entry)?,
-        removed: paths.map(<[u8]>::to_vec).collect(),
+        removed: from_list(&entry.read(REMOVED)?),
         report: serde_json::from_slice(&entry.read(REPORT)?)
             .map_err(|error| entry.damaged(format!("{REPORT}: {error}")))?,
     })

@@ -95,6 +95,21 @@ pub(super) fn real_paths(tree: &Tree, removals: &[&TargetPath]) -> Vec<Vec<u8>> 
         .collect()
 }
 
+/// Paths as a file of the cache has them: each followed by a NUL.
+pub(super) fn to_list(paths: &[Vec<u8>]) -> Vec<u8> {
+    paths
+        .iter()
+        .flat_map(|path| path.iter().chain(&[0]))
+        .copied()
+        .collect()
+}
+
+/// The paths of such a file.
+pub(super) fn from_list(list: &[u8]) -> Vec<Vec<u8>> {
+    let paths = list.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    paths.map(<[u8]>::to_vec).collect()
+}
+
 /// Each layer without `removed` and what lies below.
 pub(super) fn without_each(layers: Vec<Layer>, removed: &[Vec<u8>]) -> Vec<Layer> {
     layers.into_iter().map(|layer| layer.without(removed)).collect()

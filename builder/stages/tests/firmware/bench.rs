@@ -8,9 +8,12 @@ use std::time::Duration;
 use anyhow::Result;
 use engine::{Cache, Engine, Progress, Verbosity};
 use fetch::{Limits, Mode, Network};
+use formats::fat::FatFile;
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
+use formats::units::{Bytes, Time};
 use model::project::Project;
+use stages::card::{Card, CardRequest, assemble};
 use stages::firmware::{BoardFirmware, Firmware, FirmwareRequest, firmware};
 use tempfile::TempDir;
 use testkit::fip as made_up;
@@ -122,6 +125,26 @@ impl Bench {
             Ok(BoardFirmware::Ready(firmware)) => firmware,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A card for `board` with this boot area.
+    pub fn card(&self, board: &str, firmware: Option<SparseImage>) -> Card {
+        let project = self.project();
+        let mut root = SparseImage::empty(Bytes::mib(1));
+        root.put(0, made_up::noise(7, 1 << 20));
+        assemble(CardRequest {
+            fleet: "fleet",
+            node: "node",
+            board: &project.boards[board],
+            layout: &project.layouts["card"],
+            boot_files: vec![FatFile::from_bytes("Image", made_up::noise(8, 100_000))],
+            kernel_arguments: &[],
+            firmware,
+            root,
+            time: Time::from_seconds(1_700_000_000),
+            size: None,
+        })
+        .unwrap()
     }
 
     /// Why there is none.

@@ -2,13 +2,9 @@
 
 use std::fs;
 
-use formats::fat::FatFile;
 use formats::fip::derived_id;
 use formats::source::ReadAt;
-use formats::sparse::SparseImage;
-use formats::units::{Bytes, Time};
 use stages::card::ids::CardIds;
-use stages::card::{CardRequest, assemble};
 use stages::diff::differences;
 use stages::firmware::firmware_report;
 use stages::inspect::{Image, boot_area, verify};
@@ -21,23 +17,7 @@ use crate::bench::Bench;
 fn a_card_of_genimage_has_the_same_boot_area() {
     let bench = Bench::without_clocks();
     let folder = bench.folder.path();
-    let project = bench.project();
-    let made = bench.made("odroid-c2");
-    let mut root = SparseImage::empty(Bytes::mib(1));
-    root.put(0, made_up::noise(7, 1 << 20));
-    let card = assemble(CardRequest {
-        fleet: "fleet",
-        node: "node",
-        board: &project.boards["odroid-c2"],
-        layout: &project.layouts["card"],
-        boot_files: vec![FatFile::from_bytes("Image", made_up::noise(8, 100_000))],
-        kernel_arguments: &[],
-        firmware: Some(made.image),
-        root,
-        time: Time::from_seconds(1_700_000_000),
-        size: None,
-    })
-    .unwrap();
+    let card = bench.card("odroid-c2", Some(bench.made("odroid-c2").image));
     let ours = folder.join("ours.img");
     testkit::image::write(&card.image, &ours);
 

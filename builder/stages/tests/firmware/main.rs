@@ -5,4 +5,5 @@
 mod bench;
 mod genimage;
 mod make;
+mod raw;
 mod report;

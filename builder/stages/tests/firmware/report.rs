@@ -32,7 +32,7 @@ fn report(bytes: &[u8]) -> FirmwareReport {
 }
 
 /// A manifest that says that `card.img` was made of these.
-fn manifest(folder: &Path, firmware: Firmware, parts: &[(&str, &[u8])]) {
+pub fn manifest(folder: &Path, firmware: Firmware, parts: &[(&str, &[u8])]) {
     let inputs = parts.iter().map(|(name, bytes)| Input {
         name: format!("firmware {name}"),
         version: None,

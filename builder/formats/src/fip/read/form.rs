@@ -50,7 +50,12 @@ impl Form {
             )?))
         };
         let (early, late) = (package_at(EARLY)?, package_at(LATE)?);
-        let (card, emmc) = (header_at(CARD_HEADER)?, header_at(EMMC_HEADER)?);
+        // Later SoCs have the same header before a larger first stage, and all else otherwise.
+        let fits = |place: usize, header: &AmlHeader| {
+            early || late || place as u64 + u64::from(header.total_size.get()) <= LATE
+        };
+        let card = header_at(CARD_HEADER)?.filter(|header| fits(CARD_HEADER, header));
+        let emmc = header_at(EMMC_HEADER)?.filter(|header| fits(EMMC_HEADER, header));
         // The package follows what the header for a card tells of.
         let ends_early =
             card.is_some_and(|header| CARD_HEADER as u64 + u64::from(header.total_size.get()) == EARLY);
