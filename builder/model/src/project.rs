@@ -19,6 +19,9 @@ use crate::names::{name_fault, quoted, suggest};
 use crate::overlay::{self, Overlay};
 use crate::sources::{Platform, Sources};
 use crate::template::check_templates;
+use crate::together::{check_together, tell_brought};
+use crate::users::User;
+use crate::written::Origin;
 
 /// Everything that a project describes, checked.
 #[derive(Debug, Clone)]
@@ -40,9 +43,9 @@ pub struct Project {
     /// `sources.toml`.
     pub sources: Sources,
     /// Where each value of a board was written, by board.
-    pub board_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
+    pub board_origins: BTreeMap<String, Vec<Origin>>,
     /// Where each value of a layout was written, by layout.
-    pub layout_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
+    pub layout_origins: BTreeMap<String, Vec<Origin>>,
     /// What is to be told of, and keeps nothing from being built.
     pub warnings: Findings,
 }
@@ -86,7 +89,7 @@ impl Project {
                 })
                 .collect(),
         };
-        let fleet = load::<FleetToml>(&files, Path::new("images/fleet.toml"), &mut findings)
+        let mut fleet = load::<FleetToml>(&files, Path::new("images/fleet.toml"), &mut findings)
             .map(|fleet| check_fleet(&fleet.file, &fleet.written, &known, &mut findings))
             .unwrap_or_default();
 
@@ -142,6 +145,8 @@ impl Project {
             .map(|(name, layout)| (name.as_str(), layout))
             .collect();
         check_templates(&fleet, &sound, &layout_origins, &mut findings);
+        check_together(&fleet, &overlays, &mut findings);
+        tell_brought(&mut fleet, &overlays);
         findings.sort();
         let (Some(kernel), Some(sources)) = (kernel, sources) else {
             return Err(findings);
@@ -193,6 +198,11 @@ impl Project {
         names
             .filter_map(|name| self.overlays.get(&name.value))
             .filter(move |overlay| overlay.applies_to(platform))
+    }
+
+    /// The users that the nodes of a role have over a base of `platform`, in the order of their names.
+    pub fn users_of(&self, role: &str, platform: Platform) -> Vec<&User> {
+        self.fleet.users_with(self.overlays_of(role, platform))
     }
 
     /// The packages that the overlays of a role, and the fleet itself, ask of a base of `platform`.

@@ -297,6 +297,13 @@ const SLIPS: &[(&str, &str)] = &[
         "`--allow` cannot name a package",
     ),
     ("[packages]\ngentoo = [\"btrfs-progs\"]", "category and name"),
+    ("[users.Web]", "user name `Web` does not start with a lower-case"),
+    ("[users.web]\nuid = 12", "uid 12 is not within 1000 to 59999"),
+    ("[users.web]\ngroup = [\"adm\"]", "did you mean `groups`?"),
+    (
+        "[users.a]\nuid = 1500\n[users.b]\nuid = 1500",
+        "have the same uid, 1500",
+    ),
 ];
 
 #[test]

@@ -107,7 +107,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         containers: containers.map(|container| container.name.as_str()).collect(),
         gateway: gateway_of_containers(&project.fleet, node),
         system: &project.fleet.system,
-        users: &project.fleet.users,
+        users: project.users_of(&node.role, sources.base.platform()),
         rules: with_systemd && (role.containers || role.gateway),
         root,
         card: CARD,

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::users::UserToml;
 use crate::written::{At, Table};
 
 pub use outside::{AllowToml, InproxyToml, MonitorToml, Protocol, ServiceToml, TunnelToml};
-pub use settings::{PasswordHash, SystemToml, UserToml, VarToml};
+pub use settings::{SystemToml, VarToml};
 
 mod outside;
 mod settings;

@@ -6,8 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::finding::SourceFile;
-use crate::fleet::Origin;
-use crate::written::At;
+use crate::written::{At, Origin};
 
 /// What the origin of a template is called.
 pub(crate) const TEMPLATE: &str = "layout.template";

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::folder::{self, FolderKind};
-use super::path::{self, TargetPath, parse_target_path};
 use super::written::{DistributionToml, InitToml, OverlayToml, PathToml, WhenToml};
-use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Placed, Source, When};
+use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Source, When};
 use crate::check::Check;
 use crate::document;
 use crate::files::{Files, PartKind};
 use crate::finding::{Finding, Findings, Place};
 use crate::names::{is_gentoo_atom, name_fault, quoted, suggest};
+use crate::path::{self, TargetPath, parse_target_path};
 use crate::sources::{Distribution, Init};
-use crate::written::At;
+use crate::users::{Who, check_users};
+use crate::written::{At, Placed};
 
 /// What an overlay's folder may hold beside `overlay.toml`.
 const CONTENTS: [&str; 4] = ["overlay.toml", "files", "templates", "README.md"];
@@ -66,6 +67,7 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
     let runlevels = rules.runlevels(&written.runlevels);
     let own_units = rules.own_units(&written.units);
     let packages = rules.packages(&written);
+    let users = check_users(&mut rules.check, &written.users, Who::Anybody);
     let removals = rules.removals(&written);
     let entries = rules.entries(&folder, &written);
     rules.own_files(&written.units, &entries);
@@ -81,6 +83,7 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
         own_units,
         runlevels,
         packages,
+        users,
         removals,
         provides: written.provides.iter().map(|word| word.value).collect(),
         warnings,

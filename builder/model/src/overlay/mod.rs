@@ -12,18 +12,17 @@
 //! | module | owns |
 //! |---|---|
 //! | `written` | `overlay.toml` as it is written |
-//! | `path` | paths of the target and patterns over them |
 //! | `folder` | the files below `files/` and `templates/` |
 //! | `check` | the rules |
 //! | `services` | the rules of what it starts |
 
 mod check;
 mod folder;
-mod path;
 mod services;
 mod written;
 
-pub use path::{TargetPath, parse_target_path};
+pub use crate::path::{TargetPath, parse_target_path};
+pub use crate::written::Placed;
 pub use written::{
     DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, Provision,
     UnitsToml, WhenToml,
@@ -36,6 +35,7 @@ use std::sync::Arc;
 use crate::files::Files;
 use crate::finding::{Findings, Place, SourceFile};
 use crate::sources::{Distribution, Init, Platform};
+use crate::users::{self, User};
 
 /// An overlay: `overlays/<name>/`, checked and read into memory, so that what was checked is what is laid down.
 #[derive(Debug, Clone)]
@@ -56,6 +56,8 @@ pub struct Overlay {
     pub runlevels: BTreeMap<String, Vec<Placed<String>>>,
     /// What it needs installed.
     pub packages: Packages,
+    /// The users that it brings, in the order of their names.
+    pub users: Vec<User>,
     /// Paths of the base, or of overlays before it, that go away with everything below them.
     pub removals: Vec<Placed<TargetPath>>,
     /// What a fleet may ask for and it does.
@@ -148,15 +150,6 @@ pub struct Packages {
     pub gentoo: BTreeMap<String, Place>,
 }
 
-/// A value and where it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed<T> {
-    /// The value.
-    pub value: T,
-    /// Where it was written.
-    pub place: Place,
-}
-
 impl Overlay {
     /// Reads and checks the overlay called `name`; all findings at once.
     pub fn load(files: &Files, name: &str) -> Result<Self, Findings> {
@@ -181,11 +174,27 @@ pub fn packages<'o>(
     overlays: impl IntoIterator<Item = &'o Overlay>,
     distribution: Distribution,
 ) -> BTreeSet<String> {
-    overlays
-        .into_iter()
-        .flat_map(|overlay| overlay.packages.of(distribution).keys())
-        .cloned()
-        .collect()
+    let of_each = |overlay: &'o Overlay| {
+        let of_users = users::packages(&overlay.users, distribution);
+        let own = overlay.packages.of(distribution).keys().cloned();
+        own.chain(of_users.map(str::to_owned))
+    };
+    overlays.into_iter().flat_map(of_each).collect()
+}
+
+/// All users that `overlays` bring, in the order of their names.
+pub fn users<'o>(overlays: impl IntoIterator<Item = &'o Overlay>) -> Vec<&'o User> {
+    users::by_name(overlays.into_iter().flat_map(|overlay| &overlay.users))
+}
+
+impl When {
+    /// Whether there is a base that this and `other` are both for.
+    pub(crate) fn meets(self, other: Self) -> bool {
+        fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.is_none() || other.is_none() || one == other
+        }
+        agree(self.distribution, other.distribution) && agree(self.init, other.init)
+    }
 }
 
 impl Packages {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::users::UserToml;
 use crate::written::{At, Table};
 
 /// `overlays/<name>/overlay.toml`: what an overlay needs and does beside its files.
@@ -29,6 +30,10 @@ pub struct OverlayToml {
     /// Packages that the overlay needs, by source set.
     #[serde(default)]
     pub packages: PackagesToml,
+    /// Users that nodes with this overlay have, by name, with the keys of `users` in `fleet.toml`. One without `keys` and
+    /// `password-hash` is a service's: nobody logs in, and it has no home.
+    #[serde(default)]
+    pub users: Table<UserToml>,
     /// What happens to units of systemd.
     #[serde(default)]
     pub units: UnitsToml,

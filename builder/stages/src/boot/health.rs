@@ -5,9 +5,10 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, bail};
 use formats::units::Bytes;
-use model::fleet::{System, User};
+use model::fleet::System;
 use model::layout::Btrfs;
 use model::sources::Init;
+use model::users::User;
 use serde::Serialize;
 
 use super::ssh::{Answer, Ssh};
@@ -34,7 +35,7 @@ pub struct Expected<'a> {
     /// Its domain, time zone and locale, where somebody said so.
     pub system: &'a System,
     /// Users beside root.
-    pub users: &'a [User],
+    pub users: Vec<&'a User>,
     /// Whether its role has rules of who may open connections.
     pub rules: bool,
     /// The root file system: compression and subvolumes.
@@ -171,6 +172,7 @@ fn as_told(user: &User) -> String {
     groups.push(name);
     groups.sort_unstable();
     let owners = match user.keys.len() {
+        _ if !user.logs_in() => String::new(),
         0 => format!("{name}:700"),
         _ => format!("{name}:700,{name}:700,{name}:600"),
     };
@@ -182,6 +184,8 @@ fn as_told(user: &User) -> String {
     let (home, shell) = (user.home(), &user.shell.value);
     let (groups, keys) = (groups.join(","), user.keys.len());
     format!("{uid} {groups} {home}:{shell} {keys} {owners}{may}")
+        .trim_end()
+        .to_owned()
 }
 
 /// `name=value` lines by name.
@@ -363,7 +367,7 @@ mod tests {
             containers: vec!["irc", "web"],
             gateway: Some(Ipv4Addr::new(172, 16, 0, 1)),
             system,
-            users,
+            users: users.iter().collect(),
             rules: true,
             root: &root,
             card: Bytes::gib(4),
@@ -478,6 +482,29 @@ mod tests {
         ] {
             assert_eq!(failed(&good.replacen(from, to, 1)), [check]);
         }
+    }
+
+    #[test]
+    fn a_user_of_a_service_has_neither_a_home_nor_keys() {
+        let place = Arc::new(SourceFile {
+            path: "overlays/meter/overlay.toml".into(),
+            text: String::new(),
+        })
+        .place(0..0);
+        let meter = User {
+            name: "meter".to_owned(),
+            place: place.clone(),
+            uid: 1501,
+            keys: Vec::new(),
+            groups: Vec::new(),
+            sudo: false,
+            shell: Placed {
+                value: "/sbin/nologin".to_owned(),
+                place,
+            },
+            password_hash: None,
+        };
+        assert_eq!(as_told(&meter), "1501 meter /nonexistent:/sbin/nologin 0");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use model::sources::Platform;
 use super::context::{CardIds, NodeInputs, Shared};
 use super::merge::merge;
 use super::render::Renderer;
-use super::settings::Settings;
+use super::settings::{Said, Settings};
 
 /// A path that an overlay lays on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +50,11 @@ pub fn preview(
     let mut merged = merge(&overlays)?;
     let fleet = &project.fleet;
     let renderer = Renderer::new(merged.templates(), &fleet.own_vars(&node.role))?;
-    let settings = Settings::of(fleet, platform)?;
+    let said = Said {
+        system: &fleet.system,
+        users: fleet.users_with(overlays.iter().copied()),
+    };
+    let settings = Settings::of(&said, platform)?;
     settings.lay(&mut merged);
     let operator = store.operator()?;
     let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);

@@ -39,7 +39,7 @@ use super::context::{NodeInputs, Shared, mount_points};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
-use super::settings::Settings;
+use super::settings::{Said, Settings};
 pub use template::TemplateLayers;
 
 /// Goes up with every change of what the layers of a role or of a node hold.
@@ -164,7 +164,11 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     // The folders on the way to the modules are the base's: a newer time of /usr, for one, makes systemd bring
     // everything below it up to date on the next start.
     let of_base = stack(&base, inputs.time)?;
-    let settings = Settings::over(inputs.fleet, inputs.base.platform(), &merged, &of_base)?;
+    let said = Said {
+        system: &inputs.fleet.system,
+        users: inputs.fleet.users_with(inputs.overlays.iter().copied()),
+    };
+    let settings = Settings::over(&said, inputs.base.platform(), &merged, &of_base)?;
     settings.lay(&mut merged);
     modules
         .entries

@@ -1,0 +1,134 @@
+//! Overlays of one role: what is found where two of them, or one and the fleet, say one thing differently.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use model::finding::Findings;
+use model::project::Project;
+use model::{schema, show};
+use testkit::folder::copy;
+
+/// The good project, whose role has the overlays `one` and `other` of these texts, with more tables in its fleet.
+fn load(one: &str, other: &str, tables: &str) -> Result<Project, Findings> {
+    load_as("overlays = [\"common\", \"one\", \"other\"]", one, other, tables)
+}
+
+/// The same with another line for the overlays of the role.
+fn load_as(line: &str, one: &str, other: &str, tables: &str) -> Result<Project, Findings> {
+    let root = tempfile::tempdir().unwrap();
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/good");
+    copy(&good, root.path());
+    for (name, text) in [("one", one), ("other", other)] {
+        let folder = root.path().join("overlays").join(name);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(
+            folder.join("overlay.toml"),
+            format!("description = \"a test\"\n{text}\n"),
+        )
+        .unwrap();
+    }
+    let fleet = fs::read_to_string(good.join("images/fleet.toml")).unwrap();
+    let fleet = fleet.replace("overlays = [\"common\"]", line);
+    fs::write(
+        root.path().join("images/fleet.toml"),
+        format!("{fleet}\n{tables}\n"),
+    )
+    .unwrap();
+    Project::load(root.path())
+}
+
+fn findings(one: &str, other: &str, tables: &str) -> Findings {
+    load(one, other, tables).map(drop).unwrap_err()
+}
+
+/// The one finding, which is in `other` and names a place of `elsewhere` as well.
+fn is_one(findings: &Findings, message: &str, elsewhere: &str) {
+    assert_eq!(findings.0.len(), 1, "{findings}");
+    let finding = &findings.0[0];
+    assert_eq!(finding.message, message);
+    let path = &finding.place.as_ref().unwrap().file.path;
+    assert_eq!(path, Path::new("overlays/other/overlay.toml"));
+    assert_eq!(finding.related[0].0.file.path, Path::new(elsewhere));
+    assert!(finding.hint.is_some());
+}
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
+
+#[test]
+fn users_that_differ_are_told_with_both_places() {
+    let one = "overlays/one/overlay.toml";
+    let found = findings("[users.web]", "[users.web]\nsudo = true", "");
+    is_one(&found, "two users are called `web` and differ", one);
+    let found = findings("[users.web]\nuid = 1500", "[users.db]\nuid = 1500", "");
+    is_one(&found, "two users have the uid 1500", one);
+    let of_fleet = format!("[users.web]\nkeys = [\"{KEY}\"]");
+    let found = findings("", "[users.web]", &of_fleet);
+    is_one(
+        &found,
+        "two users are called `web` and differ",
+        "images/fleet.toml",
+    );
+    // What is said twice is said once, and what never meets may differ.
+    load(&of_fleet, &of_fleet, &of_fleet).unwrap();
+    load(
+        "[when]\ninit = \"openrc\"\n[users.web]",
+        "[when]\ninit = \"systemd\"\n[users.web]\nsudo = true",
+        "",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_password_is_no_thing_for_all_containers() {
+    let hash = format!("password-hash = \"$5$salt$./{}\"", "a".repeat(41));
+    let line = "overlays = [\"common\"]\ntemplate = [\"other\"]";
+    let text = format!("[users.web]\n{hash}");
+    let layout = "[nodes.a-01]\nlayout = \"containers\"\n";
+    let found = load_as(line, "", &text, layout).map(drop).unwrap_err();
+    assert!(
+        found
+            .to_string()
+            .contains("`web` has a password, and the containers of role `node` would all have it"),
+        "{found}"
+    );
+}
+
+#[test]
+fn what_overlays_bring_is_shown_with_its_place() {
+    let project = load("[users.web]\nuid = 1500", "", "").unwrap();
+    let shown = show::text(&show::values(&project, "a-01").unwrap());
+    let line = |name: &str| {
+        shown
+            .lines()
+            .find(|line| line.starts_with(name))
+            .unwrap_or_else(|| panic!("{shown}"))
+    };
+    assert!(
+        line("user ").contains("web uid 1500, 0 keys")
+            && line("user ").contains("overlays/one/overlay.toml:2")
+    );
+}
+
+#[test]
+fn the_manual_names_every_key_of_an_overlay() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/overlays.md");
+    let manual = fs::read_to_string(path).unwrap();
+    let (_, schema) = schema::schemas()
+        .into_iter()
+        .find(|(kind, _)| *kind == "overlay")
+        .unwrap();
+    for key in schema["properties"].as_object().unwrap().keys() {
+        let forms = [
+            format!("`{key}`"),
+            format!("    {key} = "),
+            format!("    [{key}"),
+            format!("    [[{key}]]"),
+        ];
+        assert!(
+            forms.iter().any(|form| manual.contains(form)),
+            "docs/overlays.md lacks `{key}`"
+        );
+    }
+}
