@@ -163,6 +163,8 @@ pub struct Role {
     pub containers: bool,
     /// Whether its nodes are routers with a second port.
     pub gateway: bool,
+    /// What the kernel's command line of its nodes has behind what its overlays ask for.
+    pub kernel_arguments: Vec<Placed<String>>,
     /// Values for the templates of its nodes.
     pub vars: Vars,
 }

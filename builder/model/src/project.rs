@@ -16,7 +16,7 @@ use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
 use crate::kernel::Kernel;
 use crate::layout::{Card, Layout, check_layout};
 use crate::names::{name_fault, quoted, suggest};
-use crate::overlay::{self, Overlay};
+use crate::overlay::{self, Overlay, Sysctl};
 use crate::sources::{Platform, Sources};
 use crate::template::check_templates;
 use crate::together::{check_together, tell_brought};
@@ -203,6 +203,30 @@ impl Project {
     /// The users that the nodes of a role have over a base of `platform`, in the order of their names.
     pub fn users_of(&self, role: &str, platform: Platform) -> Vec<&User> {
         self.fleet.users_with(self.overlays_of(role, platform))
+    }
+
+    /// The settings of the kernel that the overlays of a role make over a base of `platform`.
+    pub fn sysctls_of(&self, role: &str, platform: Platform) -> impl Iterator<Item = &Sysctl> {
+        self.overlays_of(role, platform)
+            .flat_map(|overlay| &overlay.sysctls)
+    }
+
+    /// What the kernel's command line of a role's nodes has beside what portadc says to every kernel, each word once: what its
+    /// overlays ask for over a base of `platform`, first to last, then the role itself.
+    pub fn kernel_arguments(&self, role: &str, platform: Platform) -> Vec<String> {
+        let of_role = self.fleet.roles.get(role);
+        let of_role = of_role.into_iter().flat_map(|role| &role.kernel_arguments);
+        let asked = self
+            .overlays_of(role, platform)
+            .flat_map(|overlay| &overlay.kernel_arguments)
+            .chain(of_role);
+        let mut arguments: Vec<String> = Vec::new();
+        for argument in asked {
+            if !arguments.contains(&argument.value) {
+                arguments.push(argument.value.clone());
+            }
+        }
+        arguments
     }
 
     /// The packages that the overlays of a role, and the fleet itself, ask of a base of `platform`.

@@ -8,6 +8,11 @@ use crate::fleet::{Fleet, Role};
 use crate::names::quoted;
 use crate::overlay::{Overlay, When};
 use crate::users::User;
+use crate::written::{Origin, Placed};
+
+/// Bytes of the arguments of a role and its overlays. The rest of the line, which U-Boot takes less than 1024 bytes of, is for root
+/// and consoles.
+const MOST_ARGUMENTS: usize = 512;
 
 /// Something that is said of a name.
 struct Said<'s, T> {
@@ -26,6 +31,12 @@ struct Together<'o> {
 
 /// Tells nodes what overlays of their roles bring, where each was written.
 pub(crate) fn tell_brought(fleet: &mut Fleet, overlays: &BTreeMap<String, Option<Overlay>>) {
+    let argument = |argument: &Placed<String>| Origin {
+        name: "kernel-argument".to_owned(),
+        value: argument.value.clone(),
+        place: argument.place.clone(),
+        note: None,
+    };
     for node in &mut fleet.nodes {
         let names = fleet
             .roles
@@ -34,7 +45,18 @@ pub(crate) fn tell_brought(fleet: &mut Fleet, overlays: &BTreeMap<String, Option
             .flat_map(|role| &role.overlays);
         for overlay in names.filter_map(|name| overlays.get(name)?.as_ref()) {
             node.origins.extend(overlay.users.iter().map(User::origin));
+            let settings = overlay.sysctls.iter();
+            node.origins.extend(settings.map(|sysctl| Origin {
+                name: "sysctl".to_owned(),
+                value: format!("{} = {}", sysctl.key.value, sysctl.value),
+                place: sysctl.key.place.clone(),
+                note: None,
+            }));
+            node.origins.extend(overlay.kernel_arguments.iter().map(argument));
         }
+        let of_role = fleet.roles.get(&node.role).into_iter();
+        node.origins
+            .extend(of_role.flat_map(|role| &role.kernel_arguments).map(argument));
     }
 }
 
@@ -52,13 +74,17 @@ pub(crate) fn check_together(
             findings: &mut found,
         };
         on_nodes.users(&fleet.users);
+        on_nodes.sysctls();
+        on_nodes.arguments(role);
         let template = role.template.iter().map(|name| &name.value);
         let mut in_containers = Together {
             overlays: template.filter_map(known).collect(),
             findings: &mut found,
         };
         in_containers.users(&[]);
+        in_containers.sysctls();
         in_containers.passwords(role);
+        in_containers.meaningless(role);
     }
     // Roles that share overlays share their faults.
     for finding in found.0 {
@@ -97,6 +123,71 @@ impl Together<'_> {
             Finding::new(format!("two users have the uid {uid}")).hint("give one of them another `uid`")
         }));
         self.findings.0.extend(clashes);
+    }
+
+    /// Settings of the kernel that differ.
+    fn sysctls(&mut self) {
+        let said = self.overlays.iter().flat_map(|overlay| {
+            overlay.sysctls.iter().map(|sysctl| Said {
+                name: sysctl.path.clone(),
+                value: &sysctl.value,
+                place: &sysctl.key.place,
+                when: overlay.when,
+            })
+        });
+        let clashes = told_differently(said, |path| {
+            Finding::new(format!(
+                "two overlays set /proc/sys/{path}, each to something else"
+            ))
+            .hint("leave it out of one of them, or take one of them out of the role")
+        });
+        self.findings.0.extend(clashes);
+    }
+
+    /// More arguments than a command line has room for.
+    fn arguments(&mut self, role: &Role) {
+        let of_overlays = self.overlays.iter().flat_map(|overlay| &overlay.kernel_arguments);
+        let mut length = 0;
+        for argument in of_overlays.chain(&role.kernel_arguments) {
+            length += argument.value.len() + 1;
+            if length > MOST_ARGUMENTS {
+                let message = format!(
+                    "with this, the kernel arguments of role {} have {length} bytes, the limit is {MOST_ARGUMENTS}",
+                    quoted(&role.name)
+                );
+                self.findings.push(
+                    Finding::new(message)
+                        .at(argument.place.clone())
+                        .hint("leave some of them out"),
+                );
+                return;
+            }
+        }
+    }
+
+    /// Tells of what is passed over in a container.
+    fn meaningless(&mut self, role: &Role) {
+        for overlay in &self.overlays {
+            let arguments = overlay.kernel_arguments.first();
+            let meaningless = [(
+                "kernel-arguments",
+                arguments.map(|argument| &argument.place),
+                "a container has the kernel of its node",
+            )];
+            for (key, place, why) in meaningless {
+                let Some(place) = place else { continue };
+                let message = format!(
+                    "`{key}` of overlay {} is passed over in the containers of role {}: {why}",
+                    quoted(&overlay.name),
+                    quoted(&role.name)
+                );
+                self.findings.push(
+                    Finding::warning(message)
+                        .at(place.clone())
+                        .hint("give it an overlay of its own, which `template` does not name"),
+                );
+            }
+        }
     }
 
     /// What is in a template is in all containers, and in packs in plain.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use model::finding::Findings;
 use model::project::Project;
+use model::sources::Platform;
 use model::{schema, show};
 use testkit::folder::copy;
 
@@ -54,6 +55,9 @@ fn is_one(findings: &Findings, message: &str, elsewhere: &str) {
     assert!(finding.hint.is_some());
 }
 
+/// What has no place in a container.
+const MEANINGLESS: &str = "kernel-arguments = [\"quiet\"]";
+
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
 #[test]
@@ -78,6 +82,81 @@ fn users_that_differ_are_told_with_both_places() {
         "",
     )
     .unwrap();
+}
+
+#[test]
+fn settings_of_the_kernel_that_differ_are_told_with_both_places() {
+    let (one, other) = (
+        "[sysctls]\n\"net.core.somaxconn\" = 1024",
+        "[sysctls]\n\"net/core/somaxconn\" = 4096",
+    );
+    is_one(
+        &findings(one, other, ""),
+        "two overlays set /proc/sys/net/core/somaxconn, each to something else",
+        "overlays/one/overlay.toml",
+    );
+    load(one, one, "").unwrap();
+}
+
+#[test]
+fn arguments_come_in_the_order_of_the_overlays_and_the_role_is_last() {
+    let line = "overlays = [\"other\", \"one\"]\nkernel-arguments = [\"mitigations=off\", \"quiet\"]";
+    let skipped = "kernel-arguments = [\"quiet\", \"a=1\"]";
+    let project = load_as(line, "kernel-arguments = [\"b\"]", skipped, "").unwrap();
+    assert_eq!(
+        project.kernel_arguments("node", Platform::DEBIAN),
+        ["quiet", "a=1", "b", "mitigations=off"]
+    );
+    let skipped = format!("{skipped}\n[when]\ninit = \"openrc\"");
+    let project = load_as(line, "kernel-arguments = [\"b\"]", &skipped, "").unwrap();
+    assert_eq!(
+        project.kernel_arguments("node", Platform::DEBIAN),
+        ["b", "mitigations=off", "quiet"]
+    );
+    let found = load_as(
+        "overlays = [\"common\"]\nkernel-arguments = [\"root=a\"]",
+        "",
+        "",
+        "",
+    )
+    .unwrap_err();
+    assert!(
+        found
+            .to_string()
+            .contains("portadc itself says `root` to every kernel"),
+        "{found}"
+    );
+}
+
+#[test]
+fn more_arguments_than_a_command_line_has_room_for_are_refused() {
+    let long = |letter: &str| format!("kernel-arguments = [\"{}\"]", letter.repeat(300));
+    let found = findings(&long("a"), &long("b"), "");
+    assert_eq!(
+        found.0[0].message,
+        "with this, the kernel arguments of role `node` have 602 bytes, the limit is 512"
+    );
+}
+
+#[test]
+fn what_means_nothing_in_a_container_is_told_of() {
+    let line = "overlays = [\"common\"]\ntemplate = [\"other\"]";
+    let layout = "[roles.idle]\noverlays = []\n[nodes.a-01]\nlayout = \"containers\"\n";
+    let layout = format!(
+        "{layout}[nodes.a-02]\nlayout = \"containers\"\n[nodes.a-03]\nlayout = \"containers\"\n[nodes.b-01]\nlayout = \"containers\"\n"
+    );
+    let project = load_as(line, "", MEANINGLESS, &layout).unwrap_or_else(|findings| panic!("{findings}"));
+    let told: Vec<_> = project
+        .warnings
+        .0
+        .iter()
+        .map(|warning| warning.message.as_str())
+        .collect();
+    for key in ["kernel-arguments"] {
+        let start = format!("`{key}` of overlay `other` is passed over in the containers of role `node`");
+        assert!(told.iter().any(|message| message.starts_with(&start)), "{told:?}");
+    }
+    assert!(project.kernel_arguments("node", Platform::DEBIAN).is_empty());
 }
 
 #[test]

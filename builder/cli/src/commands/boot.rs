@@ -90,7 +90,8 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         card: CARD,
     };
     let identity = store.node(&node.name)?;
-    let init = sources.base.platform().init;
+    let platform = sources.base.platform();
+    let init = platform.init;
     let role = &project.fleet.roles[&node.role];
     // Where OpenRC starts services, overlays of containers and of rules are skipped.
     let with_systemd = init == Init::Systemd;
@@ -107,7 +108,9 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         containers: containers.map(|container| container.name.as_str()).collect(),
         gateway: gateway_of_containers(&project.fleet, node),
         system: &project.fleet.system,
-        users: project.users_of(&node.role, sources.base.platform()),
+        kernel_arguments: project.kernel_arguments(&node.role, platform),
+        sysctls: project.sysctls_of(&node.role, platform).collect(),
+        users: project.users_of(&node.role, platform),
         rules: with_systemd && (role.containers || role.gateway),
         root,
         card: CARD,

@@ -23,6 +23,7 @@ use super::{Fleet, Known, Role, texts};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::{quoted, suggest};
+use crate::overlay::check_arguments;
 use crate::users::{User, Who, check_users};
 use crate::written::{At, Placed, Table};
 
@@ -142,6 +143,7 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
                 .collect(),
             containers: toml.containers,
             gateway: toml.gateway,
+            kernel_arguments: check_arguments(check, &toml.kernel_arguments),
             vars: check_vars(check, &toml.vars),
         };
         roles.insert(role.name.clone(), role);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::folder::{self, FolderKind};
+use super::kernel::{self, check_arguments};
 use super::written::{DistributionToml, InitToml, OverlayToml, PathToml, WhenToml};
 use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Source, When};
 use crate::check::Check;
@@ -69,7 +70,9 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
     let packages = rules.packages(&written);
     let users = check_users(&mut rules.check, &written.users, Who::Anybody);
     let removals = rules.removals(&written);
-    let entries = rules.entries(&folder, &written);
+    let sysctls = rules.sysctls(&written.sysctls);
+    let kernel_arguments = check_arguments(&mut rules.check, &written.kernel_arguments);
+    let entries = rules.entries(&folder, &written, kernel::sysctl_file(name, &sysctls));
     rules.own_files(&written.units, &entries);
     findings.sort();
     findings.0.dedup();
@@ -84,6 +87,8 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
         runlevels,
         packages,
         users,
+        sysctls,
+        kernel_arguments,
         removals,
         provides: written.provides.iter().map(|word| word.value).collect(),
         warnings,
@@ -204,8 +209,13 @@ impl Rules<'_> {
             .collect()
     }
 
-    /// Everything that the overlay puts somewhere, with its owner and mode.
-    fn entries(&mut self, folder: &Path, written: &OverlayToml) -> BTreeMap<TargetPath, OverlayEntry> {
+    /// Everything that the overlay puts somewhere, `made` of its overlay.toml included, with its owner and mode.
+    fn entries(
+        &mut self,
+        folder: &Path,
+        written: &OverlayToml,
+        made: Option<(TargetPath, Source, EntryOrigin)>,
+    ) -> BTreeMap<TargetPath, OverlayEntry> {
         let mut sources = BTreeMap::new();
         let mut executable = BTreeSet::new();
         for (kind, name) in [(FolderKind::Files, "files"), (FolderKind::Templates, "templates")] {
@@ -217,6 +227,9 @@ impl Rules<'_> {
                     self.claim(&mut sources, found.target, source, EntryOrigin::File(found.file));
                 }
             }
+        }
+        if let Some((target, source, origin)) = made {
+            self.claim(&mut sources, target, source, origin);
         }
         for path in &written.directories {
             if let Some(target) = self.target(path) {

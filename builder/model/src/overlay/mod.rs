@@ -15,17 +15,20 @@
 //! | `folder` | the files below `files/` and `templates/` |
 //! | `check` | the rules |
 //! | `services` | the rules of what it starts |
+//! | `kernel` | the rules of what it asks of the kernel |
 
 mod check;
 mod folder;
+mod kernel;
 mod services;
 mod written;
 
 pub use crate::path::{TargetPath, parse_target_path};
 pub use crate::written::Placed;
+pub(crate) use kernel::check_arguments;
 pub use written::{
     DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, Provision,
-    UnitsToml, WhenToml,
+    SysctlToml, UnitsToml, WhenToml,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +61,10 @@ pub struct Overlay {
     pub packages: Packages,
     /// The users that it brings, in the order of their names.
     pub users: Vec<User>,
+    /// Settings of the kernel, in the order in which they are made; they are in `entries`, too.
+    pub sysctls: Vec<Sysctl>,
+    /// What the kernel's command line has for it.
+    pub kernel_arguments: Vec<Placed<String>>,
     /// Paths of the base, or of overlays before it, that go away with everything below them.
     pub removals: Vec<Placed<TargetPath>>,
     /// What a fleet may ask for and it does.
@@ -128,6 +135,17 @@ pub struct When {
     pub distribution: Option<Distribution>,
     /// What starts its services.
     pub init: Option<Init>,
+}
+
+/// A setting of the kernel (sysctl).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Its name as it was written: `net.core.somaxconn`.
+    pub key: Placed<String>,
+    /// Where it is below /proc/sys; a `*` stands for any name.
+    pub path: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// What an overlay does to units of systemd. Each name is valid, and no unit is in two lists of one base.

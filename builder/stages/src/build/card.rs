@@ -49,6 +49,8 @@ pub struct CardMaker<'a> {
     /// The board's boot area, where there is one.
     pub firmware: Option<&'a Firmware>,
     pub layout: &'a Layout,
+    /// What the kernel's command line has beside what it has on every node.
+    pub kernel_arguments: Vec<String>,
     pub layers: RoleLayers<'a>,
     pub store: &'a IdentityStore,
     pub time: Time,
@@ -138,6 +140,9 @@ impl<'a> CardMaker<'a> {
         if let Some(firmware) = self.firmware {
             key = key.key("firmware", &firmware.key);
         }
+        if !self.kernel_arguments.is_empty() {
+            key = key.text("kernel arguments", &self.kernel_arguments.join(" "));
+        }
         key.text("fleet", &self.project.fleet.name)
             .text("node", &node.name)
             .text("role", &node.role)
@@ -213,7 +218,7 @@ impl<'a> CardMaker<'a> {
             board: self.board,
             layout: self.layout,
             boot_files: self.inputs.boot_files.clone(),
-            kernel_arguments: &[],
+            kernel_arguments: &self.kernel_arguments,
             firmware: self.firmware.map(|firmware| firmware.image.clone()),
             root,
             time: self.time,

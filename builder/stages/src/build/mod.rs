@@ -303,6 +303,7 @@ impl<'a> Workshop<'a> {
                 board,
                 firmware: self.firmware.of(&board.name),
                 layout,
+                kernel_arguments: project.kernel_arguments(role, platform),
                 layers,
                 store: &self.store,
                 time: self.time,

@@ -176,6 +176,24 @@ fn removals_take_away_trees_links_and_first_names() {
 }
 
 #[test]
+fn settings_of_the_kernel_are_on_the_node_and_in_the_template() {
+    let workshop = Workshop::new();
+    let overlay = workshop.overlay(&[(
+        "overlay.toml",
+        "description = \"a\"\n[sysctls]\n\"net.core.somaxconn\" = 1024\n",
+    )]);
+    let role = workshop.role_with(&[&overlay], &[&overlay]).unwrap();
+    let node = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
+    let container = role.template.as_ref().unwrap().tree().unwrap();
+    for tree in [&node, &container] {
+        assert_eq!(
+            read(tree, "etc/sysctl.d/60-test.conf"),
+            "net.core.somaxconn = 1024\n"
+        );
+    }
+}
+
+#[test]
 fn a_later_overlay_wins_and_can_take_back() {
     let workshop = Workshop::new();
     let first = workshop.overlay_named(
@@ -292,6 +310,7 @@ fn overlays_are_checked_before_anything_is_built() {
                         template: Vec::new(),
                         containers: false,
                         gateway: false,
+                        kernel_arguments: Vec::new(),
                         vars: Default::default(),
                     },
                 )
