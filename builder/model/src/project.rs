@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 use crate::board::{Board, UBoot, check_board, load_fragment, load_source};
 use crate::document;
 use crate::files::{Files, PartKind};
-use crate::finding::{Finding, Findings, Place, SourceFile};
+use crate::finding::{Finding, Findings, SourceFile};
 use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
 use crate::kernel::Kernel;
-use crate::layout::{Card, Layout, check_layout};
+use crate::layout::{Card, CheckedLayout, Layout, check_layouts};
 use crate::names::{name_fault, quoted, suggest};
 use crate::overlay::{self, Overlay, Sysctl};
 use crate::sources::{Platform, Sources};
@@ -56,13 +56,6 @@ struct Loaded<T> {
     written: T,
 }
 
-/// The partitions of a layout as written.
-struct Partitions {
-    places: Vec<Place>,
-    /// Whether the layout has no faults of its own; one that has would only repeat them on each board.
-    sound: bool,
-}
-
 impl Project {
     /// Reads the project at `root`, which has all parts itself. Everything that is wrong with it comes back at once, by file
     /// and line.
@@ -76,7 +69,7 @@ impl Project {
         let boards = load_all(&files, PartKind::Board, &mut findings);
         let layouts = load_all(&files, PartKind::Layout, &mut findings);
         let overlays = load_overlays(&files, &mut findings);
-        let kernel = findings.keep_all(Kernel::load(&files));
+        let mut kernel = findings.keep_all(Kernel::load(&files));
         let sources = findings.keep_all(Sources::load(files.root()));
         let known = Known {
             boards: boards.keys().cloned().collect(),
@@ -109,55 +102,39 @@ impl Project {
             board_origins.insert(name.clone(), written.origins(&file));
             checked_boards.insert(name, board);
         }
-        let mut layout_origins = BTreeMap::new();
-        let mut checked_layouts = BTreeMap::new();
-        let mut partitions_of = BTreeMap::new();
-        for (name, Loaded { file, written }) in only_loaded(layouts) {
-            let before = findings.errors();
-            let layout = check_layout(&name, &file, &written, &mut findings);
-            let places = written
-                .partitions
-                .iter()
-                .map(|partition| file.place(partition.label.span.clone()));
-            let partitions = Partitions {
-                places: places.collect(),
-                sound: findings.errors() == before,
-            };
-            partitions_of.insert(name.clone(), partitions);
-            layout_origins.insert(name.clone(), written.origins(&file));
-            checked_layouts.insert(name, layout);
-        }
-        check_cards(
-            &fleet,
-            &checked_boards,
-            &checked_layouts,
-            &partitions_of,
-            &mut findings,
-        );
+        let layouts = only_loaded(layouts).map(|(name, Loaded { file, written })| (name, file, written));
+        let layouts = check_layouts(layouts, &mut findings);
+        check_cards(&fleet, &checked_boards, &layouts, &mut findings);
         check_memory(&fleet, &checked_boards, &mut findings);
-        let sound = checked_layouts
-            .iter()
-            .filter(|(name, _)| {
-                partitions_of
-                    .get(*name)
-                    .is_some_and(|partitions| partitions.sound)
-            })
-            .map(|(name, layout)| (name.as_str(), layout))
-            .collect();
-        check_templates(&fleet, &sound, &layout_origins, &mut findings);
-        check_together(&fleet, &overlays, &mut findings);
+        check_templates(&fleet, &layouts, &mut findings);
+        check_together(&fleet, &overlays, &layouts, &mut findings);
+        if let Some(kernel) = &mut kernel {
+            // One kernel serves all nodes.
+            let in_use = |name: &&String| fleet.roles.values().any(|role| role.overlays.contains(name));
+            let asked = overlays.iter().filter(|(name, _)| in_use(name));
+            let asked =
+                asked.flat_map(|(_, overlay)| overlay.iter().flat_map(|overlay| &overlay.kernel_requests));
+            kernel.add(asked, &mut findings);
+        }
         tell_brought(&mut fleet, &overlays);
         findings.sort();
         let (Some(kernel), Some(sources)) = (kernel, sources) else {
             return Err(findings);
         };
         let warnings = findings.into_warnings()?;
+        let layout_origins = layouts
+            .iter()
+            .map(|(name, checked)| (name.clone(), checked.origins.clone()));
         Ok(Self {
+            layout_origins: layout_origins.collect(),
             root: files.root().to_owned(),
             files,
             fleet,
             boards: checked_boards,
-            layouts: checked_layouts,
+            layouts: layouts
+                .into_iter()
+                .map(|(name, checked)| (name, checked.layout))
+                .collect(),
             overlays: overlays
                 .into_iter()
                 .filter_map(|(name, overlay)| Some((name, overlay?)))
@@ -165,7 +142,6 @@ impl Project {
             kernel,
             sources,
             board_origins,
-            layout_origins,
             warnings,
         })
     }
@@ -198,6 +174,13 @@ impl Project {
         names
             .filter_map(|name| self.overlays.get(&name.value))
             .filter(move |overlay| overlay.applies_to(platform))
+    }
+
+    /// The layout called `name` as the cards of a role have it over a base of `platform`: with the subvolumes of its overlays.
+    pub fn layout_of(&self, role: &str, name: &str, platform: Platform) -> Layout {
+        let overlays = self.overlays_of(role, platform);
+        let subvolumes = overlays.flat_map(|overlay| &overlay.subvolumes);
+        self.layouts[name].with(subvolumes.map(|subvolume| &subvolume.value))
     }
 
     /// The users that the nodes of a role have over a base of `platform`, in the order of their names.
@@ -312,15 +295,13 @@ impl Project {
 fn check_cards(
     fleet: &Fleet,
     boards: &BTreeMap<String, Board>,
-    layouts: &BTreeMap<String, Layout>,
-    partitions_of: &BTreeMap<String, Partitions>,
+    layouts: &BTreeMap<String, CheckedLayout>,
     findings: &mut Findings,
 ) {
     let mut seen = BTreeSet::new();
     for node in &fleet.nodes {
-        let (Some(layout), Some(partitions), Some(board), Some(origin)) = (
+        let (Some(checked), Some(board), Some(origin)) = (
             layouts.get(&node.layout),
-            partitions_of.get(&node.layout),
             boards.get(&node.board),
             node.origins.iter().find(|origin| origin.name == "board"),
         ) else {
@@ -330,13 +311,13 @@ fn check_cards(
             continue;
         }
         let card = Card {
-            layout,
-            places: &partitions.places,
+            layout: &checked.layout,
+            places: &checked.places,
             board,
             chosen: &origin.place,
         };
         card.check_count(findings);
-        if partitions.sound {
+        if checked.sound {
             card.check_room(findings);
         }
     }

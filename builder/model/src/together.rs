@@ -1,10 +1,11 @@
 //! What the overlays of a role ask for together with each other and the fleet: where two of them say one thing differently, and
 //! what means nothing where they lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, Findings, Place};
 use crate::fleet::{Fleet, Role};
+use crate::layout::{CheckedLayout, Layout, SUBVOLUME, TEMPLATE};
 use crate::names::quoted;
 use crate::overlay::{Overlay, When};
 use crate::users::User;
@@ -52,6 +53,13 @@ pub(crate) fn tell_brought(fleet: &mut Fleet, overlays: &BTreeMap<String, Option
                 place: sysctl.key.place.clone(),
                 note: None,
             }));
+            node.origins
+                .extend(overlay.subvolumes.iter().map(|subvolume| Origin {
+                    name: SUBVOLUME.to_owned(),
+                    value: format!("{} at {}", subvolume.value.name, subvolume.value.mount),
+                    place: subvolume.place.clone(),
+                    note: None,
+                }));
             node.origins.extend(overlay.kernel_arguments.iter().map(argument));
         }
         let of_role = fleet.roles.get(&node.role).into_iter();
@@ -64,6 +72,7 @@ pub(crate) fn tell_brought(fleet: &mut Fleet, overlays: &BTreeMap<String, Option
 pub(crate) fn check_together(
     fleet: &Fleet,
     overlays: &BTreeMap<String, Option<Overlay>>,
+    layouts: &BTreeMap<String, CheckedLayout>,
     findings: &mut Findings,
 ) {
     let mut found = Findings::default();
@@ -76,6 +85,13 @@ pub(crate) fn check_together(
         on_nodes.users(&fleet.users);
         on_nodes.sysctls();
         on_nodes.arguments(role);
+        let nodes = fleet.nodes.iter().filter(|node| node.role == role.name);
+        let names: BTreeSet<&String> = nodes.map(|node| &node.layout).collect();
+        for name in names {
+            if let Some(checked) = layouts.get(name) {
+                on_nodes.subvolumes(&checked.layout, &checked.origins);
+            }
+        }
         let template = role.template.iter().map(|name| &name.value);
         let mut in_containers = Together {
             overlays: template.filter_map(known).collect(),
@@ -165,15 +181,77 @@ impl Together<'_> {
         }
     }
 
+    /// Subvolumes of one name, or one place, that differ; `origins` are those of the layout.
+    fn subvolumes(&mut self, layout: &Layout, origins: &[Origin]) {
+        let template = layout.root().and_then(|root| root.template.as_ref());
+        let of_layout = layout.root().into_iter().flat_map(|root| &root.subvolumes);
+        let of_layout = of_layout.filter_map(|subvolume| {
+            let shown = format!("{} at {}", subvolume.name, subvolume.mount);
+            let origin = origins
+                .iter()
+                .find(|origin| origin.name == SUBVOLUME && origin.value == shown)?;
+            Some((subvolume, &origin.place, When::default()))
+        });
+        let brought = self.overlays.iter().flat_map(|overlay| {
+            let subvolumes = overlay.subvolumes.iter();
+            subvolumes.map(|subvolume| (&subvolume.value, &subvolume.place, overlay.when))
+        });
+        let all: Vec<_> = of_layout.chain(brought).collect();
+        let template = template.and_then(|name| {
+            let origin = origins.iter().find(|origin| origin.name == TEMPLATE)?;
+            Some(Said {
+                name: name.clone(),
+                value: None,
+                place: &origin.place,
+                when: When::default(),
+            })
+        });
+        let by_name = all.iter().map(|(subvolume, place, when)| Said {
+            name: subvolume.name.clone(),
+            value: Some((&subvolume.mount, subvolume.data)),
+            place,
+            when: *when,
+        });
+        let by_mount = all.iter().map(|(subvolume, place, when)| Said {
+            name: subvolume.mount.clone(),
+            value: &subvolume.name,
+            place,
+            when: *when,
+        });
+        let mut clashes = told_differently(template.into_iter().chain(by_name), |name| {
+            Finding::new(format!("two subvolumes are called {} and differ", quoted(name)))
+                .hint("a node has one subvolume of a name: say the same in both places, or rename one")
+        });
+        clashes.extend(told_differently(by_mount, |mount| {
+            Finding::new(format!("two subvolumes are to be mounted at {}", quoted(mount)))
+                .hint("leave one of them out, or mount it elsewhere")
+        }));
+        self.findings.0.extend(clashes);
+    }
+
     /// Tells of what is passed over in a container.
     fn meaningless(&mut self, role: &Role) {
         for overlay in &self.overlays {
             let arguments = overlay.kernel_arguments.first();
-            let meaningless = [(
-                "kernel-arguments",
-                arguments.map(|argument| &argument.place),
-                "a container has the kernel of its node",
-            )];
+            let requests = overlay.kernel_requests.first();
+            let subvolumes = overlay.subvolumes.first();
+            let meaningless = [
+                (
+                    "kernel-arguments",
+                    arguments.map(|argument| &argument.place),
+                    "a container has the kernel of its node",
+                ),
+                (
+                    "kernel-fragments",
+                    requests.map(|request| &request.place),
+                    "a container has the kernel of its node",
+                ),
+                (
+                    "subvolumes",
+                    subvolumes.map(|subvolume| &subvolume.place),
+                    "the root of a container is one subvolume",
+                ),
+            ];
             for (key, place, why) in meaningless {
                 let Some(place) = place else { continue };
                 let message = format!(
@@ -217,7 +295,12 @@ fn told_differently<'s, T: PartialEq>(
     let mut findings = Vec::new();
     for said in said {
         let others = before.entry(said.name.clone()).or_default();
-        let differs = |other: &&Said<'s, T>| other.when.meets(said.when) && other.value != said.value;
+        // What one file says differently was found where it was read.
+        let differs = |other: &&Said<'s, T>| {
+            other.place.file.path != said.place.file.path
+                && other.when.meets(said.when)
+                && other.value != said.value
+        };
         if let Some(other) = others.iter().find(differs) {
             let finding = tell(&said.name).at(said.place.clone());
             findings.push(finding.related(other.place.clone(), "the other one"));

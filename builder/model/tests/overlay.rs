@@ -331,6 +331,30 @@ const SLIPS: &[(&str, &str)] = &[
         "kernel-arguments = [\"quiet\", \"quiet\"]",
         "argument `quiet` is given twice",
     ),
+    (
+        "subvolumes = [{ name = \"@db\", mount = \"/\" }]",
+        "the root of a node is its layout's",
+    ),
+    (
+        "subvolumes = [{ name = \"@db\", mount = \"/usr/db\" }]",
+        "`/usr/db` cannot be a subvolume of its own",
+    ),
+    (
+        "subvolumes = [{ name = \"a/b\", mount = \"/srv\" }]",
+        "`a/b` cannot name a subvolume",
+    ),
+    (
+        "subvolumes = [{ name = \"@a\", mount = \"/srv\" }, { name = \"@b\", mount = \"/srv\" }]",
+        "mount point `/srv` is given twice",
+    ),
+    (
+        "kernel-fragments = [\"../x.config\"]",
+        "`../x.config` names no fragment",
+    ),
+    (
+        "kernel-fragments = [\"x.config\"]",
+        "`overlays/test/kernel/x.config` does not exist",
+    ),
     ("[users.Web]", "user name `Web` does not start with a lower-case"),
     ("[users.web]\nuid = 12", "uid 12 is not within 1000 to 59999"),
     ("[users.web]\ngroup = [\"adm\"]", "did you mean `groups`?"),
@@ -370,6 +394,23 @@ fn settings_of_the_kernel_are_a_file_of_the_overlay() {
     assert!(
         found.contains("comes from overlays/test/overlay.toml:3 and from")
             || found.contains("and from overlays/test/overlay.toml:3"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_fragment_that_nothing_names_and_lines_that_are_none_are_told_of() {
+    let found = findings(&[
+        (
+            "overlay.toml",
+            "description = \"a test\"\nkernel-fragments = [\"a.config\"]\n",
+        ),
+        ("kernel/a.config", "CONFIG_USB_SERIAL=y\nUSB=y\n"),
+        ("kernel/b.config", "CONFIG_USB=y\n"),
+    ]);
+    assert!(
+        found.contains("`overlays/test/kernel/b.config` has no effect: nothing names it")
+            && found.contains("overlays/test/kernel/a.config:2:1"),
         "{found}"
     );
 }

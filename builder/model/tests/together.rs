@@ -29,6 +29,15 @@ fn load_as(line: &str, one: &str, other: &str, tables: &str) -> Result<Project, 
             format!("description = \"a test\"\n{text}\n"),
         )
         .unwrap();
+        for (file, line) in [
+            ("a.config", "CONFIG_OVERLAY_A=y\n"),
+            ("b.config", "# CONFIG_OVERLAY_A is not set\n"),
+        ] {
+            if text.contains(file) {
+                fs::create_dir_all(folder.join("kernel")).unwrap();
+                fs::write(folder.join("kernel").join(file), line).unwrap();
+            }
+        }
     }
     let fleet = fs::read_to_string(good.join("images/fleet.toml")).unwrap();
     let fleet = fleet.replace("overlays = [\"common\"]", line);
@@ -56,7 +65,8 @@ fn is_one(findings: &Findings, message: &str, elsewhere: &str) {
 }
 
 /// What has no place in a container.
-const MEANINGLESS: &str = "kernel-arguments = [\"quiet\"]";
+const MEANINGLESS: &str = "kernel-arguments = [\"quiet\"]\nkernel-fragments = [\"a.config\"]\n\
+    subvolumes = [{ name = \"@db\", mount = \"/var/lib/db\" }]";
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";
 
@@ -152,11 +162,95 @@ fn what_means_nothing_in_a_container_is_told_of() {
         .iter()
         .map(|warning| warning.message.as_str())
         .collect();
-    for key in ["kernel-arguments"] {
+    for key in ["kernel-arguments", "kernel-fragments", "subvolumes"] {
         let start = format!("`{key}` of overlay `other` is passed over in the containers of role `node`");
         assert!(told.iter().any(|message| message.starts_with(&start)), "{told:?}");
     }
     assert!(project.kernel_arguments("node", Platform::DEBIAN).is_empty());
+    assert!(
+        !project
+            .kernel
+            .requests
+            .iter()
+            .any(|request| request.symbol == "OVERLAY_A")
+    );
+    let layout = project.layout_of("node", "containers", Platform::DEBIAN);
+    assert_eq!(layout, project.layouts["containers"]);
+}
+
+/// The names of the subvolumes of the layout `card` on nodes of the role.
+fn subvolumes(project: &Project) -> Vec<String> {
+    let layout = project.layout_of("node", "card", Platform::DEBIAN);
+    let subvolumes = &layout.root().unwrap().subvolumes;
+    subvolumes
+        .iter()
+        .map(|subvolume| format!("{} at {}", subvolume.name, subvolume.mount))
+        .collect()
+}
+
+#[test]
+fn subvolumes_come_behind_those_of_the_layout() {
+    let one = "[[subvolumes]]\nname = \"@db\"\nmount = \"/var/lib/db\"\ndata = true";
+    let project = load(one, one, "").unwrap();
+    assert_eq!(subvolumes(&project), ["@ at /", "@db at /var/lib/db"]);
+    let elsewhere = format!("[when]\ninit = \"openrc\"\n{one}");
+    assert_eq!(subvolumes(&load(&elsewhere, "", "").unwrap()), ["@ at /"]);
+    let shown = show::text(&show::values(&project, "a-01").unwrap());
+    assert!(shown.contains("@db at /var/lib/db"), "{shown}");
+}
+
+#[test]
+fn subvolumes_that_differ_are_told_with_both_places() {
+    let one = "subvolumes = [{ name = \"@db\", mount = \"/var/lib/db\" }]";
+    for (other, message) in [
+        (
+            "subvolumes = [{ name = \"@db\", mount = \"/srv\" }]",
+            "two subvolumes are called `@db` and differ",
+        ),
+        (
+            "subvolumes = [{ name = \"@db\", mount = \"/var/lib/db\", data = true }]",
+            "two subvolumes are called `@db` and differ",
+        ),
+        (
+            "subvolumes = [{ name = \"@other\", mount = \"/var/lib/db\" }]",
+            "two subvolumes are to be mounted at `/var/lib/db`",
+        ),
+    ] {
+        is_one(&findings(one, other, ""), message, "overlays/one/overlay.toml");
+    }
+    let other = "subvolumes = [{ name = \"@\", mount = \"/srv\" }]";
+    is_one(
+        &findings("", other, ""),
+        "two subvolumes are called `@` and differ",
+        "images/layouts/card.toml",
+    );
+}
+
+#[test]
+fn fragments_of_overlays_in_use_are_the_kernel_s() {
+    let symbols = |project: Project| -> Vec<_> {
+        let requests = project.kernel.requests.into_iter();
+        requests
+            .map(|request| format!("{}={}", request.symbol, request.value))
+            .collect()
+    };
+    let without = symbols(load("", "", "").unwrap());
+    let one = "kernel-fragments = [\"a.config\"]";
+    let with = symbols(load(one, one, "").unwrap());
+    assert_eq!(with[..without.len()], without);
+    // Each has a fragment of this name, with the same line in it.
+    assert_eq!(with[without.len()..], ["OVERLAY_A=y", "OVERLAY_A=y"]);
+    let unused = load_as("overlays = [\"common\"]", one, one, "").unwrap();
+    assert_eq!(symbols(unused), without);
+    let other = "kernel-fragments = [\"b.config\"]";
+    let found = findings(one, other, "");
+    assert_eq!(found.0.len(), 1, "{found}");
+    assert!(
+        found
+            .to_string()
+            .contains("CONFIG_OVERLAY_A is to be n here and y at overlays/one/kernel/a.config:1"),
+        "{found}"
+    );
 }
 
 #[test]

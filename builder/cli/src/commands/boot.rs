@@ -80,9 +80,9 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     })?;
     let store = IdentityStore::open(&project.root.join("identity"))?;
     let operator = store.operator()?;
-    let root = project.layouts[&node.layout]
-        .root()
-        .context("the layout has no root file system")?;
+    let platform = sources.base.platform();
+    let layout = project.layout_of(&node.role, &node.layout, platform);
+    let root = layout.root().context("the layout has no root file system")?;
     let access = Access {
         known_hosts: store.write_known_hosts(&project.fleet)?,
         operator_key: operator.unattended()?.to_owned(),
@@ -90,7 +90,6 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         card: CARD,
     };
     let identity = store.node(&node.name)?;
-    let platform = sources.base.platform();
     let init = platform.init;
     let role = &project.fleet.roles[&node.role];
     // Where OpenRC starts services, overlays of containers and of rules are skipped.

@@ -79,7 +79,7 @@ pub struct Kernel {
     pub local_version: String,
     /// The names of the fragments, in the order in which they are laid over it.
     pub fragments: Vec<String>,
-    /// What all fragments ask for, in the order they were written. No two contradict each other in any series.
+    /// What all fragments, then overlays in use, ask for, in the order they were written. No two contradict each other in any series.
     pub requests: Vec<Request>,
     /// Patches in the order they are applied.
     pub patches: Vec<Patch>,
@@ -156,6 +156,19 @@ impl Kernel {
             requests,
             patches,
         })
+    }
+
+    /// Adds what overlays ask for behind the fragments.
+    pub(crate) fn add<'r>(
+        &mut self,
+        requests: impl IntoIterator<Item = &'r Request>,
+        findings: &mut Findings,
+    ) {
+        let before = self.requests.len();
+        self.requests.extend(requests.into_iter().cloned());
+        if self.requests.len() > before {
+            fragment::check_contradictions(&self.requests, findings);
+        }
     }
 
     /// What the fragments ask for in `series`; each symbol once, in the order of first mention.

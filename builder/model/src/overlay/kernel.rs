@@ -1,11 +1,16 @@
-//! The rules of what an overlay asks of the kernel: settings of the running one (sysctl), and arguments of its command line.
+//! The rules of what an overlay asks of the kernel: settings of the running one (sysctl), arguments of its command line, and
+//! fragments of its configuration.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::check::Rules;
+use super::folder;
 use super::written::SysctlToml;
 use super::{EntryOrigin, Source, Sysctl};
 use crate::check::Check;
+use crate::finding::Finding;
+use crate::kernel::fragment::{self, Request};
 use crate::names::quoted;
 use crate::path::{TargetPath, parse_target_path};
 use crate::written::{At, Placed, Table};
@@ -56,6 +61,45 @@ impl Rules<'_> {
             });
         }
         sysctls
+    }
+
+    /// What the fragments below `folder` ask for that are named. One that is there and not named is a slip.
+    pub(super) fn fragments(&mut self, folder: &Path, written: &[At<String>]) -> Vec<Request> {
+        let folder = folder.join("kernel");
+        self.check.distinct(written, "fragment");
+        let mut requests = Vec::new();
+        for name in written {
+            if name.contains('/') || name.starts_with('.') || !name.ends_with(".config") {
+                self.check
+                    .found(&name.span, format!("{} names no fragment", quoted(name)))
+                    .hint("a file of the overlay's folder `kernel`: \"wifi.config\"");
+                continue;
+            }
+            let place = self.check.place(&name.span);
+            let file = self.files.load(&folder.join(&name.value));
+            if let Some(file) = self
+                .check
+                .findings
+                .keep(file.map_err(|finding| finding.at(place)))
+            {
+                requests.extend(fragment::parse(&file, self.check.findings));
+            }
+        }
+        if self.files.kind(&folder).is_ok() {
+            for there in folder::names(self.files, &folder, self.check.findings) {
+                let there = there.to_string_lossy();
+                if written.iter().all(|name| *name.value != *there) {
+                    let path = folder.join(&*there);
+                    let message = format!(
+                        "{} has no effect: nothing names it",
+                        quoted(&path.to_string_lossy())
+                    );
+                    let hint = format!("add \"{there}\" to `kernel-fragments` of overlay.toml");
+                    self.check.findings.push(Finding::new(message).hint(hint));
+                }
+            }
+        }
+        requests
     }
 }
 

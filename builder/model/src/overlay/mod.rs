@@ -4,6 +4,7 @@
 //! overlays/<name>/overlay.toml          description, packages, units, owners and modes, links, directories, removals
 //! overlays/<name>/files/etc/foo         becomes /etc/foo, byte for byte: alike on all nodes of a role
 //! overlays/<name>/templates/etc/bar.hbs becomes /etc/bar, rendered for each node
+//! overlays/<name>/kernel/baz.config     fragments of the kernel's configuration that overlay.toml names
 //! ```
 //!
 //! Modes and owners come from `overlay.toml` and times from the build. Of what a checkout says only the one bit counts that git
@@ -27,8 +28,8 @@ pub use crate::path::{TargetPath, parse_target_path};
 pub use crate::written::Placed;
 pub(crate) use kernel::check_arguments;
 pub use written::{
-    DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, Provision,
-    SysctlToml, UnitsToml, WhenToml,
+    DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnSubvolumeToml, OwnUnitsToml, PackagesToml,
+    PathToml, Provision, SysctlToml, UnitsToml, WhenToml,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,8 @@ use std::sync::Arc;
 
 use crate::files::Files;
 use crate::finding::{Findings, Place, SourceFile};
+use crate::kernel::fragment::Request;
+use crate::layout::Subvolume;
 use crate::sources::{Distribution, Init, Platform};
 use crate::users::{self, User};
 
@@ -65,6 +68,10 @@ pub struct Overlay {
     pub sysctls: Vec<Sysctl>,
     /// What the kernel's command line has for it.
     pub kernel_arguments: Vec<Placed<String>>,
+    /// What it asks of the configuration of the fleet's kernel.
+    pub kernel_requests: Vec<Request>,
+    /// Subvolumes of the root file system beside those of the layout.
+    pub subvolumes: Vec<Placed<Subvolume>>,
     /// Paths of the base, or of overlays before it, that go away with everything below them.
     pub removals: Vec<Placed<TargetPath>>,
     /// What a fleet may ask for and it does.

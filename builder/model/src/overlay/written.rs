@@ -40,6 +40,13 @@ pub struct OverlayToml {
     /// Words that the kernel's command line of nodes with this overlay has beside portadc's own: "quiet".
     #[serde(default)]
     pub kernel_arguments: Vec<At<String>>,
+    /// Files of the overlay's folder `kernel/`, "NAME.config": what they ask for, the one kernel of the fleet has where a role has
+    /// this overlay.
+    #[serde(default)]
+    pub kernel_fragments: Vec<At<String>>,
+    /// Subvolumes of the root file system of nodes with this overlay, beside those of their layout.
+    #[serde(default)]
+    pub subvolumes: Vec<OwnSubvolumeToml>,
     /// What happens to units of systemd.
     #[serde(default)]
     pub units: UnitsToml,
@@ -53,6 +60,19 @@ pub struct OverlayToml {
     /// path wins over a pattern, a later pattern over an earlier one.
     #[serde(default)]
     pub paths: Table<PathToml>,
+}
+
+/// A subvolume of the root file system.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnSubvolumeToml {
+    /// Its name: "@db".
+    pub name: At<String>,
+    /// Where a node mounts it: "/var/lib/db".
+    pub mount: At<String>,
+    /// Whether it holds data alone: it is mounted without devices and without programs that run as another user (nodev, nosuid).
+    #[serde(default)]
+    pub data: bool,
 }
 
 /// The value of a setting of the kernel: a number, or a text of one line.

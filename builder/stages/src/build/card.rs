@@ -48,7 +48,8 @@ pub struct CardMaker<'a> {
     pub board: &'a Board,
     /// The board's boot area, where there is one.
     pub firmware: Option<&'a Firmware>,
-    pub layout: &'a Layout,
+    /// With the subvolumes of the role's overlays.
+    pub layout: Layout,
     /// What the kernel's command line has beside what it has on every node.
     pub kernel_arguments: Vec<String>,
     pub layers: RoleLayers<'a>,
@@ -185,7 +186,7 @@ impl<'a> CardMaker<'a> {
                 fleet: &self.project.fleet.name,
                 node: &node.name,
                 board: self.board,
-                layout: self.layout,
+                layout: &self.layout,
                 sources: &self.set.name,
                 inputs: self.described(),
                 installed: self.layers.installed.clone(),
@@ -216,7 +217,7 @@ impl<'a> CardMaker<'a> {
             fleet: &self.project.fleet.name,
             node: name,
             board: self.board,
-            layout: self.layout,
+            layout: &self.layout,
             boot_files: self.inputs.boot_files.clone(),
             kernel_arguments: &self.kernel_arguments,
             firmware: self.firmware.map(|firmware| firmware.image.clone()),

@@ -57,7 +57,8 @@ pub fn preview(
     let settings = Settings::of(&said, platform)?;
     settings.lay(&mut merged);
     let operator = store.operator()?;
-    let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);
+    let board = &project.boards[&node.board];
+    let layout = project.layout_of(&node.role, &node.layout, platform);
     let role = &fleet.roles[&node.role];
     let shared = Shared::new(fleet, role, board, layout, &operator, known);
     let of_role = Renderer::prepare(&shared.of_role())?;

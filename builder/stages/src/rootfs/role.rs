@@ -61,8 +61,8 @@ pub struct RoleInputs<'a, 'b> {
     pub template: &'b [&'b Overlay],
     /// The board of the role's nodes.
     pub board: &'a Board,
-    /// The layout of their cards: compression, mount points.
-    pub layout: &'a Layout,
+    /// The layout of their cards, with the subvolumes of their overlays: compression, mount points.
+    pub layout: &'b Layout,
     /// Whose key may log in beside the fleet's admin keys.
     pub operator: &'a Operator,
     /// The keys of all nodes that run containers, by their names.
@@ -121,7 +121,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         inputs.fleet,
         inputs.role,
         inputs.board,
-        layout,
+        layout.clone(),
         inputs.operator,
         inputs.known,
     );

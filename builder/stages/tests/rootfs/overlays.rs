@@ -194,6 +194,35 @@ fn settings_of_the_kernel_are_on_the_node_and_in_the_template() {
 }
 
 #[test]
+fn a_subvolume_is_mounted_where_the_overlay_says() {
+    let workshop = Workshop::new();
+    let overlay = workshop.overlay(&[
+        (
+            "overlay.toml",
+            "description = \"a\"\nsubvolumes = [\n{ name = \"@db\", mount = \"/var/lib/db\", data = true },\n\
+             { name = \"@web\", mount = \"/var/www\" },\n]\n",
+        ),
+        (
+            "templates/etc/mounts.hbs",
+            "{{#each mounts}}{{path}} {{options}}\n{{/each}}",
+        ),
+    ]);
+    let role = workshop.role(&[&overlay]).unwrap();
+    let tree = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
+    let mounts = read(&tree, "etc/mounts");
+    for line in [
+        "\n/var/lib/db noatime,compress=zstd:3,nodev,nosuid,subvol=@db\n/var/lib/lxc ",
+        "\n/var/www noatime,compress=zstd:3,nodev,subvol=@web\n",
+    ] {
+        assert!(mounts.contains(line), "{mounts}");
+    }
+    for folder in ["var/lib/db", "var/www"] {
+        let id = tree.lookup(folder.as_bytes()).unwrap();
+        assert!(tree.names(id).is_some(), "{folder}");
+    }
+}
+
+#[test]
 fn a_later_overlay_wins_and_can_take_back() {
     let workshop = Workshop::new();
     let first = workshop.overlay_named(
