@@ -10,7 +10,7 @@
 //! | `values`, `sourced` | what each of them has, and the places that it was written at |
 //! | `origins` | where that was written |
 //! | `people` | admin keys and time servers |
-//! | `system`, `users` | names, time and language of nodes; who logs in beside root |
+//! | `system` | names, time and language of nodes |
 //! | `vars` | values for templates that mean something to the user alone |
 //! | `provided` | what the fleet asks of nodes and no overlay of their role does |
 //! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
@@ -27,8 +27,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
-use std::sync::Arc;
 
 pub use access::{Accept, Passage};
 pub use backup::{Backup, BackupHost};
@@ -38,18 +36,19 @@ pub use known::Known;
 pub use power::{BusPower, Milli};
 pub use services::{Published, Service};
 pub use system::System;
-pub use toml::{FleetToml, Governor, PasswordHash, Protocol, Uplink};
+pub use toml::{FleetToml, Governor, Protocol, Uplink};
 pub use tunnels::Tunnel;
-pub use users::User;
 pub use vars::Vars;
+
+pub use crate::written::Origin;
 
 use formats::units::Bytes;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::finding::{Place, SourceFile};
-use crate::overlay::{self, Overlay, Placed};
+use crate::overlay::{self, Overlay};
 use crate::sources::Distribution;
-use crate::written::At;
+use crate::users::{self, User};
+use crate::written::{At, Placed};
 
 mod access;
 mod backup;
@@ -73,7 +72,6 @@ mod sourced;
 mod system;
 mod toml;
 mod tunnels;
-mod users;
 mod values;
 mod vars;
 
@@ -94,7 +92,7 @@ pub struct Fleet {
     pub time_servers: Vec<String>,
     /// Names, time and language of nodes.
     pub system: System,
-    /// Users of all nodes beside root, in the order of their names.
+    /// Users of all nodes beside root and those that overlays bring, in the order of their names.
     pub users: Vec<User>,
     /// Values for templates.
     pub vars: Vars,
@@ -167,6 +165,8 @@ pub struct Role {
     pub containers: bool,
     /// Whether its nodes are routers with a second port.
     pub gateway: bool,
+    /// What the kernel's command line of its nodes has behind what its overlays ask for.
+    pub kernel_arguments: Vec<Placed<String>>,
     /// Values for the templates of its nodes.
     pub vars: Vars,
 }
@@ -225,38 +225,13 @@ pub struct Node {
     pub origins: Vec<Origin>,
 }
 
-/// A value of a node and where it was written.
-#[derive(Debug, Clone)]
-pub struct Origin {
-    /// The value's name (`address`).
-    pub name: String,
-    /// The value as text.
-    pub value: String,
-    /// Where it was written.
-    pub place: Place,
-    /// How it came about, where it is not written literally ("pattern of cluster red").
-    pub note: Option<String>,
-}
-
-impl Origin {
-    /// A value written at `span` of `file`.
-    pub(crate) fn new(
-        file: &Arc<SourceFile>,
-        span: &Range<usize>,
-        name: impl Into<String>,
-        value: impl ToString,
-        note: Option<String>,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            value: value.to_string(),
-            place: file.place(span.clone()),
-            note,
-        }
-    }
-}
-
 impl Fleet {
+    /// The users of a node that has `overlays`, in the order of their names.
+    pub fn users_with<'u>(&'u self, overlays: impl IntoIterator<Item = &'u Overlay>) -> Vec<&'u User> {
+        let brought = overlays.into_iter().flat_map(|overlay| &overlay.users);
+        users::by_name(self.users.iter().chain(brought))
+    }
+
     /// The packages that `overlays`, those of a role, and what the fleet says of all nodes need on a base of `distribution`.
     pub fn packages_with<'o>(
         &self,

@@ -2,11 +2,14 @@
 
 use formats::units::{Bytes, Lba};
 
+pub(crate) use based::{CheckedLayout, check_layouts};
 pub use check::check_layout;
+pub(crate) use check::{check_mount, check_subvolume_name};
 pub use fit::Card;
 pub use toml::LayoutToml;
-pub(crate) use toml::TEMPLATE;
+pub(crate) use toml::{SUBVOLUME, TEMPLATE};
 
+mod based;
 mod check;
 mod fit;
 mod toml;
@@ -22,11 +25,33 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The layout with these subvolumes of the root beside its own; one that it has is not added.
+    pub fn with<'s>(&self, subvolumes: impl IntoIterator<Item = &'s Subvolume>) -> Self {
+        let mut layout = self.clone();
+        if let Some(root) = layout.root_mut() {
+            for subvolume in subvolumes {
+                if root.subvolumes.iter().all(|other| other.name != subvolume.name) {
+                    root.subvolumes.push(subvolume.clone());
+                }
+            }
+        }
+        layout
+    }
+
     /// The root file system; `None` only in a layout that no check has seen.
     pub fn root(&self) -> Option<&Btrfs> {
         self.partitions
             .iter()
             .find_map(|partition| match &partition.file_system {
+                FileSystem::Btrfs(btrfs) => Some(btrfs),
+                FileSystem::Fat => None,
+            })
+    }
+
+    fn root_mut(&mut self) -> Option<&mut Btrfs> {
+        self.partitions
+            .iter_mut()
+            .find_map(|partition| match &mut partition.file_system {
                 FileSystem::Btrfs(btrfs) => Some(btrfs),
                 FileSystem::Fat => None,
             })

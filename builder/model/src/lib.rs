@@ -11,6 +11,7 @@
 //! | [`layout`] | `images/layouts/*.toml` | partitions, file systems, subvolumes of a card |
 //! | [`placement`] | | where the partitions of a card lie |
 //! | [`overlay`] | `overlays/*/` | files, templates, units and packages laid over a base |
+//! | [`users`] | | users of nodes beside root, of the fleet and of overlays |
 //! | [`graph`] | | the fleet as one picture |
 //! | [`show`] | | each value of a node and where it was written |
 //! | [`schema`] | | a JSON Schema for each kind of file |
@@ -21,7 +22,9 @@
 //! | [`names`] | | which names are allowed, and which was meant |
 
 mod check;
+mod path;
 mod template;
+mod together;
 
 pub mod board;
 pub mod document;
@@ -39,4 +42,5 @@ pub mod schema;
 pub mod show;
 pub mod size;
 pub mod sources;
+pub mod users;
 pub mod written;

@@ -11,14 +11,17 @@ use serde::de::DeserializeOwned;
 use crate::board::{Board, UBoot, check_board, load_fragment, load_kernel_fragment, load_source};
 use crate::document;
 use crate::files::{Files, PartKind};
-use crate::finding::{Finding, Findings, Place, SourceFile};
+use crate::finding::{Finding, Findings, SourceFile};
 use crate::fleet::{Fleet, FleetToml, Known, Node, check_fleet};
 use crate::kernel::Kernel;
-use crate::layout::{Card, Layout, check_layout};
+use crate::layout::{Card, CheckedLayout, Layout, check_layouts};
 use crate::names::{name_fault, quoted, suggest};
-use crate::overlay::{self, Overlay};
+use crate::overlay::{self, Overlay, Sysctl};
 use crate::sources::{Platform, Sources};
 use crate::template::check_templates;
+use crate::together::{check_together, tell_brought};
+use crate::users::User;
+use crate::written::Origin;
 
 /// Everything that a project describes, checked.
 #[derive(Debug, Clone)]
@@ -40,9 +43,9 @@ pub struct Project {
     /// `sources.toml`.
     pub sources: Sources,
     /// Where each value of a board was written, by board.
-    pub board_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
+    pub board_origins: BTreeMap<String, Vec<Origin>>,
     /// Where each value of a layout was written, by layout.
-    pub layout_origins: BTreeMap<String, Vec<crate::fleet::Origin>>,
+    pub layout_origins: BTreeMap<String, Vec<Origin>>,
     /// What is to be told of, and keeps nothing from being built.
     pub warnings: Findings,
 }
@@ -51,13 +54,6 @@ pub struct Project {
 struct Loaded<T> {
     file: Arc<SourceFile>,
     written: T,
-}
-
-/// The partitions of a layout as written.
-struct Partitions {
-    places: Vec<Place>,
-    /// Whether the layout has no faults of its own; one that has would only repeat them on each board.
-    sound: bool,
 }
 
 impl Project {
@@ -86,7 +82,7 @@ impl Project {
                 })
                 .collect(),
         };
-        let fleet = load::<FleetToml>(&files, Path::new("images/fleet.toml"), &mut findings)
+        let mut fleet = load::<FleetToml>(&files, Path::new("images/fleet.toml"), &mut findings)
             .map(|fleet| check_fleet(&fleet.file, &fleet.written, &known, &mut findings))
             .unwrap_or_default();
 
@@ -115,56 +111,40 @@ impl Project {
             board_origins.insert(name.clone(), written.origins(&file));
             checked_boards.insert(name, board);
         }
+        let layouts = only_loaded(layouts).map(|(name, Loaded { file, written })| (name, file, written));
+        let layouts = check_layouts(layouts, &mut findings);
+        check_cards(&fleet, &checked_boards, &layouts, &mut findings);
+        check_memory(&fleet, &checked_boards, &mut findings);
+        check_templates(&fleet, &layouts, &mut findings);
+        check_together(&fleet, &overlays, &layouts, &mut findings);
         if let Some(kernel) = &mut kernel {
+            // One kernel serves all nodes.
+            let in_use = |name: &&String| fleet.roles.values().any(|role| role.overlays.contains(name));
+            let asked = overlays.iter().filter(|(name, _)| in_use(name));
+            let asked =
+                asked.flat_map(|(_, overlay)| overlay.iter().flat_map(|overlay| &overlay.kernel_requests));
+            kernel.add(asked, &mut findings);
             kernel.add_boards(needed_of_kernel, &mut findings);
         }
-        let mut layout_origins = BTreeMap::new();
-        let mut checked_layouts = BTreeMap::new();
-        let mut partitions_of = BTreeMap::new();
-        for (name, Loaded { file, written }) in only_loaded(layouts) {
-            let before = findings.errors();
-            let layout = check_layout(&name, &file, &written, &mut findings);
-            let places = written
-                .partitions
-                .iter()
-                .map(|partition| file.place(partition.label.span.clone()));
-            let partitions = Partitions {
-                places: places.collect(),
-                sound: findings.errors() == before,
-            };
-            partitions_of.insert(name.clone(), partitions);
-            layout_origins.insert(name.clone(), written.origins(&file));
-            checked_layouts.insert(name, layout);
-        }
-        check_cards(
-            &fleet,
-            &checked_boards,
-            &checked_layouts,
-            &partitions_of,
-            &mut findings,
-        );
-        check_memory(&fleet, &checked_boards, &mut findings);
-        let sound = checked_layouts
-            .iter()
-            .filter(|(name, _)| {
-                partitions_of
-                    .get(*name)
-                    .is_some_and(|partitions| partitions.sound)
-            })
-            .map(|(name, layout)| (name.as_str(), layout))
-            .collect();
-        check_templates(&fleet, &sound, &layout_origins, &mut findings);
+        tell_brought(&mut fleet, &overlays);
         findings.sort();
         let (Some(kernel), Some(sources)) = (kernel, sources) else {
             return Err(findings);
         };
         let warnings = findings.into_warnings()?;
+        let layout_origins = layouts
+            .iter()
+            .map(|(name, checked)| (name.clone(), checked.origins.clone()));
         Ok(Self {
+            layout_origins: layout_origins.collect(),
             root: files.root().to_owned(),
             files,
             fleet,
             boards: checked_boards,
-            layouts: checked_layouts,
+            layouts: layouts
+                .into_iter()
+                .map(|(name, checked)| (name, checked.layout))
+                .collect(),
             overlays: overlays
                 .into_iter()
                 .filter_map(|(name, overlay)| Some((name, overlay?)))
@@ -172,7 +152,6 @@ impl Project {
             kernel,
             sources,
             board_origins,
-            layout_origins,
             warnings,
         })
     }
@@ -205,6 +184,42 @@ impl Project {
         names
             .filter_map(|name| self.overlays.get(&name.value))
             .filter(move |overlay| overlay.applies_to(platform))
+    }
+
+    /// The layout called `name` as the cards of a role have it over a base of `platform`: with the subvolumes of its overlays.
+    pub fn layout_of(&self, role: &str, name: &str, platform: Platform) -> Layout {
+        let overlays = self.overlays_of(role, platform);
+        let subvolumes = overlays.flat_map(|overlay| &overlay.subvolumes);
+        self.layouts[name].with(subvolumes.map(|subvolume| &subvolume.value))
+    }
+
+    /// The users that the nodes of a role have over a base of `platform`, in the order of their names.
+    pub fn users_of(&self, role: &str, platform: Platform) -> Vec<&User> {
+        self.fleet.users_with(self.overlays_of(role, platform))
+    }
+
+    /// The settings of the kernel that the overlays of a role make over a base of `platform`.
+    pub fn sysctls_of(&self, role: &str, platform: Platform) -> impl Iterator<Item = &Sysctl> {
+        self.overlays_of(role, platform)
+            .flat_map(|overlay| &overlay.sysctls)
+    }
+
+    /// What the kernel's command line of a role's nodes has beside what portadc says to every kernel, each word once: what its
+    /// overlays ask for over a base of `platform`, first to last, then the role itself.
+    pub fn kernel_arguments(&self, role: &str, platform: Platform) -> Vec<String> {
+        let of_role = self.fleet.roles.get(role);
+        let of_role = of_role.into_iter().flat_map(|role| &role.kernel_arguments);
+        let asked = self
+            .overlays_of(role, platform)
+            .flat_map(|overlay| &overlay.kernel_arguments)
+            .chain(of_role);
+        let mut arguments: Vec<String> = Vec::new();
+        for argument in asked {
+            if !arguments.contains(&argument.value) {
+                arguments.push(argument.value.clone());
+            }
+        }
+        arguments
     }
 
     /// The packages that the overlays of a role, and the fleet itself, ask of a base of `platform`.
@@ -290,15 +305,13 @@ impl Project {
 fn check_cards(
     fleet: &Fleet,
     boards: &BTreeMap<String, Board>,
-    layouts: &BTreeMap<String, Layout>,
-    partitions_of: &BTreeMap<String, Partitions>,
+    layouts: &BTreeMap<String, CheckedLayout>,
     findings: &mut Findings,
 ) {
     let mut seen = BTreeSet::new();
     for node in &fleet.nodes {
-        let (Some(layout), Some(partitions), Some(board), Some(origin)) = (
+        let (Some(checked), Some(board), Some(origin)) = (
             layouts.get(&node.layout),
-            partitions_of.get(&node.layout),
             boards.get(&node.board),
             node.origins.iter().find(|origin| origin.name == "board"),
         ) else {
@@ -308,13 +321,13 @@ fn check_cards(
             continue;
         }
         let card = Card {
-            layout,
-            places: &partitions.places,
+            layout: &checked.layout,
+            places: &checked.places,
             board,
             chosen: &origin.place,
         };
         card.check_count(findings);
-        if partitions.sound {
+        if checked.sound {
             card.check_room(findings);
         }
     }

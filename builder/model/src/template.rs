@@ -4,27 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, Findings};
 use crate::fleet::{Fleet, Node, Origin, Role};
-use crate::layout::{Layout, TEMPLATE};
+use crate::layout::{CheckedLayout, Layout, TEMPLATE};
 use crate::names::quoted;
 
-/// Holds the templates of roles against the `layouts` of their cards, those without faults.
+/// Holds the templates of roles against the `layouts` of their cards.
 pub(crate) fn check_templates(
     fleet: &Fleet,
-    layouts: &BTreeMap<&str, &Layout>,
-    layout_origins: &BTreeMap<String, Vec<Origin>>,
+    layouts: &BTreeMap<String, CheckedLayout>,
     findings: &mut Findings,
 ) {
     let mut seen = BTreeSet::new();
     for node in &fleet.nodes {
-        let (Some(role), Some(layout), Some(origins)) = (
-            fleet.roles.get(&node.role),
-            layouts.get(node.layout.as_str()),
-            layout_origins.get(&node.layout),
-        ) else {
+        let (Some(role), Some(checked)) = (fleet.roles.get(&node.role), layouts.get(&node.layout)) else {
             continue;
         };
-        if seen.insert((&node.role, &node.layout)) {
-            check_pair(node, role, layout, origins, findings);
+        if checked.sound && seen.insert((&node.role, &node.layout)) {
+            check_pair(node, role, &checked.layout, &checked.origins, findings);
         }
     }
 }

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::finding::{Place, SourceFile};
 
 /// A value and the bytes of the file that say it. Its schema is that of the value.
 #[derive(Debug, Clone)]
@@ -20,6 +23,46 @@ pub struct At<T> {
 /// A table whose keys the user chooses, in the order in which they were written.
 #[derive(Debug, Clone)]
 pub struct Table<T>(pub Vec<(At<String>, T)>);
+
+/// A value and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// A value of a node and where it was written.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The value's name (`address`).
+    pub name: String,
+    /// The value as text.
+    pub value: String,
+    /// Where it was written.
+    pub place: Place,
+    /// How it came about, where it is not written literally ("pattern of cluster red").
+    pub note: Option<String>,
+}
+
+impl Origin {
+    /// A value written at `span` of `file`.
+    pub(crate) fn new(
+        file: &Arc<SourceFile>,
+        span: &Range<usize>,
+        name: impl Into<String>,
+        value: impl ToString,
+        note: Option<String>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            value: value.to_string(),
+            place: file.place(span.clone()),
+            note,
+        }
+    }
+}
 
 impl<T> Deref for At<T> {
     type Target = T;

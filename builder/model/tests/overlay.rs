@@ -297,6 +297,71 @@ const SLIPS: &[(&str, &str)] = &[
         "`--allow` cannot name a package",
     ),
     ("[packages]\ngentoo = [\"btrfs-progs\"]", "category and name"),
+    (
+        "[sysctls]\nsomaxconn = 1",
+        "`somaxconn` names no setting of the kernel",
+    ),
+    (
+        "[sysctls]\n\"net.core.somaxconn\" = true",
+        "must be an integer or a string",
+    ),
+    (
+        "[sysctls]\n\"net.core.somaxconn\" = \"1\\nkernel.panic = 0\"",
+        "has no value of one line",
+    ),
+    (
+        "[sysctls]\n\"net.core.a\" = 1\n\"net/core/a\" = 1",
+        "the setting `net/core/a` is given twice",
+    ),
+    (
+        "kernel-arguments = [\"quiet splash\"]",
+        "`quiet splash` is no argument of a kernel",
+    ),
+    ("kernel-arguments = [\"a='b'\"]", "is no argument of a kernel"),
+    (
+        "kernel-arguments = [\"root=/dev/sda1\"]",
+        "portadc itself says `root` to every kernel",
+    ),
+    (
+        "kernel-arguments = [\"console=ttyS0\"]",
+        "`consoles` are the board's",
+    ),
+    ("kernel-arguments = [\"--\"]", "is for init"),
+    (
+        "kernel-arguments = [\"quiet\", \"quiet\"]",
+        "argument `quiet` is given twice",
+    ),
+    (
+        "subvolumes = [{ name = \"@db\", mount = \"/\" }]",
+        "the root of a node is its layout's",
+    ),
+    (
+        "subvolumes = [{ name = \"@db\", mount = \"/usr/db\" }]",
+        "`/usr/db` cannot be a subvolume of its own",
+    ),
+    (
+        "subvolumes = [{ name = \"a/b\", mount = \"/srv\" }]",
+        "`a/b` cannot name a subvolume",
+    ),
+    (
+        "subvolumes = [{ name = \"@a\", mount = \"/srv\" }, { name = \"@b\", mount = \"/srv\" }]",
+        "mount point `/srv` is given twice",
+    ),
+    (
+        "kernel-fragments = [\"../x.config\"]",
+        "`../x.config` names no fragment",
+    ),
+    (
+        "kernel-fragments = [\"x.config\"]",
+        "`overlays/test/kernel/x.config` does not exist",
+    ),
+    ("[users.Web]", "user name `Web` does not start with a lower-case"),
+    ("[users.web]\nuid = 12", "uid 12 is not within 1000 to 59999"),
+    ("[users.web]\ngroup = [\"adm\"]", "did you mean `groups`?"),
+    (
+        "[users.a]\nuid = 1500\n[users.b]\nuid = 1500",
+        "have the same uid, 1500",
+    ),
 ];
 
 #[test]
@@ -307,6 +372,47 @@ fn every_slip_gets_its_finding_with_file_and_line() {
         assert!(found.contains(expected), "{slip}:\n{found}");
         assert!(found.contains("overlays/test/overlay.toml:"), "{slip}:\n{found}");
     }
+}
+
+#[test]
+fn settings_of_the_kernel_are_a_file_of_the_overlay() {
+    let toml = "description = \"a test\"\n[sysctls]\n\"net.ipv4.ip_forward\" = 1\n\"net.core.somaxconn\" = 1024\n\
+        \"net.ipv4.tcp_rmem\" = \"4096 16384 65536\"\n";
+    let root = project(&[("overlay.toml", toml)]);
+    let overlay = Overlay::load(&Files::of(root.path()), "test").unwrap();
+    let entry = &overlay.entries[&target("/etc/sysctl.d/60-test.conf")];
+    let Source::Verbatim(bytes) = &entry.source else {
+        panic!("{entry:?}")
+    };
+    // In the order in which they were written.
+    assert_eq!(
+        str::from_utf8(bytes).unwrap(),
+        "net.ipv4.ip_forward = 1\nnet.core.somaxconn = 1024\nnet.ipv4.tcp_rmem = 4096 16384 65536\n"
+    );
+    assert_eq!(entry.mode, 0o644);
+    let found = findings(&[("overlay.toml", toml), ("files/etc/sysctl.d/60-test.conf", "")]);
+    assert!(
+        found.contains("comes from overlays/test/overlay.toml:3 and from")
+            || found.contains("and from overlays/test/overlay.toml:3"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_fragment_that_nothing_names_and_lines_that_are_none_are_told_of() {
+    let found = findings(&[
+        (
+            "overlay.toml",
+            "description = \"a test\"\nkernel-fragments = [\"a.config\"]\n",
+        ),
+        ("kernel/a.config", "CONFIG_USB_SERIAL=y\nUSB=y\n"),
+        ("kernel/b.config", "CONFIG_USB=y\n"),
+    ]);
+    assert!(
+        found.contains("`overlays/test/kernel/b.config` has no effect: nothing names it")
+            && found.contains("overlays/test/kernel/a.config:2:1"),
+        "{found}"
+    );
 }
 
 #[test]

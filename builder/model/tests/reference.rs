@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::finding::{Findings, SourceFile};
 use model::fleet::{Fleet, FleetToml, Known, check_fleet};
+use model::layout::Layout;
 use model::project::Project;
 use model::{document, schema, show};
 use testkit::fleet;
@@ -305,6 +306,36 @@ fn a_24th_node_has_no_port_on_its_switch() {
     assert_eq!(
         findings.0[0].message,
         "cluster `red` has 24 nodes and 1 uplink, but its switch has 24 ports"
+    );
+}
+
+#[test]
+fn the_layout_of_gateways_is_that_of_cards_without_containers() {
+    let project = reference();
+    let [card, gateway] = ["card", "gateway"].map(|name| &project.layouts[name]);
+    let names = |layout: &Layout| -> Vec<String> {
+        let root = layout.root().unwrap();
+        let subvolumes = root.subvolumes.iter().map(|subvolume| subvolume.name.clone());
+        subvolumes.chain(root.template.clone()).collect()
+    };
+    assert_eq!(
+        names(card),
+        ["@", "@lxc", "@srv", "@snapshots", "@log", "@template"]
+    );
+    assert_eq!(names(gateway), ["@", "@srv", "@snapshots", "@log"]);
+    assert_eq!(gateway.name, "gateway");
+    let sizes = |layout: &Layout| -> Vec<_> {
+        let partitions = layout.partitions.iter();
+        partitions
+            .map(|partition| (partition.label.clone(), partition.size))
+            .collect()
+    };
+    assert_eq!(sizes(card), sizes(gateway));
+    // `show` says where the values are written, and none of what is left out.
+    let shown = show::text(&show::values(&project, "blue-01").unwrap());
+    assert!(
+        shown.contains("@srv at /srv") && !shown.contains("@lxc"),
+        "{shown}"
     );
 }
 

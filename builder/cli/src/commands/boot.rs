@@ -76,9 +76,9 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     })?;
     let store = IdentityStore::open(&project.root.join("identity"))?;
     let operator = store.operator()?;
-    let root = project.layouts[&node.layout]
-        .root()
-        .context("the layout has no root file system")?;
+    let platform = sources.base.platform();
+    let layout = project.layout_of(&node.role, &node.layout, platform);
+    let root = layout.root().context("the layout has no root file system")?;
     let access = Access {
         known_hosts: store.write_known_hosts(&project.fleet)?,
         operator_key: operator.unattended()?.to_owned(),
@@ -86,7 +86,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         card: CARD,
     };
     let identity = store.node(&node.name)?;
-    let init = sources.base.platform().init;
+    let init = platform.init;
     let role = &project.fleet.roles[&node.role];
     // Where OpenRC starts services, overlays of containers and of rules are skipped.
     let with_systemd = init == Init::Systemd;
@@ -103,7 +103,9 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         containers: containers.map(|container| container.name.as_str()).collect(),
         gateway: gateway_of_containers(&project.fleet, node),
         system: &project.fleet.system,
-        users: &project.fleet.users,
+        kernel_arguments: project.kernel_arguments(&node.role, platform),
+        sysctls: project.sysctls_of(&node.role, platform).collect(),
+        users: project.users_of(&node.role, platform),
         rules: with_systemd && (role.containers || role.gateway),
         root,
         card: CARD,

@@ -6,8 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::finding::SourceFile;
-use crate::fleet::Origin;
-use crate::written::At;
+use crate::written::{At, Origin};
 
 /// A kind of computer that a card is made for. Its name is that of its folder.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use super::people::key_fault;
 use super::services::gateway;
 use super::toml::FleetToml;
 use super::{Fleet, Node};
 use crate::check::Check;
 use crate::names::quoted;
+use crate::users::key_fault;
 use crate::written::At;
 
 /// The word for no buddy.

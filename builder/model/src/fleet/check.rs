@@ -19,14 +19,14 @@ use super::services::check_services;
 use super::system::check_system;
 use super::toml::{FleetToml, RoleToml};
 use super::tunnels::{check_published_ports, check_tunnels};
-use super::users::{check_users, tell_users};
 use super::vars::{assign_vars, check_vars};
 use super::{Fleet, Known, Role, texts};
 use crate::check::Check;
 use crate::finding::{Findings, SourceFile};
 use crate::names::{quoted, suggest};
-use crate::overlay::Placed;
-use crate::written::{At, Table};
+use crate::overlay::check_arguments;
+use crate::users::{User, Who, check_users};
+use crate::written::{At, Placed, Table};
 
 /// Holds `written` against every rule. The fleet that comes back holds what could be made of it; it is true only if
 /// nothing was found.
@@ -41,7 +41,7 @@ pub fn check_fleet(
     check_admin_keys(check, &written.admin_keys);
     check_time_servers(check, &written.time_servers);
     let system = check_system(check, &written.system);
-    let users = check_users(check, &written.users);
+    let users = check_users(check, &written.users, Who::People);
     let vars = check_vars(check, &written.vars);
     let networks = check_networks(check, &written.networks);
     let roles = check_roles(check, &written.roles);
@@ -75,7 +75,9 @@ pub fn check_fleet(
                 .retain(|origin| !origin.name.starts_with("containers"));
         }
     }
-    tell_users(&users, &mut nodes);
+    for node in &mut nodes {
+        node.origins.extend(users.iter().map(User::origin));
+    }
     assign_vars(check, written, &vars, &roles, &mut nodes);
     check_gateways(check, written, &networks, &roles, &nodes);
     check_ports(check, written, &roles, &nodes);
@@ -143,6 +145,7 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
                 .collect(),
             containers: toml.containers,
             gateway: toml.gateway,
+            kernel_arguments: check_arguments(check, &toml.kernel_arguments),
             vars: check_vars(check, &toml.vars),
         };
         roles.insert(role.name.clone(), role);

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::users::UserToml;
 use crate::written::{At, Table};
 
 pub use outside::{AllowToml, InproxyToml, MonitorToml, Protocol, ServiceToml, TunnelToml};
-pub use settings::{PasswordHash, SystemToml, UserToml, VarToml};
+pub use settings::{SystemToml, VarToml};
 
 mod outside;
 mod settings;
@@ -129,6 +130,9 @@ pub struct RoleToml {
     /// Whether its nodes are routers between two networks: each needs a second port, `internet`.
     #[serde(default)]
     pub gateway: bool,
+    /// Words that the kernel's command line of its nodes has behind those of its overlays: "quiet".
+    #[serde(default)]
+    pub kernel_arguments: Vec<At<String>>,
     /// Values for the templates of its nodes, by name: they come before those of the fleet.
     #[serde(default)]
     pub vars: Table<At<VarToml>>,

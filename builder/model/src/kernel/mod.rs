@@ -80,8 +80,8 @@ pub struct Kernel {
     pub local_version: String,
     /// The names of the fragments, in the order in which they are laid over it.
     pub fragments: Vec<String>,
-    /// What all fragments ask for, in the order they were written, and behind them what the boards of the fleet need. No two
-    /// contradict each other in any series, but a board may need what the fragments leave off.
+    /// What all fragments, then overlays in use, ask for, in the order they were written, and behind them what the boards of the
+    /// fleet need. No two contradict each other in any series, but a board may need what the others leave off.
     pub requests: Vec<Request>,
     /// Patches in the order they are applied.
     pub patches: Vec<Patch>,
@@ -158,6 +158,19 @@ impl Kernel {
             requests,
             patches,
         })
+    }
+
+    /// Adds what overlays ask for behind the fragments.
+    pub(crate) fn add<'r>(
+        &mut self,
+        requests: impl IntoIterator<Item = &'r Request>,
+        findings: &mut Findings,
+    ) {
+        let before = self.requests.len();
+        self.requests.extend(requests.into_iter().cloned());
+        if self.requests.len() > before {
+            fragment::check_contradictions(&self.requests, findings);
+        }
     }
 
     /// Adds what the boards of a fleet need, which switches nothing off. Contradictions are found.

@@ -36,13 +36,26 @@ pub fn check_layout(
     findings: &mut Findings,
 ) -> Layout {
     let check = &mut Check { file, findings };
-    check_kinds(check, &written.partitions);
-    check_labels(check, &written.partitions);
-    check_starts(check, &written.partitions);
+    for subvolume in &written.without {
+        check
+            .found(&subvolume.span, "there is no layout to leave this out of")
+            .hint("add `based-on` with its name, or leave it out of `partitions`");
+    }
+    let Some(partitions) = &written.partitions else {
+        check
+            .found(&(0..0), "missing key `partitions`")
+            .hint("add [[partitions]], or `based-on` with the name of a layout that this one is like");
+        return Layout {
+            name: name.to_owned(),
+            partitions: Vec::new(),
+        };
+    };
+    check_kinds(check, partitions);
+    check_labels(check, partitions);
+    check_starts(check, partitions);
     Layout {
         name: name.to_owned(),
-        partitions: written
-            .partitions
+        partitions: partitions
             .iter()
             .filter_map(|written| partition(check, written))
             .collect(),
@@ -276,14 +289,19 @@ fn plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || "@-_.".contains(c)
 }
 
-fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
-    let name = &written.name;
+/// A subvolume's name: that of a file, of few characters.
+pub(crate) fn check_subvolume_name(check: &mut Check<'_>, name: &At<String>) {
     if name.is_empty() || name.len() > 255 || !name.chars().all(plain) || matches!(name.as_str(), "." | "..")
     {
         check
             .found(&name.span, format!("{} cannot name a subvolume", quoted(name)))
             .hint("letters, digits, @, -, _ and dots: \"@lxc\"");
     }
+}
+
+fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
+    let name = &written.name;
+    check_subvolume_name(check, name);
     let is_root = written.mount.as_ref().is_some_and(|mount| mount.value == "/");
     if written.data && (is_root || written.template) {
         check
@@ -316,7 +334,7 @@ fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
 }
 
 /// A mount point: an absolute path that nothing else needs.
-fn check_mount(check: &mut Check<'_>, mount: &At<String>) {
+pub(crate) fn check_mount(check: &mut Check<'_>, mount: &At<String>) {
     let parts = mount.strip_prefix('/').map(|rest| rest.split('/'));
     let holds = mount.value == "/"
         || parts.is_some_and(|mut parts| {

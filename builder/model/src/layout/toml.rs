@@ -6,19 +6,26 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::finding::SourceFile;
-use crate::fleet::Origin;
-use crate::written::At;
+use crate::written::{At, Origin};
 
 /// What the origin of a template is called.
 pub(crate) const TEMPLATE: &str = "layout.template";
+
+/// What the origin of any other subvolume is called.
+pub(crate) const SUBVOLUME: &str = "layout.subvolume";
 
 /// What a card holds. The layout's name is that of its file.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(title = "portadc layout")]
 pub struct LayoutToml {
+    /// Another layout, without `.toml`, that this one is like but for what is said here; it is based on none itself.
+    pub based_on: Option<At<String>>,
+    /// Subvolumes of that layout that this one has not: "@lxc".
+    #[serde(default)]
+    pub without: Vec<At<String>>,
     /// Partitions in the order of the card: one FAT for booting, one btrfs for the root, and root is the last.
-    pub partitions: Vec<At<PartitionToml>>,
+    pub partitions: Option<Vec<At<PartitionToml>>>,
 }
 
 /// One partition.
@@ -71,7 +78,7 @@ impl LayoutToml {
     /// Where each of its values was written.
     pub(crate) fn origins(&self, file: &Arc<SourceFile>) -> Vec<Origin> {
         let mut origins = Vec::new();
-        for partition in &self.partitions {
+        for partition in self.partitions.iter().flatten() {
             let kind = match partition.file_system.value {
                 FileSystemToml::Fat => "fat",
                 FileSystemToml::Btrfs => "btrfs",
@@ -92,7 +99,7 @@ impl LayoutToml {
             for subvolume in partition.subvolumes.iter().flatten() {
                 let name = &subvolume.name;
                 let (what, value) = match &subvolume.mount {
-                    Some(mount) => ("layout.subvolume", format!("{} at {}", name.value, mount.value)),
+                    Some(mount) => (SUBVOLUME, format!("{} at {}", name.value, mount.value)),
                     None => (TEMPLATE, name.value.clone()),
                 };
                 origins.push(Origin::new(file, &name.span, what, value, None));

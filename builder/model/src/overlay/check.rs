@@ -4,19 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use super::folder::{self, FolderKind};
-use super::path::{self, TargetPath, parse_target_path};
-use super::written::{DistributionToml, InitToml, OverlayToml, PathToml, WhenToml};
-use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Placed, Source, When};
+use super::kernel::{self, check_arguments};
+use super::written::{DistributionToml, InitToml, OverlayToml, OwnSubvolumeToml, PathToml, WhenToml};
+use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Source, When};
 use crate::check::Check;
 use crate::document;
 use crate::files::{Files, PartKind};
 use crate::finding::{Finding, Findings, Place};
+use crate::layout::{Subvolume, check_mount, check_subvolume_name};
 use crate::names::{is_gentoo_atom, name_fault, quoted, suggest};
+use crate::path::{self, TargetPath, parse_target_path};
 use crate::sources::{Distribution, Init};
-use crate::written::At;
+use crate::users::{Who, check_users};
+use crate::written::{At, Placed};
 
 /// What an overlay's folder may hold beside `overlay.toml`.
-const CONTENTS: [&str; 4] = ["overlay.toml", "files", "templates", "README.md"];
+const CONTENTS: [&str; 5] = ["overlay.toml", "files", "templates", "kernel", "README.md"];
 
 /// An owner and mode for what fits a pattern.
 struct PathRule {
@@ -66,8 +69,13 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
     let runlevels = rules.runlevels(&written.runlevels);
     let own_units = rules.own_units(&written.units);
     let packages = rules.packages(&written);
+    let users = check_users(&mut rules.check, &written.users, Who::Anybody);
     let removals = rules.removals(&written);
-    let entries = rules.entries(&folder, &written);
+    let sysctls = rules.sysctls(&written.sysctls);
+    let kernel_arguments = check_arguments(&mut rules.check, &written.kernel_arguments);
+    let kernel_requests = rules.fragments(&folder, &written.kernel_fragments);
+    let subvolumes = rules.subvolumes(&written.subvolumes);
+    let entries = rules.entries(&folder, &written, kernel::sysctl_file(name, &sysctls));
     rules.own_files(&written.units, &entries);
     findings.sort();
     findings.0.dedup();
@@ -81,6 +89,11 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
         own_units,
         runlevels,
         packages,
+        users,
+        sysctls,
+        kernel_arguments,
+        kernel_requests,
+        subvolumes,
         removals,
         provides: written.provides.iter().map(|word| word.value).collect(),
         warnings,
@@ -102,7 +115,7 @@ fn when(written: &WhenToml) -> When {
 
 /// The check of one overlay under way.
 pub(super) struct Rules<'a> {
-    files: &'a Files,
+    pub(super) files: &'a Files,
     pub(super) check: Check<'a>,
 }
 
@@ -189,6 +202,36 @@ impl Rules<'_> {
         }
     }
 
+    /// Subvolumes as a layout may have them; the root is the layout's.
+    fn subvolumes(&mut self, written: &[OwnSubvolumeToml]) -> Vec<Placed<Subvolume>> {
+        for OwnSubvolumeToml { name, mount, .. } in written {
+            check_subvolume_name(&mut self.check, name);
+            if mount.value == "/" {
+                self.check
+                    .found(&mount.span, "the root of a node is its layout's")
+                    .hint("a subvolume of an overlay is mounted below it: \"/var/lib/db\"");
+            } else {
+                check_mount(&mut self.check, mount);
+            }
+        }
+        self.check
+            .distinct(written.iter().map(|subvolume| &subvolume.name), "subvolume");
+        self.check
+            .distinct(written.iter().map(|subvolume| &subvolume.mount), "mount point");
+        let subvolumes = written
+            .iter()
+            .map(|OwnSubvolumeToml { name, mount, data }| Subvolume {
+                name: name.value.clone(),
+                mount: mount.value.clone(),
+                data: *data,
+            });
+        let places = written.iter().map(|subvolume| self.place(&subvolume.name));
+        subvolumes
+            .zip(places)
+            .map(|(value, place)| Placed { value, place })
+            .collect()
+    }
+
     fn removals(&mut self, written: &OverlayToml) -> Vec<Placed<TargetPath>> {
         let paths: Vec<_> = written
             .remove
@@ -201,8 +244,13 @@ impl Rules<'_> {
             .collect()
     }
 
-    /// Everything that the overlay puts somewhere, with its owner and mode.
-    fn entries(&mut self, folder: &Path, written: &OverlayToml) -> BTreeMap<TargetPath, OverlayEntry> {
+    /// Everything that the overlay puts somewhere, `made` of its overlay.toml included, with its owner and mode.
+    fn entries(
+        &mut self,
+        folder: &Path,
+        written: &OverlayToml,
+        made: Option<(TargetPath, Source, EntryOrigin)>,
+    ) -> BTreeMap<TargetPath, OverlayEntry> {
         let mut sources = BTreeMap::new();
         let mut executable = BTreeSet::new();
         for (kind, name) in [(FolderKind::Files, "files"), (FolderKind::Templates, "templates")] {
@@ -214,6 +262,9 @@ impl Rules<'_> {
                     self.claim(&mut sources, found.target, source, EntryOrigin::File(found.file));
                 }
             }
+        }
+        if let Some((target, source, origin)) = made {
+            self.claim(&mut sources, target, source, origin);
         }
         for path in &written.directories {
             if let Some(target) = self.target(path) {

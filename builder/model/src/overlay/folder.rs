@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::path::{TargetPath, parse_target_path};
 use crate::files::{FileKind, Files};
 use crate::finding::{Finding, Findings};
 use crate::names::quoted;
+use crate::path::{TargetPath, parse_target_path};
 
 /// Largest file of an overlay, in bytes: it is held in memory, and what is larger belongs into a package.
 const MAX_FILE: u64 = 64 << 20;

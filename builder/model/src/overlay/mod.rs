@@ -4,6 +4,7 @@
 //! overlays/<name>/overlay.toml          description, packages, units, owners and modes, links, directories, removals
 //! overlays/<name>/files/etc/foo         becomes /etc/foo, byte for byte: alike on all nodes of a role
 //! overlays/<name>/templates/etc/bar.hbs becomes /etc/bar, rendered for each node
+//! overlays/<name>/kernel/baz.config     fragments of the kernel's configuration that overlay.toml names
 //! ```
 //!
 //! Modes and owners come from `overlay.toml` and times from the build. Of what a checkout says only the one bit counts that git
@@ -12,21 +13,23 @@
 //! | module | owns |
 //! |---|---|
 //! | `written` | `overlay.toml` as it is written |
-//! | `path` | paths of the target and patterns over them |
 //! | `folder` | the files below `files/` and `templates/` |
 //! | `check` | the rules |
 //! | `services` | the rules of what it starts |
+//! | `kernel` | the rules of what it asks of the kernel |
 
 mod check;
 mod folder;
-mod path;
+mod kernel;
 mod services;
 mod written;
 
-pub use path::{TargetPath, parse_target_path};
+pub use crate::path::{TargetPath, parse_target_path};
+pub use crate::written::Placed;
+pub(crate) use kernel::check_arguments;
 pub use written::{
-    DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnUnitsToml, PackagesToml, PathToml, Provision,
-    UnitsToml, WhenToml,
+    DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnSubvolumeToml, OwnUnitsToml, PackagesToml,
+    PathToml, Provision, SysctlToml, UnitsToml, WhenToml,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +38,10 @@ use std::sync::Arc;
 
 use crate::files::Files;
 use crate::finding::{Findings, Place, SourceFile};
+use crate::kernel::fragment::Request;
+use crate::layout::Subvolume;
 use crate::sources::{Distribution, Init, Platform};
+use crate::users::{self, User};
 
 /// An overlay: `overlays/<name>/`, checked and read into memory, so that what was checked is what is laid down.
 #[derive(Debug, Clone)]
@@ -56,6 +62,16 @@ pub struct Overlay {
     pub runlevels: BTreeMap<String, Vec<Placed<String>>>,
     /// What it needs installed.
     pub packages: Packages,
+    /// The users that it brings, in the order of their names.
+    pub users: Vec<User>,
+    /// Settings of the kernel, in the order in which they are made; they are in `entries`, too.
+    pub sysctls: Vec<Sysctl>,
+    /// What the kernel's command line has for it.
+    pub kernel_arguments: Vec<Placed<String>>,
+    /// What it asks of the configuration of the fleet's kernel.
+    pub kernel_requests: Vec<Request>,
+    /// Subvolumes of the root file system beside those of the layout.
+    pub subvolumes: Vec<Placed<Subvolume>>,
     /// Paths of the base, or of overlays before it, that go away with everything below them.
     pub removals: Vec<Placed<TargetPath>>,
     /// What a fleet may ask for and it does.
@@ -128,6 +144,17 @@ pub struct When {
     pub init: Option<Init>,
 }
 
+/// A setting of the kernel (sysctl).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sysctl {
+    /// Its name as it was written: `net.core.somaxconn`.
+    pub key: Placed<String>,
+    /// Where it is below /proc/sys; a `*` stands for any name.
+    pub path: String,
+    /// Its value.
+    pub value: String,
+}
+
 /// What an overlay does to units of systemd. Each name is valid, and no unit is in two lists of one base.
 #[derive(Debug, Clone, Default)]
 pub struct Units {
@@ -146,15 +173,6 @@ pub struct Packages {
     pub debian: BTreeMap<String, Place>,
     /// Gentoo packages: `category/name` or any other atom.
     pub gentoo: BTreeMap<String, Place>,
-}
-
-/// A value and where it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed<T> {
-    /// The value.
-    pub value: T,
-    /// Where it was written.
-    pub place: Place,
 }
 
 impl Overlay {
@@ -181,11 +199,27 @@ pub fn packages<'o>(
     overlays: impl IntoIterator<Item = &'o Overlay>,
     distribution: Distribution,
 ) -> BTreeSet<String> {
-    overlays
-        .into_iter()
-        .flat_map(|overlay| overlay.packages.of(distribution).keys())
-        .cloned()
-        .collect()
+    let of_each = |overlay: &'o Overlay| {
+        let of_users = users::packages(&overlay.users, distribution);
+        let own = overlay.packages.of(distribution).keys().cloned();
+        own.chain(of_users.map(str::to_owned))
+    };
+    overlays.into_iter().flat_map(of_each).collect()
+}
+
+/// All users that `overlays` bring, in the order of their names.
+pub fn users<'o>(overlays: impl IntoIterator<Item = &'o Overlay>) -> Vec<&'o User> {
+    users::by_name(overlays.into_iter().flat_map(|overlay| &overlay.users))
+}
+
+impl When {
+    /// Whether there is a base that this and `other` are both for.
+    pub(crate) fn meets(self, other: Self) -> bool {
+        fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+            one.is_none() || other.is_none() || one == other
+        }
+        agree(self.distribution, other.distribution) && agree(self.init, other.init)
+    }
 }
 
 impl Packages {

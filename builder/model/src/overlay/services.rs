@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::Rules;
-use super::path::TargetPath;
 use super::written::UnitsToml;
-use super::{OverlayEntry, Placed, Units};
+use super::{OverlayEntry, Units};
 use crate::names::{quoted, slip};
+use crate::path::TargetPath;
 use crate::sources::Distribution;
-use crate::written::{At, Table};
+use crate::written::{At, Placed, Table};
 
 /// Suffixes of the units that can be enabled, disabled or masked.
 const UNIT_SUFFIXES: [&str; 9] = [

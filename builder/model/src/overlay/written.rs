@@ -1,13 +1,14 @@
 //! `overlay.toml` as it is written.
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
+use crate::users::UserToml;
 use crate::written::{At, Table};
 
 /// `overlays/<name>/overlay.toml`: what an overlay needs and does beside its files.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OverlayToml {
     /// What the overlay is for, in a sentence.
     pub description: At<String>,
@@ -29,6 +30,23 @@ pub struct OverlayToml {
     /// Packages that the overlay needs, by source set.
     #[serde(default)]
     pub packages: PackagesToml,
+    /// Users that nodes with this overlay have, by name, with the keys of `users` in `fleet.toml`. One without `keys` and
+    /// `password-hash` is a service's: nobody logs in, and it has no home.
+    #[serde(default)]
+    pub users: Table<UserToml>,
+    /// Settings of the kernel, "net.core.somaxconn" = 1024: they are made when a node starts, in this order.
+    #[serde(default)]
+    pub sysctls: Table<SysctlToml>,
+    /// Words that the kernel's command line of nodes with this overlay has beside portadc's own: "quiet".
+    #[serde(default)]
+    pub kernel_arguments: Vec<At<String>>,
+    /// Files of the overlay's folder `kernel/`, "NAME.config": what they ask for, the one kernel of the fleet has where a role has
+    /// this overlay.
+    #[serde(default)]
+    pub kernel_fragments: Vec<At<String>>,
+    /// Subvolumes of the root file system of nodes with this overlay, beside those of their layout.
+    #[serde(default)]
+    pub subvolumes: Vec<OwnSubvolumeToml>,
     /// What happens to units of systemd.
     #[serde(default)]
     pub units: UnitsToml,
@@ -42,6 +60,41 @@ pub struct OverlayToml {
     /// path wins over a pattern, a later pattern over an earlier one.
     #[serde(default)]
     pub paths: Table<PathToml>,
+}
+
+/// A subvolume of the root file system.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OwnSubvolumeToml {
+    /// Its name: "@db".
+    pub name: At<String>,
+    /// Where a node mounts it: "/var/lib/db".
+    pub mount: At<String>,
+    /// Whether it holds data alone: it is mounted without devices and without programs that run as another user (nodev, nosuid).
+    #[serde(default)]
+    pub data: bool,
+}
+
+/// The value of a setting of the kernel: a number, or a text of one line.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum SysctlToml {
+    /// A number.
+    Number(i64),
+    /// A text of one line.
+    Text(String),
+}
+
+impl JsonSchema for SysctlToml {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SysctlToml".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"] })
+    }
 }
 
 /// What a fleet may ask for and an overlay does.

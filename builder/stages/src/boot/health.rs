@@ -5,9 +5,11 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, bail};
 use formats::units::Bytes;
-use model::fleet::{System, User};
+use model::fleet::System;
 use model::layout::Btrfs;
+use model::overlay::Sysctl;
 use model::sources::Init;
+use model::users::User;
 use serde::Serialize;
 
 use super::ssh::{Answer, Ssh};
@@ -34,7 +36,11 @@ pub struct Expected<'a> {
     /// Its domain, time zone and locale, where somebody said so.
     pub system: &'a System,
     /// Users beside root.
-    pub users: &'a [User],
+    pub users: Vec<&'a User>,
+    /// What its kernel's command line has for its role and overlays.
+    pub kernel_arguments: Vec<String>,
+    /// Settings of the kernel that its overlays make.
+    pub sysctls: Vec<&'a Sysctl>,
     /// Whether its role has rules of who may open connections.
     pub rules: bool,
     /// The root file system: compression and subvolumes.
@@ -96,6 +102,7 @@ done | paste -sd,)"
 echo "rules=$(nft list tables 2>/dev/null | wc -l)"
 echo "links=$(networkctl --no-legend list 2>/dev/null | awk '$5 != "configured" && $5 != "unmanaged" { print $2 }' | paste -sd,)"
 echo "kernel=$(uname -r)"
+echo "arguments=$(cat /proc/cmdline)"
 findmnt -rn -t btrfs -o TARGET,OPTIONS | while read -r target options; do echo "mount $target=$options"; done
 device=$(findmnt -no SOURCE --nofsroot /)
 disk=/sys/class/block/$(basename "$device")
@@ -133,6 +140,11 @@ user() {
 }
 "#;
 
+/// Asks for a setting of the kernel.
+const ASK_SYSCTL: &str = r#"
+setting() { echo "sysctl $1=$(tr '\t' ' ' < "/proc/sys/$1")"; }
+"#;
+
 /// Space at the end of a card that no partition covers: GPT's second table, and rounding to a MiB.
 const CARD_TAIL: u64 = 2 << 20;
 
@@ -148,12 +160,19 @@ pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
         expected.interface,
         gateway.unwrap_or_default()
     );
-    let asked: String = expected
-        .users
-        .iter()
-        .map(|user| format!("user {}\n", user.name))
-        .collect();
-    let script = [&interface, ask_init, QUESTIONS, ASK_SETTINGS, ASK_USER, &asked].concat();
+    let users = expected.users.iter().map(|user| format!("user {}\n", user.name));
+    let settings = asked_sysctls(expected).map(|sysctl| format!("setting '{}'\n", sysctl.path));
+    let asked: String = users.chain(settings).collect();
+    let script = [
+        &interface,
+        ask_init,
+        QUESTIONS,
+        ASK_SETTINGS,
+        ASK_USER,
+        ASK_SYSCTL,
+        &asked,
+    ]
+    .concat();
     let text = match ssh.run(&script)? {
         Answer::Output(text) => text,
         Answer::Refused(reason) | Answer::Unreachable(reason) | Answer::WrongHostKey(reason) => {
@@ -164,6 +183,12 @@ pub fn examine(ssh: &Ssh, expected: &Expected) -> Result<Vec<Outcome>> {
     Ok(compare(&parse_answers(&text), &methods, expected))
 }
 
+/// The settings that can be asked for: those of one file each.
+fn asked_sysctls<'a>(expected: &Expected<'a>) -> impl Iterator<Item = &'a Sysctl> {
+    let sysctls = expected.sysctls.iter().copied();
+    sysctls.filter(|sysctl| !sysctl.path.contains('*'))
+}
+
 /// What a node has to say of `user`.
 fn as_told(user: &User) -> String {
     let User { name, uid, .. } = user;
@@ -171,6 +196,7 @@ fn as_told(user: &User) -> String {
     groups.push(name);
     groups.sort_unstable();
     let owners = match user.keys.len() {
+        _ if !user.logs_in() => String::new(),
         0 => format!("{name}:700"),
         _ => format!("{name}:700,{name}:700,{name}:600"),
     };
@@ -182,6 +208,8 @@ fn as_told(user: &User) -> String {
     let (home, shell) = (user.home(), &user.shell.value);
     let (groups, keys) = (groups.join(","), user.keys.len());
     format!("{uid} {groups} {home}:{shell} {keys} {owners}{may}")
+        .trim_end()
+        .to_owned()
 }
 
 /// `name=value` lines by name.
@@ -272,6 +300,27 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
         let found = answer(&check);
         equal(&check, &as_told(user), found.trim_end().to_owned())
     }));
+    if !expected.kernel_arguments.is_empty() {
+        let line = answer("arguments");
+        let there = |argument: &&String| line.split(' ').any(|word| word == argument.as_str());
+        let found: Vec<&str> = expected
+            .kernel_arguments
+            .iter()
+            .filter(there)
+            .map(String::as_str)
+            .collect();
+        outcomes.push(equal(
+            "kernel arguments",
+            &expected.kernel_arguments.join(" "),
+            found.join(" "),
+        ));
+    }
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    outcomes.extend(asked_sysctls(expected).map(|sysctl| {
+        let found = answer(&format!("sysctl {}", sysctl.path));
+        let check = format!("sysctl {}", sysctl.key.value);
+        equal(&check, &words(&sysctl.value), words(&found))
+    }));
     for subvolume in &expected.root.subvolumes {
         let found = answer(&format!("mount {}", subvolume.mount));
         let options: Vec<_> = found.split(',').collect();
@@ -333,16 +382,19 @@ mod tests {
     }
 
     fn failed_checks_of(init: Init, answers: &str, methods: &str) -> Vec<String> {
-        failed_checks_with(init, answers, methods, &System::default(), &[])
+        failed_checks_with(init, answers, methods, &Special::default())
     }
 
-    fn failed_checks_with(
-        init: Init,
-        answers: &str,
-        methods: &str,
-        system: &System,
-        users: &[User],
-    ) -> Vec<String> {
+    /// What some nodes have and others have not.
+    #[derive(Default)]
+    struct Special {
+        system: System,
+        users: Vec<User>,
+        kernel_arguments: Vec<String>,
+        sysctls: Vec<Sysctl>,
+    }
+
+    fn failed_checks_with(init: Init, answers: &str, methods: &str, special: &Special) -> Vec<String> {
         let subvolume = |name: &str, mount: &str| Subvolume {
             name: name.into(),
             mount: mount.into(),
@@ -362,8 +414,10 @@ mod tests {
             kernel_release: "6.12.1",
             containers: vec!["irc", "web"],
             gateway: Some(Ipv4Addr::new(172, 16, 0, 1)),
-            system,
-            users,
+            system: &special.system,
+            users: special.users.iter().collect(),
+            kernel_arguments: special.kernel_arguments.clone(),
+            sysctls: special.sysctls.iter().collect(),
             rules: true,
             root: &root,
             card: Bytes::gib(4),
@@ -453,15 +507,12 @@ mod tests {
             "{GOOD}full-name=red-07.example.org\nsearched=example.org\ntime-zone=Europe/Vienna\nlocale=de_AT.UTF-8\n\
              user anna=1501 adm,anna /home/anna:/bin/bash 1 anna:700,anna:700,anna:600 NOPASSWD: ALL\n"
         );
-        let failed = |answers: &str| {
-            failed_checks_with(
-                Init::Systemd,
-                answers,
-                "publickey",
-                &system,
-                std::slice::from_ref(&anna),
-            )
+        let special = Special {
+            system,
+            users: vec![anna],
+            ..Special::default()
         };
+        let failed = |answers: &str| failed_checks_with(Init::Systemd, answers, "publickey", &special);
         assert_eq!(failed(&good), [""; 0]);
         for (from, to, check) in [
             ("=red-07.example.org", "=red-07", "full name"),
@@ -478,6 +529,63 @@ mod tests {
         ] {
             assert_eq!(failed(&good.replacen(from, to, 1)), [check]);
         }
+    }
+
+    #[test]
+    fn what_overlays_ask_of_the_kernel_is_asked_for() {
+        let place = Arc::new(SourceFile {
+            path: "overlays/test/overlay.toml".into(),
+            text: String::new(),
+        })
+        .place(0..0);
+        let sysctl = |path: &str, value: &str| Sysctl {
+            key: Placed {
+                value: path.replace('/', "."),
+                place: place.clone(),
+            },
+            path: path.to_owned(),
+            value: value.to_owned(),
+        };
+        let special = Special {
+            kernel_arguments: vec!["quiet".to_owned(), "a=1".to_owned()],
+            sysctls: vec![
+                sysctl("net/ipv4/tcp_rmem", "1 2\t3"),
+                sysctl("net/ipv4/conf/*/rp_filter", "1"),
+            ],
+            ..Special::default()
+        };
+        let failed = |answers: &str| failed_checks_with(Init::Systemd, answers, "publickey", &special);
+        let good =
+            format!("{GOOD}arguments=root=/dev/x quiet panic=10 a=1\nsysctl net/ipv4/tcp_rmem=1 2 3\n");
+        assert_eq!(failed(&good), [""; 0]);
+        assert_eq!(failed(&good.replace("a=1", "a=10")), ["kernel arguments"]);
+        assert_eq!(
+            failed(&good.replace("1 2 3", "1 2 4")),
+            ["sysctl net.ipv4.tcp_rmem"]
+        );
+    }
+
+    #[test]
+    fn a_user_of_a_service_has_neither_a_home_nor_keys() {
+        let place = Arc::new(SourceFile {
+            path: "overlays/meter/overlay.toml".into(),
+            text: String::new(),
+        })
+        .place(0..0);
+        let meter = User {
+            name: "meter".to_owned(),
+            place: place.clone(),
+            uid: 1501,
+            keys: Vec::new(),
+            groups: Vec::new(),
+            sudo: false,
+            shell: Placed {
+                value: "/sbin/nologin".to_owned(),
+                place,
+            },
+            password_hash: None,
+        };
+        assert_eq!(as_told(&meter), "1501 meter /nonexistent:/sbin/nologin 0");
     }
 
     #[test]

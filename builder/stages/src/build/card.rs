@@ -48,7 +48,10 @@ pub struct CardMaker<'a> {
     pub board: &'a Board,
     /// The board's boot area, where there is one.
     pub firmware: Option<&'a Firmware>,
-    pub layout: &'a Layout,
+    /// With the subvolumes of the role's overlays.
+    pub layout: Layout,
+    /// What the kernel's command line has beside what it has on every node.
+    pub kernel_arguments: Vec<String>,
     pub layers: RoleLayers<'a>,
     pub store: &'a IdentityStore,
     pub time: Time,
@@ -138,6 +141,9 @@ impl<'a> CardMaker<'a> {
         if let Some(firmware) = self.firmware {
             key = key.key("firmware", &firmware.key);
         }
+        if !self.kernel_arguments.is_empty() {
+            key = key.text("kernel arguments", &self.kernel_arguments.join(" "));
+        }
         key.text("fleet", &self.project.fleet.name)
             .text("node", &node.name)
             .text("role", &node.role)
@@ -180,7 +186,7 @@ impl<'a> CardMaker<'a> {
                 fleet: &self.project.fleet.name,
                 node: &node.name,
                 board: self.board,
-                layout: self.layout,
+                layout: &self.layout,
                 sources: &self.set.name,
                 inputs: self.described(),
                 installed: self.layers.installed.clone(),
@@ -211,9 +217,9 @@ impl<'a> CardMaker<'a> {
             fleet: &self.project.fleet.name,
             node: name,
             board: self.board,
-            layout: self.layout,
+            layout: &self.layout,
             boot_files: self.inputs.boot_files.clone(),
-            kernel_arguments: &[],
+            kernel_arguments: &self.kernel_arguments,
             firmware: self.firmware.map(|firmware| firmware.image.clone()),
             root,
             time: self.time,

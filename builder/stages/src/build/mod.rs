@@ -277,7 +277,7 @@ impl<'a> Workshop<'a> {
             let platform = self.request.set.base.platform();
             let overlays: Vec<_> = project.overlays_of(role, platform).collect();
             let board = &project.boards[board];
-            let layout = &project.layouts[layout];
+            let layout = project.layout_of(role, layout, platform);
             let layers = role_layers(
                 self.engine,
                 &RoleInputs {
@@ -286,7 +286,7 @@ impl<'a> Workshop<'a> {
                     overlays: &overlays,
                     template: &project.template_overlays(role, platform).collect::<Vec<_>>(),
                     board,
-                    layout,
+                    layout: &layout,
                     operator: &self.operator,
                     known: &self.known,
                     base: &*self.inputs.base,
@@ -302,6 +302,7 @@ impl<'a> Workshop<'a> {
                 board,
                 firmware: self.firmware.of(&board.name),
                 layout,
+                kernel_arguments: project.kernel_arguments(role, platform),
                 layers,
                 store: &self.store,
                 time: self.time,

@@ -58,11 +58,13 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         let shared: &Shared<'_> = match kinds.entry((&node.role, &node.board, &node.layout)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
+                let overlays = role.overlays.iter().filter_map(|name| project.overlays.get(name));
+                let subvolumes = overlays.flat_map(|overlay| &overlay.subvolumes);
                 let shared = Shared::new(
                     &project.fleet,
                     role,
                     board,
-                    layout,
+                    layout.with(subvolumes.map(|subvolume| &subvolume.value)),
                     &stand_ins.operator,
                     &stand_ins.known,
                 );

@@ -121,7 +121,7 @@ pub(super) struct Shared<'a> {
     fleet: &'a Fleet,
     role: &'a Role,
     board: &'a Board,
-    layout: &'a Layout,
+    layout: Layout,
     operator: &'a Operator,
     known: &'a BTreeMap<String, PublicKeys>,
     networks: BTreeMap<&'a str, NetworkContext<'a>>,
@@ -202,7 +202,7 @@ impl<'a> Shared<'a> {
         fleet: &'a Fleet,
         role: &'a Role,
         board: &'a Board,
-        layout: &'a Layout,
+        layout: Layout,
         operator: &'a Operator,
         known: &'a BTreeMap<String, PublicKeys>,
     ) -> Self {
@@ -245,7 +245,7 @@ impl<'a> Shared<'a> {
         });
         let own = OwnContext {
             node: itself,
-            mounts: mounts(self.layout, card),
+            mounts: mounts(&self.layout, card),
             identity: IdentityContext {
                 machine_id: &identity.machine_id,
                 host_key: &identity.host_key,

@@ -14,7 +14,7 @@ use model::sources::Platform;
 use super::context::{CardIds, NodeInputs, Shared};
 use super::merge::merge;
 use super::render::Renderer;
-use super::settings::Settings;
+use super::settings::{Said, Settings, check_dhcp};
 
 /// A path that an overlay lays on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,14 +46,20 @@ pub fn preview(
     store: &IdentityStore,
     known: &BTreeMap<String, PublicKeys>,
 ) -> Result<BTreeMap<TargetPath, Laid>> {
+    check_dhcp(&project.fleet, &node.role, platform.init)?;
     let overlays: Vec<_> = project.overlays_of(&node.role, platform).collect();
     let mut merged = merge(&overlays)?;
     let fleet = &project.fleet;
     let renderer = Renderer::new(merged.templates(), &fleet.own_vars(&node.role))?;
-    let settings = Settings::of(fleet, platform)?;
+    let said = Said {
+        system: &fleet.system,
+        users: fleet.users_with(overlays.iter().copied()),
+    };
+    let settings = Settings::of(&said, platform)?;
     settings.lay(&mut merged);
     let operator = store.operator()?;
-    let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);
+    let board = &project.boards[&node.board];
+    let layout = project.layout_of(&node.role, &node.layout, platform);
     let role = &fleet.roles[&node.role];
     let shared = Shared::new(fleet, role, board, layout, &operator, known);
     let of_role = Renderer::prepare(&shared.of_role())?;

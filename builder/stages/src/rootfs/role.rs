@@ -39,7 +39,7 @@ use super::context::{NodeInputs, Shared, mount_points};
 use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
-use super::settings::Settings;
+use super::settings::{Said, Settings, check_dhcp};
 pub use template::TemplateLayers;
 
 /// Goes up with every change of what the layers of a role or of a node hold.
@@ -61,8 +61,8 @@ pub struct RoleInputs<'a, 'b> {
     pub template: &'b [&'b Overlay],
     /// The board of the role's nodes.
     pub board: &'a Board,
-    /// The layout of their cards: compression, mount points.
-    pub layout: &'a Layout,
+    /// The layout of their cards, with the subvolumes of their overlays: compression, mount points.
+    pub layout: &'b Layout,
     /// Whose key may log in beside the fleet's admin keys.
     pub operator: &'a Operator,
     /// The keys of all nodes that run containers, by their names.
@@ -117,18 +117,20 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         .root()
         .with_context(|| format!("layout `{}` has no btrfs partition", layout.name))?;
     let zstd = root.zstd;
+    let platform = inputs.base.platform();
+    check_dhcp(inputs.fleet, &inputs.role.name, platform.init)?;
     let mut merged = merge(inputs.overlays)?;
     let renderer = Renderer::new(merged.templates(), &inputs.fleet.own_vars(&inputs.role.name))?;
     let shared = Shared::new(
         inputs.fleet,
         inputs.role,
         inputs.board,
-        layout,
+        layout.clone(),
         inputs.operator,
         inputs.known,
     );
     let context = Renderer::prepare(&shared.of_role())?;
-    let distribution = inputs.base.platform().distribution;
+    let distribution = platform.distribution;
     let of_role = inputs
         .fleet
         .packages_with(inputs.overlays.iter().copied(), distribution);
@@ -168,7 +170,11 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
     // The folders on the way to the modules are the base's: a newer time of /usr, for one, makes systemd bring
     // everything below it up to date on the next start.
     let of_base = stack(&base, inputs.time)?;
-    let settings = Settings::over(inputs.fleet, inputs.base.platform(), &merged, &of_base)?;
+    let said = Said {
+        system: &inputs.fleet.system,
+        users: inputs.fleet.users_with(inputs.overlays.iter().copied()),
+    };
+    let settings = Settings::over(&said, platform, &merged, &of_base)?;
     settings.lay(&mut merged);
     modules
         .entries
@@ -187,7 +193,7 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         folders: &folders,
         zstd,
         time: inputs.time,
-        platform: inputs.base.platform(),
+        platform,
     };
     let mut below = base;
     below.push(modules);

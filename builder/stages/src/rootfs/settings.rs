@@ -1,4 +1,4 @@
-//! What the fleet itself says of its nodes, laid over their overlays: time zone, locale, users.
+//! What the fleet itself says of its nodes, laid over their overlays: time zone, locale, users; and the users that overlays bring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use formats::tree::{InodeId, InodeKind, Tree};
 use model::finding::{Finding, Findings, Place};
-use model::fleet::{Fleet, User};
+use model::fleet::{Fleet, System};
 use model::names::{quoted, suggest};
 use model::overlay::{
     Account, EntryOrigin, OverlayEntry, Owner, Placed, Source, TargetPath, parse_target_path,
 };
 use model::sources::{Distribution, Init, Platform};
+use model::users::User;
 
 use super::accounts::{Accounts, MAX_FILE, SHADOW, lock_passwords, read_text};
 use super::merge::Merged;
@@ -42,6 +43,15 @@ const ENVIRONMENTS: [(&str, [&str; 3]); 3] = [
     ("etc/environment.d/10-gentoo-env.conf", ["LANG=", "", ""]),
 ];
 
+/// What is said of a node, or of a template of containers.
+#[derive(Debug)]
+pub(super) struct Said<'s> {
+    /// Names, time and language.
+    pub system: &'s System,
+    /// Users beside root, in the order of their names.
+    pub users: Vec<&'s User>,
+}
+
 /// Paths that the fleet's settings come to.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
@@ -52,12 +62,9 @@ pub(super) struct Settings {
 
 impl Settings {
     /// What can be said without a base.
-    pub fn of(fleet: &Fleet, platform: Platform) -> Result<Self> {
+    pub fn of(said: &Said<'_>, platform: Platform) -> Result<Self> {
         let mut settings = Self::default();
-        if platform.init == Init::OpenRc {
-            refuse_dhcp(fleet)?;
-        }
-        if let Some(zone) = &fleet.system.time_zone {
+        if let Some(zone) = &said.system.time_zone {
             let target = format!("../{ZONES}/{}", zone.value);
             settings.add("/etc/localtime", Source::Link(target), &zone.place)?;
             if platform.init == Init::OpenRc {
@@ -65,7 +72,7 @@ impl Settings {
                 settings.add("/etc/timezone", text(name), &zone.place)?;
             }
         }
-        if let Some(locale) = &fleet.system.locale {
+        if let Some(locale) = &said.system.locale {
             let line = format!("LANG={}\n", locale.value);
             settings.add("/etc/locale.conf", text(line), &locale.place)?;
             // Where logins find it.
@@ -76,9 +83,11 @@ impl Settings {
             settings.add(link, Source::Link("../locale.conf".to_owned()), &locale.place)?;
         }
         let mut rules = String::new();
-        for user in &fleet.users {
+        for user in &said.users {
             let home = user.home();
-            settings.owned(&home, 0o700, Source::Directory, user)?;
+            if user.logs_in() {
+                settings.owned(&home, 0o700, Source::Directory, user)?;
+            }
             if !user.keys.is_empty() {
                 let keys = user.keys.iter().map(|key| format!("{key}\n")).collect();
                 settings.owned(&format!("{home}/.ssh"), 0o700, Source::Directory, user)?;
@@ -90,7 +99,7 @@ impl Settings {
                 rules.push_str(&format!("{} ALL=(ALL:ALL) {tag}ALL\n", user.name));
             }
         }
-        if let Some(first) = fleet.users.iter().find(|user| user.sudo) {
+        if let Some(first) = said.users.iter().find(|user| user.sudo) {
             let entry = OverlayEntry {
                 mode: 0o440,
                 owner: Owner::ROOT,
@@ -103,16 +112,16 @@ impl Settings {
     }
 
     /// The same with what depends on what is below: `base` under the overlays of `merged`.
-    pub fn over(fleet: &Fleet, platform: Platform, merged: &Merged<'_>, base: &Tree) -> Result<Self> {
-        let mut settings = Self::of(fleet, platform)?;
+    pub fn over(said: &Said<'_>, platform: Platform, merged: &Merged<'_>, base: &Tree) -> Result<Self> {
+        let mut settings = Self::of(said, platform)?;
         let mut findings = Findings::default();
-        if let Some(zone) = &fleet.system.time_zone {
+        if let Some(zone) = &said.system.time_zone {
             findings.keep(has_zone(base, zone));
         }
-        if let Some(locale) = &fleet.system.locale {
+        if let Some(locale) = &said.system.locale {
             settings.add_environment(base, locale)?;
         }
-        if let Some(locale) = fleet.system.generated_locale() {
+        if let Some(locale) = said.system.generated_locale() {
             match platform.distribution {
                 Distribution::Debian => {
                     findings.keep(has_locale(base, locale));
@@ -123,10 +132,10 @@ impl Settings {
                 }
             }
         }
-        if !fleet.users.is_empty() {
-            let fits = check_users(fleet, merged, base)?;
+        if !said.users.is_empty() {
+            let fits = check_users(&said.users, merged, base)?;
             if findings.keep_all(fits).is_some() {
-                settings.add_users(fleet, base)?;
+                settings.add_users(&said.users, base)?;
             }
         }
         Ok(findings.or_value(settings)?)
@@ -223,8 +232,7 @@ impl Settings {
     }
 
     /// Adds the users to the files that know them, and what their homes start with.
-    fn add_users(&mut self, fleet: &Fleet, base: &Tree) -> Result<()> {
-        let users = &fleet.users;
+    fn add_users(&mut self, users: &[&User], base: &Tree) -> Result<()> {
         let Some(first) = users.first() else {
             return Ok(());
         };
@@ -258,7 +266,7 @@ impl Settings {
     }
 
     /// Copies what the base gives to a new user.
-    fn fill_homes(&mut self, users: &[User], base: &Tree) -> Result<()> {
+    fn fill_homes(&mut self, users: &[&User], base: &Tree) -> Result<()> {
         for (path, id) in below(base, SKELETON) {
             let inode = &base.inodes[id.0];
             let source = match &inode.kind {
@@ -272,7 +280,7 @@ impl Settings {
                 }
                 _ => continue,
             };
-            for user in users {
+            for user in users.iter().filter(|user| user.logs_in()) {
                 let path = format!("{}/{path}", user.home());
                 if !self.entries.contains_key(&target(&path)?) {
                     self.owned(&path, inode.attributes.mode, source.clone(), user)?;
@@ -291,9 +299,12 @@ fn text(text: String) -> Source {
     Source::Verbatim(text.into_bytes().into())
 }
 
-/// What asks a DHCP server is systemd's: a stage3 of OpenRC has no client for sure.
-fn refuse_dhcp(fleet: &Fleet) -> Result<(), Findings> {
-    let Some(node) = fleet.nodes.iter().find(|node| node.address.is_none()) else {
+/// Refuses nodes of a role that take their address by DHCP where nothing would ask for one: what does is systemd's, and a
+/// stage3 of OpenRC has no client for sure.
+pub(super) fn check_dhcp(fleet: &Fleet, role: &str, init: Init) -> Result<(), Findings> {
+    let mut nodes = fleet.nodes.iter();
+    let Some(node) = nodes.find(|node| init == Init::OpenRc && node.role == role && node.address.is_none())
+    else {
         return Ok(());
     };
     let message = format!(
@@ -317,11 +328,11 @@ fn lines_of(mut text: String) -> String {
 }
 
 /// group(5) or gshadow(5) with the users as members, and the groups of their own as `own` writes each.
-fn with_members(text: &str, users: &[User], own: impl Fn(&User) -> String) -> String {
+fn with_members(text: &str, users: &[&User], own: impl Fn(&User) -> String) -> String {
     let mut lines = String::with_capacity(text.len());
     for line in text.lines() {
         let name = line.split(':').next().unwrap_or_default();
-        let is_in = |user: &&User| user.groups.iter().any(|group| group.value == name);
+        let is_in = |user: &&&User| user.groups.iter().any(|group| group.value == name);
         lines.push_str(line);
         for user in users.iter().filter(is_in) {
             if !lines.ends_with(':') {
@@ -427,7 +438,7 @@ fn can_make_locale(base: &Tree, merged: &Merged<'_>, locale: &Placed<String>) ->
 }
 
 /// Finds users that the base cannot have.
-fn check_users(fleet: &Fleet, merged: &Merged<'_>, base: &Tree) -> Result<Result<(), Findings>> {
+fn check_users(users: &[&User], merged: &Merged<'_>, base: &Tree) -> Result<Result<(), Findings>> {
     let mut findings = Findings::default();
     let accounts = Accounts::read(base, merged)?;
     let sudoers = read_text(base, "etc/sudoers")?.unwrap_or_default();
@@ -436,11 +447,11 @@ fn check_users(fleet: &Fleet, merged: &Merged<'_>, base: &Tree) -> Result<Result
             let words: Vec<&str> = line.split_whitespace().collect();
             matches!(words[..], ["@includedir" | "#includedir", "/etc/sudoers.d"])
         });
-    let first = fleet.users.first().map(|user| user.place.clone());
+    let first = users.first().map(|user| user.place.clone());
     for (path, entry) in &merged.entries {
         if [PASSWD, SHADOW, GROUP, GSHADOW].contains(&path.relative()) {
             let finding = Finding::new(format!(
-                "users of the fleet are added to the base's `{path}`, and {} is laid over it",
+                "users are added to the base's `{path}`, and {} is laid over it",
                 entry.origin
             ));
             let finding = finding.hint("name all users here, or take `[users]` away");
@@ -450,7 +461,7 @@ fn check_users(fleet: &Fleet, merged: &Merged<'_>, base: &Tree) -> Result<Result
             });
         }
     }
-    for user in &fleet.users {
+    for user in users {
         let name = quoted(&user.name);
         let mut found = |place: &Place, message: String, hint: String| {
             findings.push(Finding::new(message).at(place.clone()).hint(hint));

@@ -1,6 +1,7 @@
 //! What the templates of a node can use, as a person reads it: each variable in the words of a template, and its value.
 
 use anyhow::{Context as _, Result};
+use model::finding::Findings;
 use model::fleet::Node;
 use model::project::Project;
 use serde_json::{Map, Value};
@@ -33,7 +34,9 @@ const HIDDEN: &str = "(of identity/)";
 pub fn variables(project: &Project, node: &Node, card: &CardIds) -> Result<Value> {
     let stand_ins = StandIns::of(project);
     let role = &project.fleet.roles[&node.role];
-    let (board, layout) = (&project.boards[&node.board], &project.layouts[&node.layout]);
+    let board = &project.boards[&node.board];
+    let platform = project.sources.set(None).map_err(Findings::from)?.base.platform();
+    let layout = project.layout_of(&node.role, &node.layout, platform);
     let shared = Shared::new(
         &project.fleet,
         role,

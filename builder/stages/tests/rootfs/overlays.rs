@@ -176,6 +176,53 @@ fn removals_take_away_trees_links_and_first_names() {
 }
 
 #[test]
+fn settings_of_the_kernel_are_on_the_node_and_in_the_template() {
+    let workshop = Workshop::new();
+    let overlay = workshop.overlay(&[(
+        "overlay.toml",
+        "description = \"a\"\n[sysctls]\n\"net.core.somaxconn\" = 1024\n",
+    )]);
+    let role = workshop.role_with(&[&overlay], &[&overlay]).unwrap();
+    let node = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
+    let container = role.template.as_ref().unwrap().tree().unwrap();
+    for tree in [&node, &container] {
+        assert_eq!(
+            read(tree, "etc/sysctl.d/60-test.conf"),
+            "net.core.somaxconn = 1024\n"
+        );
+    }
+}
+
+#[test]
+fn a_subvolume_is_mounted_where_the_overlay_says() {
+    let workshop = Workshop::new();
+    let overlay = workshop.overlay(&[
+        (
+            "overlay.toml",
+            "description = \"a\"\nsubvolumes = [\n{ name = \"@db\", mount = \"/var/lib/db\", data = true },\n\
+             { name = \"@web\", mount = \"/var/www\" },\n]\n",
+        ),
+        (
+            "templates/etc/mounts.hbs",
+            "{{#each mounts}}{{path}} {{options}}\n{{/each}}",
+        ),
+    ]);
+    let role = workshop.role(&[&overlay]).unwrap();
+    let tree = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
+    let mounts = read(&tree, "etc/mounts");
+    for line in [
+        "\n/var/lib/db noatime,compress=zstd:3,nodev,nosuid,subvol=@db\n/var/lib/lxc ",
+        "\n/var/www noatime,compress=zstd:3,nodev,subvol=@web\n",
+    ] {
+        assert!(mounts.contains(line), "{mounts}");
+    }
+    for folder in ["var/lib/db", "var/www"] {
+        let id = tree.lookup(folder.as_bytes()).unwrap();
+        assert!(tree.names(id).is_some(), "{folder}");
+    }
+}
+
+#[test]
 fn a_later_overlay_wins_and_can_take_back() {
     let workshop = Workshop::new();
     let first = workshop.overlay_named(
@@ -292,6 +339,7 @@ fn overlays_are_checked_before_anything_is_built() {
                         template: Vec::new(),
                         containers: false,
                         gateway: false,
+                        kernel_arguments: Vec::new(),
                         vars: Default::default(),
                     },
                 )

@@ -27,10 +27,11 @@ const BASE: &[(&str, &str)] = &[
     ("./etc/skel/.profile", "umask 022\n"),
     ("./usr/bin/sudo", ""),
     ("./usr/bin/bash", ""),
+    ("./usr/sbin/nologin", ""),
     ("./usr/share/zoneinfo/Europe/Vienna", "TZif"),
     ("./usr/lib/locale/locale-archive", ""),
 ];
-const BASE_LINKS: &[(&str, &str)] = &[("./bin", "usr/bin")];
+const BASE_LINKS: &[(&str, &str)] = &[("./bin", "usr/bin"), ("./sbin", "usr/sbin")];
 
 /// The reference cluster with more tables in its fleet.toml.
 fn workshop(tables: &str) -> Workshop {
@@ -194,6 +195,40 @@ fn users_are_in_every_file_that_knows_users() {
     let of_role = |path: &[u8]| role.overlay.entries.iter().any(|entry| entry.path == path);
     assert!(!of_role(b"etc/shadow") && of_role(b"etc/passwd"));
     assert!(node.layer.entries.iter().any(|entry| entry.path == b"etc/shadow"));
+}
+
+#[test]
+fn an_overlay_brings_a_user_for_its_service() {
+    let workshop = workshop("");
+    let service = workshop.overlay(&[
+        (
+            "overlay.toml",
+            "description = \"a\"\ndirectories = [\"/var/lib/meter\"]\n[users.meter]\ngroups = [\"dialout\"]\n\
+             [paths]\n\"/var/lib/meter\" = { owner = \"meter:meter\", mode = \"0750\" }\n",
+        ),
+        ("files/etc/meter.conf", ""),
+    ]);
+    let uid = service.users[0].uid;
+    let role = workshop.role_with(&[&service], &[&service]).unwrap();
+    let node = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
+    let container = role.template.as_ref().unwrap().tree().unwrap();
+    for tree in [&node, &container] {
+        let line = format!("meter:x:{uid}:{uid}::/nonexistent:/sbin/nologin\n");
+        assert!(read(tree, "etc/passwd").ends_with(&line));
+        assert!(read(tree, "etc/group").ends_with(&format!("dialout:x:20:meter\nmeter:x:{uid}:\n")));
+        assert!(read(tree, "etc/shadow").ends_with("\nmeter:*::0:99999:7:::\n"));
+        assert!(read(tree, "etc/shadow").starts_with("root:*:"));
+        assert!(tree.lookup(b"home").is_none() && tree.lookup(b"nonexistent").is_none());
+        let attributes = &tree.inodes[tree.lookup(b"var/lib/meter").unwrap().0].attributes;
+        assert_eq!(
+            (attributes.mode, attributes.uid, attributes.gid),
+            (0o750, uid, uid)
+        );
+    }
+    // The users of nodes are none of a container's that no overlay of the template brings.
+    let role = workshop.role_with(&[&service], &[]).unwrap();
+    let container = role.template.as_ref().unwrap().tree().unwrap();
+    assert!(!read(&container, "etc/passwd").contains("meter"));
 }
 
 #[test]

@@ -112,6 +112,8 @@ impl Workshop {
         overlays: &[&'a Overlay],
         template: &[&'a Overlay],
     ) -> anyhow::Result<RoleLayers<'a>> {
+        let subvolumes = overlays.iter().flat_map(|overlay| &overlay.subvolumes);
+        let layout = self.project.layouts["card"].with(subvolumes.map(|subvolume| &subvolume.value));
         role_layers(
             &self.engine,
             &RoleInputs {
@@ -120,7 +122,7 @@ impl Workshop {
                 overlays,
                 template,
                 board: &self.project.boards["odroid-c2"],
-                layout: &self.project.layouts["card"],
+                layout: &layout,
                 operator: &self.operator,
                 known: &self.known,
                 base: &self.base,

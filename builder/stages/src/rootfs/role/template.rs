@@ -10,11 +10,14 @@ use formats::layer::{Attributes, Body, Content, Data, Entry, Layer};
 use formats::tree::Tree;
 use formats::units::Time;
 use handlebars::Context;
+use model::fleet::System;
+use model::overlay;
 
 use super::super::base::BaseLayers;
 use super::super::merge::{merge, without_each};
 use super::super::overlaid::{Overlaid, Overlays, stack};
 use super::super::render::Renderer;
+use super::super::settings::{Said, Settings};
 use super::{RoleInputs, SYSTEM_FOLDERS, layer_bytes};
 
 /// Where the id of a machine is (machine-id(5)).
@@ -50,9 +53,25 @@ impl TemplateLayers {
         base: BaseLayers,
         zstd: u8,
     ) -> Result<Self> {
-        let merged = merge(inputs.template)?;
+        let mut merged = merge(inputs.template)?;
         let renderer =
             Renderer::new(merged.templates(), &inputs.fleet.own_vars(&inputs.role.name))?.of_no_node()?;
+        let BaseLayers {
+            layers,
+            key: base_key,
+            ..
+        } = base;
+        let layers = without_identity(layers, inputs.time);
+        let users = overlay::users(inputs.template.iter().copied());
+        let settings = match users[..] {
+            [] => Settings::default(),
+            _ => {
+                let system = &System::default();
+                let tree = stack(&layers, inputs.time)?;
+                Settings::over(&Said { system, users }, inputs.base.platform(), &merged, &tree)?
+            }
+        };
+        settings.lay(&mut merged);
         let overlays = Overlays {
             overlays: inputs.template,
             merged: &merged,
@@ -63,17 +82,12 @@ impl TemplateLayers {
             time: inputs.time,
             platform: inputs.base.platform(),
         };
-        let BaseLayers {
-            layers,
-            key: base_key,
-            ..
-        } = base;
         let Overlaid {
             below: base,
             layer: overlay,
             removed,
             ..
-        } = overlays.over(engine, without_identity(layers, inputs.time))?;
+        } = overlays.over(engine, layers)?;
         Ok(Self {
             base,
             overlay,

@@ -1,4 +1,4 @@
-//! Paths of the target, and patterns over them.
+//! Paths of a node, and patterns over them.
 
 use std::fmt;
 
@@ -64,14 +64,14 @@ pub fn parse_target_path(text: &str) -> Result<TargetPath, String> {
 
 /// Whether `path` fits `pattern`, component by component: `*` stands for any part of a component, a component `**`
 /// for any number of components.
-pub(super) fn fits(pattern: &TargetPath, path: &TargetPath) -> bool {
+pub(crate) fn fits(pattern: &TargetPath, path: &TargetPath) -> bool {
     let pattern: Vec<_> = pattern.0.split('/').collect();
     let path: Vec<_> = path.0.split('/').collect();
     fits_components(&pattern, &path)
 }
 
 /// Whether a path is a pattern.
-pub(super) fn is_pattern(path: &TargetPath) -> bool {
+pub(crate) fn is_pattern(path: &TargetPath) -> bool {
     path.0.contains('*')
 }
 

@@ -1,17 +1,20 @@
-//! Users of all nodes beside root.
+//! Users of nodes beside root: people, whom the fleet names, and those that services run as, whom overlays name.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use super::people::key_fault;
-use super::toml::{PasswordHash, UserToml};
-use super::{Node, Origin, Placed, texts};
 use crate::check::Check;
 use crate::finding::Place;
 use crate::names::quoted;
-use crate::overlay::parse_target_path;
+use crate::path::parse_target_path;
 use crate::sources::Distribution;
-use crate::written::{At, Table};
+use crate::written::{At, Origin, Placed, Table};
+
+mod keys;
+mod toml;
+
+pub(crate) use keys::key_fault;
+pub use toml::{PasswordHash, UserToml};
 
 /// Longest name: what useradd takes, and utmp has room for.
 const MAX_NAME: usize = 32;
@@ -24,6 +27,18 @@ const DERIVED: RangeInclusive<u32> = 20000..=49999;
 
 /// What a login starts where nobody says otherwise.
 const SHELL: &str = "/bin/bash";
+
+/// The same of a user that nobody logs in as: it is there on every base.
+const NO_SHELL: &str = "/sbin/nologin";
+
+/// Whom a table of users may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// People, each of whom can log in.
+    People,
+    /// Also those that services run as.
+    Anybody,
+}
 
 /// A user.
 #[derive(Debug, Clone)]
@@ -47,12 +62,42 @@ pub struct User {
 }
 
 impl User {
-    /// Its home, an absolute path.
-    pub fn home(&self) -> String {
-        format!("/home/{}", self.name)
+    /// Whether somebody can log in as this user; else it is a service's.
+    pub fn logs_in(&self) -> bool {
+        !self.keys.is_empty() || self.password_hash.is_some()
     }
 
-    /// As `show` prints it.
+    /// Its home, an absolute path. That of a service's is not there.
+    pub fn home(&self) -> String {
+        match self.logs_in() {
+            true => format!("/home/{}", self.name),
+            false => "/nonexistent".to_owned(),
+        }
+    }
+
+    /// The user as `show` tells it, and where that was written.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            name: "user".to_owned(),
+            value: self.shown(),
+            place: self.place.clone(),
+            note: None,
+        }
+    }
+
+    /// Everything that was written of it, to be compared.
+    pub(crate) fn content(&self) -> impl PartialEq {
+        let groups = self.groups.iter().map(|group| group.value.as_str());
+        (
+            self.uid,
+            &self.keys,
+            groups.collect::<Vec<_>>(),
+            self.sudo,
+            &self.shell.value,
+            &self.password_hash,
+        )
+    }
+
     fn shown(&self) -> String {
         let keys = match self.keys.len() {
             1 => "1 key".to_owned(),
@@ -67,28 +112,28 @@ impl User {
     }
 }
 
-/// Tells nodes' values of the users, where each was written.
-pub(super) fn tell_users(users: &[User], nodes: &mut [Node]) {
-    for node in nodes {
-        node.origins.extend(users.iter().map(|user| Origin {
-            name: "user".to_owned(),
-            value: user.shown(),
-            place: user.place.clone(),
-            note: None,
-        }));
-    }
+/// Each of `users` once, in the order of their names.
+pub(crate) fn by_name<'u>(users: impl IntoIterator<Item = &'u User>) -> Vec<&'u User> {
+    let users: BTreeMap<_, _> = users.into_iter().map(|user| (&user.name, user)).collect();
+    users.into_values().collect()
 }
 
 /// Packages that users need.
-pub(super) fn packages(users: &[User], distribution: Distribution) -> Option<&'static str> {
-    users.iter().any(|user| user.sudo).then_some(match distribution {
-        Distribution::Debian => "sudo",
-        Distribution::Gentoo => "app-admin/sudo",
-    })
+pub(crate) fn packages<'u>(
+    users: impl IntoIterator<Item = &'u User>,
+    distribution: Distribution,
+) -> Option<&'static str> {
+    users
+        .into_iter()
+        .any(|user| user.sudo)
+        .then_some(match distribution {
+            Distribution::Debian => "sudo",
+            Distribution::Gentoo => "app-admin/sudo",
+        })
 }
 
 /// The users that hold, by name.
-pub(super) fn check_users(check: &mut Check<'_>, written: &Table<UserToml>) -> Vec<User> {
+pub(crate) fn check_users(check: &mut Check<'_>, written: &Table<UserToml>, who: Who) -> Vec<User> {
     let mut users: Vec<User> = Vec::new();
     let mut numbers: BTreeMap<u32, &At<String>> = BTreeMap::new();
     for (name, toml) in written {
@@ -116,7 +161,8 @@ pub(super) fn check_users(check: &mut Check<'_>, written: &Table<UserToml>) -> V
                 .found(&name.span, format!("`password-hash` of {} {fault}", quoted(name)))
                 .hint("`mkpasswd --method=yescrypt` (Debian package `whois`) asks for a password and prints its hash");
         }
-        if toml.keys.is_empty() && toml.password_hash.is_none() {
+        let logs_in = !toml.keys.is_empty() || toml.password_hash.is_some();
+        if !logs_in && who == Who::People {
             check
                 .found(&name.span, format!("nobody could log in as {}", quoted(name)))
                 .hint("give it `keys`, lines of `.pub` files, or a `password-hash`");
@@ -124,7 +170,7 @@ pub(super) fn check_users(check: &mut Check<'_>, written: &Table<UserToml>) -> V
         let shell = match &toml.shell {
             Some(shell) => shell,
             None => &At {
-                value: SHELL.to_owned(),
+                value: if logs_in { SHELL } else { NO_SHELL }.to_owned(),
                 span: name.span.clone(),
             },
         };
@@ -164,7 +210,7 @@ pub(super) fn check_users(check: &mut Check<'_>, written: &Table<UserToml>) -> V
             name: name.value.clone(),
             place: check.place(&name.span),
             uid,
-            keys: texts(&toml.keys),
+            keys: toml.keys.iter().map(|key| key.value.clone()).collect(),
             groups: toml
                 .groups
                 .iter()
