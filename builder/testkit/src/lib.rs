@@ -12,6 +12,7 @@
 //! | [`server`] | an HTTP server that goes wrong as a test scripts it |
 //! | [`tars`] | tars, right and wrong |
 //! | [`packages`] | binary packages of Gentoo, made by portage or by hand |
+//! | [`golden`] | what stages of the cache made, and with which revision |
 //! | [`error`] | errors with all their causes |
 //! | [`fip`] | made-up boot loaders, and the boot area that they make |
 
@@ -20,6 +21,7 @@ pub mod error;
 pub mod fip;
 pub mod fleet;
 pub mod folder;
+pub mod golden;
 pub mod image;
 pub mod listing;
 pub mod oracle;

@@ -9,6 +9,7 @@ use formats::fip::derived_id;
 use sha2::{Digest, Sha256};
 use stages::firmware::BoardFirmware;
 use testkit::fip as made_up;
+use testkit::golden;
 use testkit::server::{Answer, Server};
 
 use crate::bench::{Bench, bytes};
@@ -71,6 +72,12 @@ fn an_odroid_c2_gets_its_boot_area() {
     assert_eq!(made.key, bench.made("odroid-c2").key);
     fs::write(bench.blobs().join("u-boot.bin"), made_up::noise(9, 1000)).unwrap();
     assert_ne!(made.key, bench.made("odroid-c2").key);
+}
+
+#[test]
+fn a_boot_area_is_the_bytes_of_its_revision() {
+    let bench = Bench::without_clocks();
+    golden::check("firmware", [("odroid-c2", bytes(&bench.made("odroid-c2").image))]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod first_start;
+mod golden;
 mod grow;
 mod layers;
 mod openrc;

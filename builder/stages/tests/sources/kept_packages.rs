@@ -7,6 +7,7 @@ use fetch::{Extent, Sha256Sum};
 use formats::units::Time;
 use model::sources::{BaseSource, PackagePlace, PackageSource};
 use stages::rootfs::{Base, BaseLayers, GentooBase};
+use testkit::golden;
 use testmirror::gentoo_mirror::{Binary, Gentoo, index};
 use testmirror::gentoo_project::{base, files_of, needs, wanting, written};
 use testmirror::miniature::Project;
@@ -71,6 +72,37 @@ fn a_folder_of_packages_is_used_where_it_is() {
     project.refuses("has no index `Packages`: `PKGDIR=", false);
     fs::remove_dir_all(&folder).unwrap();
     project.refuses("the package source `own` is the folder ", false);
+}
+
+/// Without signatures, which are made anew for each test, as their keys are.
+#[test]
+fn packages_over_a_stage3_are_the_bytes_of_their_revision() {
+    let mut mirror = Gentoo::new();
+    for package in &mut mirror.packages {
+        package.signer = None;
+    }
+    let project = with_folder(&mirror, &["net-misc/chrony"]);
+    project.update().unwrap();
+    let BaseSource::Stage3(source) = &project.set.base else {
+        panic!("the gentoo set has no stage3")
+    };
+    let offline = offline();
+    let base = GentooBase {
+        files: files_of(&project, None, &offline),
+        source,
+        time: Time::from_seconds(1_790_000_000),
+    };
+    let wanted = needs(&["net-misc/chrony"]).packages;
+    let made = base
+        .layers(&project.bench.engine, 3, &[&wanted])
+        .unwrap()
+        .remove(0);
+    let entry = made.entries.last().unwrap();
+    let names = entry.names().unwrap();
+    golden::check(
+        "gentoo-packages",
+        names.iter().map(|name| (name, entry.read(name).unwrap())),
+    );
 }
 
 #[test]

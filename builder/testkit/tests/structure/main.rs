@@ -4,6 +4,7 @@
 
 mod crates;
 mod modules;
+mod revisions;
 mod source;
 
 use std::path::Path;
