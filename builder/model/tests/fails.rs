@@ -77,7 +77,7 @@ fn boards() {
 
 #[test]
 fn layouts() {
-    check("layout", "images/layouts/card.toml", 24);
+    check("layout", "images/layouts/card.toml", 28);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! docs/overlays.md says what the sources say: which variables templates have, and which overlays there are.
+//! docs/overlays.md says what the sources say: which variables templates have, and which overlays there are. Each overlay says what it
+//! is for itself, too.
 
 #![allow(clippy::unwrap_used)]
 
@@ -87,5 +88,27 @@ fn every_stock_overlay_is_listed() {
     for overlay in project.overlays.values() {
         let row = format!("| `{}` | {} |\n", overlay.name, overlay.description);
         assert!(manual.contains(&row), "docs/overlays.md lacks: {row}");
+    }
+}
+
+/// What each README tells of its overlay, beside what it is for.
+const TOLD: [&str; 4] = ["\n- Reads: ", "\n- Puts: ", "\n- Needs: ", "\nTo try it:\n\n    "];
+
+#[test]
+fn every_stock_overlay_has_a_readme_which_no_image_has() {
+    let project = Project::load(root()).unwrap();
+    for overlay in project.overlays.values() {
+        let path = root().join("overlays").join(&overlay.name).join("README.md");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(text.starts_with(&format!("# {}\n\n", overlay.name)), "{text}");
+        for told in TOLD {
+            assert!(text.contains(told), "{} lacks {told:?}", path.display());
+        }
+        assert!(
+            overlay
+                .entries
+                .keys()
+                .all(|path| !path.to_string().ends_with("README.md"))
+        );
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use super::arguments::check_arguments;
 use super::folder::{self, FolderKind};
-use super::kernel::{self, check_arguments};
 use super::written::{DistributionToml, InitToml, OverlayToml, OwnSubvolumeToml, PathToml, WhenToml};
-use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Source, When};
+use super::{Account, EntryOrigin, Overlay, OverlayEntry, Owner, Packages, Source, Sysctl, When};
 use crate::check::Check;
 use crate::document;
 use crate::files::{Files, PartKind};
@@ -75,7 +75,7 @@ pub(super) fn load(files: &Files, name: &str) -> Result<Overlay, Findings> {
     let kernel_arguments = check_arguments(&mut rules.check, &written.kernel_arguments);
     let kernel_requests = rules.fragments(&folder, &written.kernel_fragments);
     let subvolumes = rules.subvolumes(&written.subvolumes);
-    let entries = rules.entries(&folder, &written, kernel::sysctl_file(name, &sysctls));
+    let entries = rules.entries(&folder, &written, Sysctl::file(name, &sysctls));
     rules.own_files(&written.units, &entries);
     findings.sort();
     findings.0.dedup();

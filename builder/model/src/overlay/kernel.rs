@@ -1,5 +1,4 @@
-//! The rules of what an overlay asks of the kernel: settings of the running one (sysctl), arguments of its command line, and
-//! fragments of its configuration.
+//! The rules of what an overlay asks of the kernel: settings of the running one (sysctl), and fragments of its configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,24 +7,11 @@ use super::check::Rules;
 use super::folder;
 use super::written::SysctlToml;
 use super::{EntryOrigin, Source, Sysctl};
-use crate::check::Check;
 use crate::finding::Finding;
 use crate::kernel::fragment::{self, Request};
 use crate::names::quoted;
 use crate::path::{TargetPath, parse_target_path};
-use crate::written::{At, Placed, Table};
-
-/// Arguments that portadc gives every node itself, and `rw`, which would undo one of them.
-const OWN_ARGUMENTS: [&str; 8] = [
-    "console",
-    "net.ifnames",
-    "panic",
-    "ro",
-    "root",
-    "rootfstype",
-    "rootwait",
-    "rw",
-];
+use crate::written::{At, Table};
 
 impl Rules<'_> {
     /// The settings, in the order in which they are written: some of the kernel's change others.
@@ -103,15 +89,17 @@ impl Rules<'_> {
     }
 }
 
-/// The file that has `sysctls`, those of the overlay `name`; none where there are none.
-pub(super) fn sysctl_file(name: &str, sysctls: &[Sysctl]) -> Option<(TargetPath, Source, EntryOrigin)> {
-    let origin = EntryOrigin::Declared(sysctls.first()?.key.place.clone());
-    let lines = sysctls
-        .iter()
-        .map(|sysctl| format!("{} = {}\n", sysctl.key.value, sysctl.value));
-    let text: String = lines.collect();
-    let path = parse_target_path(&format!("/etc/sysctl.d/60-{name}.conf")).ok()?;
-    Some((path, Source::Verbatim(text.into_bytes().into()), origin))
+impl Sysctl {
+    /// The file that has `sysctls`, those of the overlay `name`; none where there are none.
+    pub(super) fn file(name: &str, sysctls: &[Sysctl]) -> Option<(TargetPath, Source, EntryOrigin)> {
+        let origin = EntryOrigin::Declared(sysctls.first()?.key.place.clone());
+        let lines = sysctls
+            .iter()
+            .map(|sysctl| format!("{} = {}\n", sysctl.key.value, sysctl.value));
+        let text: String = lines.collect();
+        let path = parse_target_path(&format!("/etc/sysctl.d/60-{name}.conf")).ok()?;
+        Some((path, Source::Verbatim(text.into_bytes().into()), origin))
+    }
 }
 
 /// Where a setting is below /proc/sys. Where a dot comes first, dots stand for slashes and slashes for dots (sysctl.d(5)).
@@ -133,42 +121,6 @@ fn path_of(key: &str) -> Option<String> {
     };
     // A minus in front would have a failure ignored.
     (!key.starts_with('-') && path.split('/').all(is_name)).then_some(path)
-}
-
-/// The arguments of a kernel's command line, of an overlay or of a role.
-pub(crate) fn check_arguments(check: &mut Check<'_>, written: &[At<String>]) -> Vec<Placed<String>> {
-    for argument in written {
-        let name = argument.split('=').next().unwrap_or_default();
-        // The kernel takes both for the same.
-        let name = name.replace('-', "_");
-        let is_word = argument
-            .chars()
-            .all(|c| c.is_ascii_graphic() && c != '"' && c != '\'');
-        if argument.is_empty() || !is_word {
-            check
-                .found(&argument.span, format!("{} is no argument of a kernel", quoted(argument)))
-                .hint("each is one word of printable ASCII, without spaces and quotes: \"quiet\", \"usbcore.autosuspend=-1\"");
-        } else if argument.value == "--" {
-            check
-                .found(
-                    &argument.span,
-                    "what is behind `--` is for init, not for the kernel",
-                )
-                .hint("leave it out");
-        } else if OWN_ARGUMENTS.contains(&name.as_str()) {
-            check
-                .found(&argument.span, format!("portadc itself says `{name}` to every kernel"))
-                .hint("leave it out: the root is the layout's, `consoles` are the board's, and a node that panics restarts");
-        }
-    }
-    check.distinct(written, "argument");
-    written
-        .iter()
-        .map(|argument| Placed {
-            value: argument.value.clone(),
-            place: check.place(&argument.span),
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@
 //! | `folder` | the files below `files/` and `templates/` |
 //! | `check` | the rules |
 //! | `services` | the rules of what it starts |
-//! | `kernel` | the rules of what it asks of the kernel |
+//! | `kernel`, `arguments` | the rules of what it asks of the kernel, and of what its command line has |
 
+mod arguments;
 mod check;
 mod folder;
 mod kernel;
@@ -26,7 +27,7 @@ mod written;
 
 pub use crate::path::{TargetPath, parse_target_path};
 pub use crate::written::Placed;
-pub(crate) use kernel::check_arguments;
+pub(crate) use arguments::check_arguments;
 pub use written::{
     DefaultsToml, DistributionToml, InitToml, OverlayToml, OwnSubvolumeToml, OwnUnitsToml, PackagesToml,
     PathToml, Provision, SysctlToml, UnitsToml, WhenToml,
