@@ -347,7 +347,9 @@ fn describe_packages(base: &LockedBase) -> BTreeMap<String, Input> {
         sha256: package.sha256.to_string(),
     };
     let packages = base.packages.iter();
-    packages.map(|package| (package.cpv.clone(), input(package))).collect()
+    packages
+        .map(|package| (package.cpv.clone(), input(package)))
+        .collect()
 }
 
 /// The name under which a manifest lists the compiled kernel; its version is what `uname -r` prints.
