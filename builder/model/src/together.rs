@@ -229,7 +229,7 @@ impl Together<'_> {
         self.findings.0.extend(clashes);
     }
 
-    /// Tells of what is passed over in a container.
+    /// Tells of what is skipped in a container.
     fn meaningless(&mut self, role: &Role) {
         for overlay in &self.overlays {
             let arguments = overlay.kernel_arguments.first();
@@ -255,7 +255,7 @@ impl Together<'_> {
             for (key, place, why) in meaningless {
                 let Some(place) = place else { continue };
                 let message = format!(
-                    "`{key}` of overlay {} is passed over in the containers of role {}: {why}",
+                    "`{key}` of overlay {} is skipped in the containers of role {}: {why}",
                     quoted(&overlay.name),
                     quoted(&role.name)
                 );

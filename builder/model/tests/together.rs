@@ -163,7 +163,7 @@ fn what_means_nothing_in_a_container_is_told_of() {
         .map(|warning| warning.message.as_str())
         .collect();
     for key in ["kernel-arguments", "kernel-fragments", "subvolumes"] {
-        let start = format!("`{key}` of overlay `other` is passed over in the containers of role `node`");
+        let start = format!("`{key}` of overlay `other` is skipped in the containers of role `node`");
         assert!(told.iter().any(|message| message.starts_with(&start)), "{told:?}");
     }
     assert!(project.kernel_arguments("node", Platform::DEBIAN).is_empty());
