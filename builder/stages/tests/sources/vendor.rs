@@ -255,3 +255,32 @@ fn a_gentoo_set_is_had_from_its_folder_also_of_sources_that_are_folders() {
     fs::remove_dir_all(&own).unwrap();
     brings(&project, &url).unwrap();
 }
+
+#[test]
+fn packages_that_the_archive_lacks_are_told_with_the_one_that_was_meant() {
+    let archive = Archive::new();
+    let mut files_of = archive.files();
+    files_of.extend(archive.security().files());
+    let project = Project::new("debian-updated", &archive.signer, files_of);
+    project.update().unwrap();
+    let LockedBase::Archive(base) = locked(&project).base else {
+        panic!()
+    };
+    let gathering = Gathering {
+        engine: &project.bench.engine,
+        root: project.bench.folder.path(),
+        mirror: project.mirror.as_deref(),
+        network: &project.bench.network,
+    };
+    let asked = ["bash", "dahs", "dash", "nothing-like-it"]
+        .map(str::to_owned)
+        .into();
+    let unknown = gathering
+        .unknown_packages(&project.set.base, &base, &asked)
+        .unwrap();
+    let unknown: Vec<_> = unknown
+        .iter()
+        .map(|(name, meant)| (name.as_str(), meant.as_deref()))
+        .collect();
+    assert_eq!(unknown, [("dahs", Some("dash")), ("nothing-like-it", None)]);
+}
