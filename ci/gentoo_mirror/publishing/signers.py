@@ -20,6 +20,16 @@ class Snapshots(Key):
     name, address = "gentoo-snapshots", "infrastructure@gentoo.org"
     owner = "A key for snapshots (made by ci/mirror) <snapshots@gentoo.invalid>"
 
+    def generate(self):
+        made = ["--faked-system-time", "20240101T000000"]
+        self.gpg(*made, "--quick-generate-key", self.owner, "ed25519", "cert", "never")
+        self.gpg(*made, "--quick-add-key", self.fingerprint(), "ed25519", "sign", "never")
+
+    def sign_as_of(self, moment, file, destination):
+        """Signs a file as of a moment, in seconds: what is compiled of a snapshot has that time."""
+        made = ["--faked-system-time", f"{moment}!", "--digest-algo", "SHA512", "--armor"]
+        self.gpg(*made, "--output", str(destination), "--detach-sign", str(file))
+
 
 class Autosigner(Key):
     """kernel.org's: one key that does everything, with one self-signature, of 2013 and by SHA-1."""

@@ -28,7 +28,7 @@ def publish(repository, directory, key):
         env=dict(os.environ, LC_ALL="C.UTF-8"),
     )
     stamp.unlink()
-    key.detach(tarball, tarball.with_name(f"{tarball.name}.gpgsig"))
+    key.sign_as_of(int(moment.timestamp()), tarball, tarball.with_name(f"{tarball.name}.gpgsig"))
     digest = hashlib.md5(tarball.read_bytes()).hexdigest()
     tarball.with_name(f"{tarball.name}.md5sum").write_text(f"{digest}  {tarball.name}\n")
     for suffix in ("", ".gpgsig", ".md5sum"):
