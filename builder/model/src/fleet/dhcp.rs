@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::sourced::Sourced;
-use super::toml::FleetToml;
+use super::toml::{AllowToml, FleetToml};
 use super::{Fleet, Known, Node};
 use crate::check::Check;
 use crate::overlay::Provision;
@@ -84,18 +84,14 @@ pub(super) fn check_dhcp(check: &mut Check<'_>, written: &FleetToml, known: &Kno
         }
     }
     // A rule for nodes goes by their addresses.
-    let first = fleet.nodes.iter().find(|node| node.address.is_none());
-    let rule = written
-        .allow
-        .iter()
-        .find_map(|rule| rule.from.iter().find(|from| from.value == "nodes"));
-    if let (Some(node), Some(from)) = (first, rule) {
-        let message = format!(
-            "this lets in no node that takes its address by DHCP, such as `{}`: nobody knows that address",
-            node.name
-        );
+    let unknown = fleet.nodes.iter().all(|node| node.address.is_none());
+    let named = |rule: &AllowToml| rule.from.iter().find(|from| from.value == "nodes").cloned();
+    if let (true, Some(from)) = (unknown, written.allow.iter().find_map(named)) {
         check
-            .warned(&from.span, message)
-            .hint(format!("name its network, \"{}\", instead", node.network));
+            .warned(
+                &from.span,
+                "this lets in nobody: all nodes take their addresses by DHCP, so that no rule can name them",
+            )
+            .hint("name their network instead");
     }
 }
