@@ -30,9 +30,9 @@ network_packages=(
 backup_packages=(btrfs-progs busybox-static gcc libc6-dev libcap2-bin lxc lxcfs openssh-client openssh-server rsync uidmap)
 # The oracles: programs we did not write that say whether what we write is right.
 test_packages=(
-    age attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk genimage gpg gpg-agent lz4
-    mount mtools openssh-client pax-utils python3 python3-venv rsync shellcheck strace systemd tar util-linux wireguard-tools
-    xz-utils zstd
+    age attr binutils bmap-tools btrfs-progs bzip2 device-tree-compiler diffutils dosfstools fdisk fuse3 gcc genimage gpg
+    gpg-agent libfuse3-dev lz4 mount mtools openssh-client pax-utils pkg-config python3 python3-venv rsync shellcheck strace
+    systemd tar util-linux wireguard-tools xz-utils zstd
 )
 
 # What `ci/release` needs besides a compiler.

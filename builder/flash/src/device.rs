@@ -26,6 +26,8 @@ pub struct Target {
     pub file: File,
     /// How much it holds.
     pub size: Bytes,
+    /// Whether it is a disk, which may hold less than it says.
+    pub is_disk: bool,
 }
 
 /// What to do with a disk that nothing uses, but that is not known to be a card.
@@ -71,6 +73,32 @@ pub enum DeviceError {
     NoFile {
         /// What was named.
         path: PathBuf,
+    },
+    /// A disk, named without its folder.
+    #[error("there is no file {name}, but a disk /dev/{name}: name it so")]
+    BareName {
+        /// What was named.
+        name: String,
+    },
+    /// What a program leaves that writes to a disk which is not there.
+    #[error(
+        "{} is a plain file among the devices, no card: remove it, and name the card's disk (`lsblk` lists those that there are)",
+        path.display()
+    )]
+    FileInDev {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// Partition tables count sectors; an image counts those of 512 bytes.
+    #[error(
+        "{} has sectors of {sector} bytes, and an image is laid out for 512: no board would find its partitions; use another card",
+        path.display()
+    )]
+    Sectors {
+        /// What was named.
+        path: PathBuf,
+        /// Bytes of its logical sectors.
+        sector: u64,
     },
     /// Neither a disk nor a file.
     #[error("{} is neither a disk nor a plain file", path.display())]
@@ -187,14 +215,22 @@ impl Target {
             io::ErrorKind::NotFound if path.starts_with("/dev") => DeviceError::NoDisk {
                 path: path.to_owned(),
             },
-            io::ErrorKind::NotFound => DeviceError::NoFile {
-                path: path.to_owned(),
+            io::ErrorKind::NotFound => match bare_name(path, system) {
+                Some(name) => DeviceError::BareName { name },
+                None => DeviceError::NoFile {
+                    path: path.to_owned(),
+                },
             },
             _ => examine(error),
         })?;
         let kind = metadata.file_type();
         if !kind.is_block_device() && !kind.is_file() {
             return Err(DeviceError::NotADisk {
+                path: path.to_owned(),
+            });
+        }
+        if kind.is_file() && is_among_devices(&metadata) {
+            return Err(DeviceError::FileInDev {
                 path: path.to_owned(),
             });
         }
@@ -219,6 +255,7 @@ impl Target {
             },
             _ => examine(error),
         })?;
+        let is_disk = disk_size.is_some();
         let size = match disk_size {
             Some(size) => size,
             None => Bytes(file.metadata().map_err(examine)?.len()),
@@ -227,6 +264,7 @@ impl Target {
             path: path.to_owned(),
             file,
             size,
+            is_disk,
         })
     }
 
@@ -251,6 +289,23 @@ impl Target {
         }
         Ok(())
     }
+}
+
+/// The name of a disk that was meant by `path`, which is not there: `sdb`, `mmcblk0`.
+fn bare_name(path: &Path, system: &System) -> Option<String> {
+    let name = path.to_str().filter(|name| !name.contains('/'))?;
+    system
+        .sys
+        .join("class/block")
+        .join(name)
+        .exists()
+        .then(|| name.to_owned())
+}
+
+/// Whether a file lies where the kernel has its devices, and not on a file system that is mounted there, as /dev/shm is.
+fn is_among_devices(metadata: &Metadata) -> bool {
+    fs::metadata("/dev").is_ok_and(|devices| devices.dev() == metadata.dev())
+        && fs::metadata("/").is_ok_and(|root| root.dev() != metadata.dev())
 }
 
 /// What is at `path`, without opening it as a device: some act when they are opened, or wait.
@@ -306,6 +361,17 @@ fn examine_disk(
         return Err(DeviceError::ReadOnly {
             path: path.to_owned(),
         });
+    }
+    match attribute("queue/logical_block_size").map(|text| text.trim().parse()) {
+        Ok(Ok(SECTOR)) => {}
+        Ok(Ok(sector)) => {
+            return Err(DeviceError::Sectors {
+                path: path.to_owned(),
+                sector,
+            });
+        }
+        Ok(Err(error)) => return Err(examine(io::Error::other(error))),
+        Err(error) => return Err(error),
     }
     if let Some(part) = first_entry(&folder.join("slaves")).map_err(examine)? {
         return Err(DeviceError::MadeOfOthers {

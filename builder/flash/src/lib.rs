@@ -5,10 +5,12 @@
 //! | [`device`] | what may be written to: nothing that is in use, no fixed disk without a word |
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
+//! | [`probe`] | whether the card holds as much as it claims |
 //! | [`verify`] | reading back, past the page cache |
 
 pub mod device;
 pub mod image;
+pub mod probe;
 pub mod verify;
 pub mod write;
 
@@ -124,6 +126,9 @@ fn write_and_verify(
     let body = write::write_body(image, target, &mut |done, total| {
         progress(Step::Write, done, total)
     })?;
+    if target.is_disk {
+        probe::probe(image, target)?;
+    }
     verify::verify(target, &body.chunks, &mut |done, total| {
         progress(Step::Verify, done, total)
     })?;

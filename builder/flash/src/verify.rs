@@ -30,6 +30,21 @@ pub enum VerifyError {
         /// First byte after it.
         end: u64,
     },
+    /// The card has less room than it says.
+    #[error(
+        "{} claims to hold {} bytes ({claimed}), but not what is written to it at byte {offset}: it is a false card or a bad one; \
+         throw it away",
+        path.display(),
+        claimed.0
+    )]
+    Capacity {
+        /// The card.
+        path: PathBuf,
+        /// What it says.
+        claimed: Bytes,
+        /// The first place that did not hold what was written there.
+        offset: u64,
+    },
     /// No bytes came back.
     #[error("cannot read {} back at byte {offset}", path.display())]
     Read {
@@ -56,13 +71,13 @@ pub fn verify(
         }
     };
     let reader = Reader::new(target).map_err(unreadable(0))?;
-    let mut memory = vec![0; (CHUNK + 2 * ALIGNMENT) as usize];
-    let aligned = memory.as_ptr().align_offset(ALIGNMENT as usize);
-    let buffer = &mut memory[aligned..];
+    let mut memory = Reader::memory();
     let total = chunks.iter().map(|chunk| Bytes(chunk.length)).sum();
     let mut done = 0;
     for chunk in chunks {
-        let bytes = reader.read(buffer, chunk).map_err(unreadable(chunk.offset))?;
+        let bytes = reader
+            .read(&mut memory, chunk.offset, chunk.length)
+            .map_err(unreadable(chunk.offset))?;
         if Sha256::digest(bytes)[..] != chunk.sha256 {
             return Err(VerifyError::Differs {
                 path: target.path.clone(),
@@ -77,7 +92,7 @@ pub fn verify(
 }
 
 /// Reads what is on the card, not in the page cache.
-enum Reader<'a> {
+pub(crate) enum Reader<'a> {
     /// Around the cache.
     Direct(File),
     /// Through the cache, which is emptied before each read.
@@ -85,7 +100,7 @@ enum Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(target: &'a Target) -> io::Result<Self> {
+    pub(crate) fn new(target: &'a Target) -> io::Result<Self> {
         // Not by the card's name, which may mean something else by now.
         let direct = OpenOptions::new()
             .read(true)
@@ -99,12 +114,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a chunk into `buffer`, which is aligned and has room for a chunk and one alignment more.
-    fn read<'b>(&self, buffer: &'b mut [u8], chunk: &Chunk) -> io::Result<&'b [u8]> {
-        let (start, length) = (chunk.offset % ALIGNMENT, chunk.length);
+    /// What [`Reader::read`] reads into.
+    pub(crate) fn memory() -> Vec<u8> {
+        vec![0; (CHUNK + 2 * ALIGNMENT) as usize]
+    }
+
+    /// Reads `length` bytes, at most [`CHUNK`], into `memory`, which [`Reader::memory`] made.
+    pub(crate) fn read<'b>(&self, memory: &'b mut [u8], offset: u64, length: u64) -> io::Result<&'b [u8]> {
+        let start = offset % ALIGNMENT;
+        let aligned = memory.as_ptr().align_offset(ALIGNMENT as usize);
+        let buffer = &mut memory[aligned..];
         match self {
             Self::Direct(file) => {
-                let from = chunk.offset - start;
+                let from = offset - start;
                 let wanted = (start + length).next_multiple_of(ALIGNMENT);
                 let mut done = 0;
                 // The last read before the end of the card may return less than asked for.
@@ -116,16 +138,8 @@ impl<'a> Reader<'a> {
                 }
             }
             Self::Cached(file) => {
-                fadvise(
-                    file,
-                    chunk.offset,
-                    std::num::NonZeroU64::new(length),
-                    Advice::DontNeed,
-                )?;
-                file.read_exact_at(
-                    &mut buffer[start as usize..(start + length) as usize],
-                    chunk.offset,
-                )?;
+                fadvise(file, offset, std::num::NonZeroU64::new(length), Advice::DontNeed)?;
+                file.read_exact_at(&mut buffer[start as usize..(start + length) as usize], offset)?;
             }
         }
         Ok(&buffer[start as usize..(start + length) as usize])

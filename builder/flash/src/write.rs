@@ -181,7 +181,7 @@ fn read(image: &Image, bytes: &mut [u8], offset: u64) -> Result<(), ImageError> 
         })
 }
 
-fn put(target: &Target, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
+pub(crate) fn put(target: &Target, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
     target
         .file
         .write_all_at(bytes, offset)
@@ -202,7 +202,7 @@ fn zero(target: &Target, range: Range<u64>) -> Result<(), WriteError> {
 }
 
 /// Waits until the card has what was written: only here some errors show.
-fn sync(target: &Target) -> Result<(), WriteError> {
+pub(crate) fn sync(target: &Target) -> Result<(), WriteError> {
     target.file.sync_all().map_err(|source| WriteError {
         path: target.path.clone(),
         offset: 0,

@@ -18,6 +18,7 @@ impl Fake {
         let fake = Self { folder, system };
         fake.put("sys/devices/sdb/size", "62333952\n");
         fake.put("sys/devices/sdb/ro", "0\n");
+        fake.put("sys/devices/sdb/queue/logical_block_size", "512\n");
         fake.put("sys/devices/sdb/dev", "8:16\n");
         fake.put("sys/devices/sdb/removable", "1\n");
         fake.put("sys/devices/sdb/sdb1/partition", "1\n");
@@ -25,6 +26,7 @@ impl Fake {
         fake.put("sys/devices/dm-0/dev", "253:0\n");
         fake.put("sys/devices/dm-0/size", "4096\n");
         fake.put("sys/devices/dm-0/ro", "0\n");
+        fake.put("sys/devices/dm-0/queue/logical_block_size", "512\n");
         fake.link("sys/devices/sdb/sdb1/holders/dm-0", "sys/devices/dm-0");
         fake.link("sys/devices/dm-0/slaves/sdb1", "sys/devices/sdb/sdb1");
         fake.link("sys/dev/block/253:0", "sys/devices/dm-0");
@@ -64,6 +66,7 @@ impl Fake {
     fn add_fixed_disk(&self, folder: &str, disk: &str) {
         self.put(&format!("{folder}/size"), "2048\n");
         self.put(&format!("{folder}/ro"), "0\n");
+        self.put(&format!("{folder}/queue/logical_block_size"), "512\n");
         self.put(&format!("{folder}/removable"), "0\n");
         self.link(&format!("sys/dev/block/{disk}"), folder);
     }
@@ -211,4 +214,30 @@ fn what_was_found_stays_what_is_opened() {
     fs::rename(&other, &card).unwrap();
     assert_eq!(fs::read_to_string(own_path(&place)).unwrap(), "card");
     assert_ne!(metadata.ino(), fs::metadata(&card).unwrap().ino());
+}
+
+#[test]
+fn a_disk_of_larger_sectors_is_refused() {
+    let fake = Fake::new();
+    fake.put("sys/devices/sdb/queue/logical_block_size", "4096\n");
+    assert_eq!(
+        fake.refused(),
+        "/dev/sdb has sectors of 4096 bytes, and an image is laid out for 512: no board would find its partitions; use another card"
+    );
+}
+
+#[test]
+fn a_disk_that_is_named_without_its_folder_is_asked_for() {
+    let fake = Fake::new();
+    fake.link("sys/class/block/portadc-none", "sys/devices/sdb");
+    for (name, said) in [
+        (
+            "portadc-none",
+            "there is no file portadc-none, but a disk /dev/portadc-none: name it so",
+        ),
+        ("portadc-no", "there is no portadc-no: name a card's disk, or"),
+    ] {
+        let error = Target::open(Path::new(name), FixedDisks::Refuse, &fake.system).unwrap_err();
+        assert!(error.to_string().starts_with(said), "{error}");
+    }
 }
