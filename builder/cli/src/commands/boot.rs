@@ -99,6 +99,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
         machine_id: identity.machine_id.trim(),
         interface: local_interface(node),
         address: format!("{}/{}", request.address(), network.prefix),
+        dhcp: node.address.is_none(),
         kernel_release: release,
         containers: containers.map(|container| container.name.as_str()).collect(),
         gateway: gateway_of_containers(&project.fleet, node),
