@@ -84,7 +84,7 @@ pub(super) fn check_dhcp(check: &mut Check<'_>, written: &FleetToml, known: &Kno
         }
     }
     // A rule for nodes goes by their addresses.
-    let unknown = fleet.nodes.iter().all(|node| node.address.is_none());
+    let unknown = !fleet.nodes.is_empty() && fleet.nodes.iter().all(|node| node.address.is_none());
     let named = |rule: &AllowToml| rule.from.iter().find(|from| from.value == "nodes").cloned();
     if let (true, Some(from)) = (unknown, written.allow.iter().find_map(named)) {
         check
