@@ -73,7 +73,7 @@ pub fn probe(image: &Image, target: &Target) -> Result<(), FlashError> {
 
 /// The places that are tried on a card of `size` bytes, behind its first `end` bytes.
 fn places_behind(end: u64, size: u64, seed: &[u8; 32]) -> BTreeSet<u64> {
-    let first = end.next_multiple_of(BLOCK) / BLOCK;
+    let first = end.div_ceil(BLOCK);
     // Whole blocks that the card has.
     let all = size / BLOCK;
     if first >= all {
