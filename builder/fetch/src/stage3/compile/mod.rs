@@ -66,16 +66,19 @@ pub(super) fn resolve(
     let repository = repository(source)?;
     // Before the snapshot is fetched.
     check_host()?;
+    let snapshot = snapshot::resolve(errand, repository, past)?;
     let wanted = LockedCompile {
         atoms,
         keywords: how.keywords.clone(),
         use_flags: how.use_flags.clone(),
-        snapshot: snapshot::resolve(errand, repository, past)?,
+        snapshot: snapshot.clone(),
         distfiles: Vec::new(),
         tools: Vec::new(),
     };
     let mut workshop = None;
-    let plan = plan::obtain(stage3, offers, wanted, &mut workshop)?;
+    let mut plan = plan::obtain(stage3, offers, wanted, &mut workshop)?;
+    // One that is found was made of the same snapshot, but another key may have signed it then.
+    plan.compiled.snapshot = snapshot;
     let folder = obtain(stage3, &plan.compiled, &plan.sources, workshop)?;
     Ok(Compiled {
         locked: plan.compiled,
