@@ -347,11 +347,11 @@ fn examine_disk(
         });
     }
     let attribute = |name: &str| fs::read_to_string(folder.join(name)).map_err(examine);
-    let size = attribute("size")?;
-    let size = size
-        .trim()
-        .parse::<u64>()
-        .map_err(|error| examine(io::Error::other(error)))?;
+    let number_in = |name: &str| {
+        let parsed = attribute(name)?.trim().parse::<u64>();
+        parsed.map_err(|error| examine(io::Error::other(error)))
+    };
+    let size = number_in("size")?;
     if size == 0 {
         return Err(DeviceError::Empty {
             path: path.to_owned(),
@@ -362,16 +362,12 @@ fn examine_disk(
             path: path.to_owned(),
         });
     }
-    match attribute("queue/logical_block_size").map(|text| text.trim().parse()) {
-        Ok(Ok(SECTOR)) => {}
-        Ok(Ok(sector)) => {
-            return Err(DeviceError::Sectors {
-                path: path.to_owned(),
-                sector,
-            });
-        }
-        Ok(Err(error)) => return Err(examine(io::Error::other(error))),
-        Err(error) => return Err(error),
+    let sector = number_in("queue/logical_block_size")?;
+    if sector != SECTOR {
+        return Err(DeviceError::Sectors {
+            path: path.to_owned(),
+            sector,
+        });
     }
     if let Some(part) = first_entry(&folder.join("slaves")).map_err(examine)? {
         return Err(DeviceError::MadeOfOthers {

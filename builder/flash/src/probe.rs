@@ -29,13 +29,7 @@ struct Place {
 /// Tries the space behind `image`, which is on the card but for its head, and leaves there what was there before.
 pub fn probe(image: &Image, target: &Target) -> Result<(), FlashError> {
     let seed = Sha256::digest(format!("{} {}", image.manifest.image.map_sha256, target.size.0)).into();
-    let unreadable = |offset| {
-        move |source| VerifyError::Read {
-            path: target.path.clone(),
-            offset,
-            source,
-        }
-    };
+    let unreadable = |offset| VerifyError::unreadable(target, offset);
     let reader = Reader::new(target).map_err(unreadable(0))?;
     let mut memory = Reader::memory();
     let mut read = |offset: u64| -> Result<Vec<u8>, VerifyError> {

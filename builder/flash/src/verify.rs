@@ -57,19 +57,21 @@ pub enum VerifyError {
     },
 }
 
+impl VerifyError {
+    /// No bytes came back from `offset`.
+    pub(crate) fn unreadable(target: &Target, offset: u64) -> impl FnOnce(io::Error) -> Self {
+        let path = target.path.clone();
+        move |source| Self::Read { path, offset, source }
+    }
+}
+
 /// Reads every chunk from the card itself and compares its hash.
 pub fn verify(
     target: &Target,
     chunks: &[Chunk],
     progress: &mut dyn FnMut(Bytes, Bytes),
 ) -> Result<(), VerifyError> {
-    let unreadable = |offset| {
-        move |source| VerifyError::Read {
-            path: target.path.clone(),
-            offset,
-            source,
-        }
-    };
+    let unreadable = |offset| VerifyError::unreadable(target, offset);
     let reader = Reader::new(target).map_err(unreadable(0))?;
     let mut memory = Reader::memory();
     let total = chunks.iter().map(|chunk| Bytes(chunk.length)).sum();
