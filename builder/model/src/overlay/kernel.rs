@@ -22,7 +22,7 @@ impl Rules<'_> {
             let Some(path) = path_of(key) else {
                 self.check
                     .found(&key.span, format!("{} names no setting of the kernel", quoted(key)))
-                    .hint("as `sysctl -a` prints it, in quotes: \"net.core.somaxconn\"; `*` stands for any interface");
+                    .hint("as `sysctl -a` prints it, in quotes: \"net.core.somaxconn\"; `*` matches any interface");
                 continue;
             };
             let value = match value {

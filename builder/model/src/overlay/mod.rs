@@ -150,7 +150,7 @@ pub struct When {
 pub struct Sysctl {
     /// Its name as it was written: `net.core.somaxconn`.
     pub key: Placed<String>,
-    /// Where it is below /proc/sys; a `*` stands for any name.
+    /// Where it is below /proc/sys; a `*` matches any name.
     pub path: String,
     /// Its value.
     pub value: String,
