@@ -53,50 +53,34 @@ pub(super) fn resolve(errand: &Errand, repository: &Repository, past: &Past) -> 
         Some(day) => vec![parse_day(day).with_context(|| format!("`{day}` is no day"))?],
         None => (today - DAYS..=today).rev().collect(),
     };
-    let (mut failures, mut unverified) = (Vec::new(), false);
-    for day in &days {
-        let name = named(*day);
-        for mirror in &route.mirrors {
-            let url = format!("{mirror}{name}");
-            let signature = match http.document(&format!("{url}.gpgsig"), SIGNATURE_LIMIT) {
-                Ok(signature) => signature,
-                Err(Trouble::Absent(_)) => continue,
-                Err(trouble) => {
-                    failures.push(format!("{}.gpgsig: {}", shown(&url), trouble.into_text()));
-                    continue;
-                }
-            };
-            match verified(errand, &keyring, &http, &url, *day, &signature) {
-                Ok((size, sha256, signed)) => {
-                    // One that is named is meant, however old it is.
-                    if repository.snapshot.is_none() {
-                        past.accept(INDEX, signed.date, Origin::Servers)
-                            .with_context(|| shown(&url))?;
-                    }
-                    return Ok(LockedFile {
-                        version: name[7..15].to_owned(),
-                        path: name.clone(),
-                        index: format!("{name}.gpgsig"),
-                        file: name,
-                        size,
-                        sha256,
-                        signer: signed.signer,
-                        date: signed.date,
-                    });
-                }
-                Err(Refused::Unverified(text)) => {
-                    unverified = true;
-                    failures.push(format!("{}: {text}", shown(&url)));
-                }
-                Err(Refused::Trouble(text)) => failures.push(format!("{}: {text}", shown(&url))),
-                Err(Refused::Here(error)) => return Err(error),
-            }
+    let mut looked = Looked::default();
+    let found = newest(&days, &route.mirrors, &mut looked, |day, url| {
+        let signature = match http.document(&format!("{url}.gpgsig"), SIGNATURE_LIMIT) {
+            Ok(signature) => signature,
+            Err(Trouble::Absent(_)) => return Err(Refused::Absent),
+            Err(trouble) => return Err(Refused::Unheard(trouble.into_text())),
+        };
+        verified(errand, &keyring, &http, url, day, &signature)
+    })?;
+    if let Some((day, url, (size, sha256, signed))) = found {
+        // One that is named is meant, however old it is.
+        if repository.snapshot.is_none() {
+            past.accept(INDEX, signed.date, Origin::Servers)
+                .with_context(|| shown(&url))?;
         }
-        // An older one instead of one that is there and wrong would be what an attacker wants.
-        if !failures.is_empty() {
-            break;
-        }
+        let name = named(day);
+        return Ok(LockedFile {
+            version: name[7..15].to_owned(),
+            path: name.clone(),
+            index: format!("{name}.gpgsig"),
+            file: name,
+            size,
+            sha256,
+            signer: signed.signer,
+            date: signed.date,
+        });
     }
+    let Looked { failures, unverified } = looked;
     let what = match (&repository.snapshot, days.first()) {
         (Some(_), Some(day)) => named(*day),
         _ => "snapshot of the ebuild repository".into(),
@@ -129,11 +113,65 @@ pub(super) fn bring(errand: &Errand, repository: &Repository, locked: &LockedFil
     obtain(errand.engine, locked, &mirrors, errand.network)
 }
 
+/// What went wrong while the newest snapshot was looked for.
+#[derive(Default)]
+struct Looked {
+    /// What happened, and where.
+    failures: Vec<String>,
+    /// Whether something was not what was signed.
+    unverified: bool,
+}
+
+/// The first of `days` that a mirror has, with its URL and what `take` makes of it. A day without one is passed over where a mirror
+/// says so; one that does not answer is asked once. An older snapshot instead of one that is there and wrong would be what an
+/// attacker wants: that ends the search, as it does when nobody is left who answers.
+fn newest<T>(
+    days: &[i64],
+    mirrors: &[String],
+    looked: &mut Looked,
+    mut take: impl FnMut(i64, &str) -> Result<T, Refused>,
+) -> Result<Option<(i64, String, T)>> {
+    let mut answering: Vec<&String> = mirrors.iter().collect();
+    for day in days {
+        let mut wrong = false;
+        let mut silent = Vec::new();
+        for mirror in &answering {
+            let url = format!("{mirror}{}", named(*day));
+            match take(*day, &url) {
+                Ok(taken) => return Ok(Some((*day, url, taken))),
+                Err(Refused::Absent) => {}
+                Err(Refused::Unheard(text)) => {
+                    looked.failures.push(format!("{}.gpgsig: {text}", shown(&url)));
+                    silent.push(*mirror);
+                }
+                Err(Refused::Unverified(text)) => {
+                    (wrong, looked.unverified) = (true, true);
+                    looked.failures.push(format!("{}: {text}", shown(&url)));
+                }
+                Err(Refused::Trouble(text)) => {
+                    wrong = true;
+                    looked.failures.push(format!("{}: {text}", shown(&url)));
+                }
+                Err(Refused::Here(error)) => return Err(error),
+            }
+        }
+        answering.retain(|mirror| !silent.contains(mirror));
+        if wrong || answering.is_empty() {
+            break;
+        }
+    }
+    Ok(None)
+}
+
 /// Why a snapshot is not taken.
 enum Refused {
+    /// The mirror has none of this day.
+    Absent,
+    /// The mirror does not say whether it has one.
+    Unheard(String),
     /// It is not what was signed.
     Unverified(String),
-    /// It cannot be had.
+    /// It is there and cannot be had.
     Trouble(String),
     /// This machine's trouble.
     Here(anyhow::Error),
@@ -231,5 +269,61 @@ mod tests {
         assert_eq!(&named(day)[7..15], "20260131");
         assert_eq!(named(day + 1), "gentoo-20260201.tar.xz");
         assert_eq!(parse_day("2026"), None);
+    }
+
+    /// Looks through three days at two mirrors. What each has of a day is said as `mirror day`.
+    fn look(answers: impl Fn(&str) -> Result<(), Refused>) -> (Option<String>, Looked, usize) {
+        let (mut looked, mut asked) = (Looked::default(), 0);
+        let days: Vec<i64> = (0..3).map(|back| parse_day("20260303").unwrap() - back).collect();
+        let mirrors = ["http://one/".to_owned(), "http://two/".to_owned()];
+        let found = newest(&days, &mirrors, &mut looked, |day, url| {
+            asked += 1;
+            assert!(url.ends_with(&named(day)), "{url}");
+            answers(&format!("{} {}", &url[7..10], &named(day)[13..15]))
+        });
+        (found.unwrap().map(|(_, url, ())| url), looked, asked)
+    }
+
+    #[test]
+    fn a_day_that_has_no_snapshot_yet_is_passed_over_though_another_mirror_is_silent() {
+        let (found, ..) = look(|at| match at {
+            "one 02" => Ok(()),
+            at if at.starts_with("two") => Err(Refused::Unheard("no such name".into())),
+            _ => Err(Refused::Absent),
+        });
+        assert_eq!(found.unwrap(), "http://one/gentoo-20260302.tar.xz");
+    }
+
+    #[test]
+    fn mirrors_that_are_all_silent_are_asked_once() {
+        let (found, looked, asked) = look(|_| Err(Refused::Unheard("no such name".into())));
+        assert_eq!((found, asked, looked.failures.len()), (None, 2, 2));
+        assert!(!looked.unverified);
+    }
+
+    #[test]
+    fn nothing_older_is_taken_for_one_that_is_there_and_wrong() {
+        for (refused, unverified) in [
+            (Refused::Unverified("another".into()), true),
+            (Refused::Trouble("cut off".into()), false),
+        ] {
+            let refused = std::cell::Cell::new(Some(refused));
+            let (found, looked, asked) = look(|at| match at {
+                "one 03" => Err(refused.take().unwrap()),
+                "two 03" => Err(Refused::Absent),
+                _ => Ok(()),
+            });
+            assert_eq!((found, asked, looked.unverified), (None, 2, unverified));
+            assert_eq!(looked.failures.len(), 1, "{:?}", looked.failures);
+        }
+    }
+
+    #[test]
+    fn another_mirror_may_have_the_day_that_is_wrong_here() {
+        let (found, ..) = look(|at| match at {
+            "two 03" => Ok(()),
+            _ => Err(Refused::Trouble("cut off".into())),
+        });
+        assert_eq!(found.unwrap(), "http://two/gentoo-20260303.tar.xz");
     }
 }
