@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use model::fleet::Fleet;
+use model::fleet::{Fleet, PublicKeys};
 
 use super::files::{exists, write_atomically};
-use super::{Identity, IdentityStore, PublicKeys};
+use super::{Identity, IdentityStore};
 
 pub(super) const KNOWN_HOSTS: &str = "known_hosts";
 

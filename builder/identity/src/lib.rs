@@ -104,17 +104,6 @@ pub struct Secrets {
     pub tunnels: BTreeMap<String, WireGuardKey>,
 }
 
-/// By what other nodes know a node: lines as in `.pub` files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicKeys {
-    /// Its host key.
-    pub host: String,
-    /// Exports its backups.
-    pub backup: String,
-    /// Brings its containers.
-    pub moving: String,
-}
-
 /// The key pair of whoever flashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {

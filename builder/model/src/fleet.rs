@@ -8,6 +8,8 @@
 //! | `slots`, `pattern` | `1-6, 8-23` and `red-{slot:02}` |
 //! | `nodes` | which nodes there are |
 //! | `values`, `sourced` | what each of them has, and the places that it was written at |
+//! | `roll` | which nodes there are, for rules that rest on them |
+//! | `mac` | MAC addresses |
 //! | `origins` | where that was written |
 //! | `people` | admin keys and time servers |
 //! | `system` | names, time and language of nodes |
@@ -15,29 +17,25 @@
 //! | `provided` | what the fleet asks of nodes and no overlay of their role does |
 //! | `patterned` | what a bus has by a pattern of slots: addresses, networks of containers |
 //! | `dhcp` | nodes whose address a DHCP server gives |
-//! | `containers` | containers and their limits |
-//! | `services` | what containers serve, and to whom |
-//! | `power` | what a bus draws, and what its supply gives |
-//! | `inproxy` | the reverse proxy before services |
-//! | `tunnels` | fixed addresses that come in from providers |
-//! | `access` | who may open connections to whom |
-//! | `backup` | how often backups are made and how many are kept; who asks nodes how they are |
-//! | `buddies` | which node keeps whose backups |
+//! | `features` | what nodes do: containers, services, firewall policy, backups and so on, each in its own room |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub use access::{Accept, Passage};
-pub use backup::{Backup, BackupHost};
 pub use check::check_fleet;
-pub use containers::{Container, INTERFACE_PREFIX};
+pub use features::access::{Accept, Passage};
+pub use features::backup::{Backup, BackupHost};
+pub use features::containers::toml::Uplink;
+pub use features::containers::{Container, INTERFACE_PREFIX};
+pub use features::power::toml::Governor;
+pub use features::power::{BusPower, Milli};
+pub use features::services::toml::Protocol;
+pub use features::services::{Published, Service};
+pub use features::tunnels::Tunnel;
 pub use known::Known;
-pub use power::{BusPower, Milli};
-pub use services::{Published, Service};
+pub use mac::Mac;
 pub use system::System;
-pub use toml::{FleetToml, Governor, Protocol, Uplink};
-pub use tunnels::Tunnel;
+pub use toml::FleetToml;
 pub use vars::Vars;
 
 pub use crate::written::Origin;
@@ -50,30 +48,29 @@ use crate::sources::Distribution;
 use crate::users::{self, User};
 use crate::written::{At, Placed};
 
-mod access;
-mod backup;
-mod buddies;
+pub mod features;
+
 mod check;
-mod containers;
 mod dhcp;
-mod inproxy;
 mod known;
+mod mac;
 mod network;
 mod nodes;
 mod origins;
 mod pattern;
 mod patterned;
 mod people;
-mod power;
 mod provided;
-mod services;
+mod roll;
 mod slots;
 mod sourced;
 mod system;
 mod toml;
-mod tunnels;
 mod values;
 mod vars;
+
+/// What rules mean all containers, and all nodes, by.
+const ALL_OF_A_KIND: [&str; 2] = ["containers", "nodes"];
 
 /// `images/fleet.toml`, checked.
 #[derive(Debug, Clone, Default)]
@@ -148,9 +145,16 @@ pub struct Switch {
     pub uplinks: u16,
 }
 
-/// A MAC address (EUI-48) of one interface: unicast, not all zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mac(pub [u8; 6]);
+/// By what other nodes know a node: lines as in `.pub` files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKeys {
+    /// Its host key.
+    pub host: String,
+    /// Exports its backups.
+    pub backup: String,
+    /// Brings its containers.
+    pub moving: String,
+}
 
 /// What a node is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -257,14 +261,6 @@ impl Node {
     /// Whether it is known that none run on it. Of a role that there is not nobody knows.
     pub(crate) fn runs_none(&self, roles: &BTreeMap<String, Role>) -> bool {
         roles.get(&self.role).is_some_and(|role| !role.containers)
-    }
-}
-
-impl fmt::Display for Mac {
-    /// Lower-case hexadecimal octets with colons: `02:00:00:00:01:07`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
     }
 }
 

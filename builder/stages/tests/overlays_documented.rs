@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::project::Project;
 use serde_json::Value;
@@ -21,16 +21,23 @@ fn manual() -> String {
 
 /// The lines of the tables in what the modules say of themselves.
 fn tables() -> Vec<String> {
-    let rows = |module: &str| {
-        let path = root().join("builder/stages/src/rootfs").join(module);
-        let text = fs::read_to_string(path).unwrap();
+    let rootfs = root().join("builder/stages/src/rootfs");
+    let features = root().join("builder/model/src/fleet/features");
+    let mut modules = vec![
+        rootfs.join("context.rs"),
+        rootfs.join("network.rs"),
+        features.join("moves.rs"),
+    ];
+    let folders = fs::read_dir(features).unwrap();
+    let contexts = folders.map(|folder| folder.unwrap().path().join("context.rs"));
+    modules.extend(contexts.filter(|context| context.is_file()));
+    assert!(modules.len() > 7, "{modules:?}");
+    let rows = |module: &PathBuf| {
+        let text = fs::read_to_string(module).unwrap();
         let rows = text.lines().filter_map(|line| line.strip_prefix("//! |"));
         rows.map(|row| format!("|{row}")).collect::<Vec<_>>()
     };
-    ["context.rs", "network.rs", "others.rs", "outside.rs"]
-        .iter()
-        .flat_map(|module| rows(module))
-        .collect()
+    modules.iter().flat_map(rows).collect()
 }
 
 #[test]

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::access::check_passages;
-use super::backup::{check_backup, check_monitor};
-use super::buddies::{check_reach, choose_buddies};
-use super::containers::{check_container_networks, check_containers};
 use super::dhcp::check_dhcp;
-use super::inproxy::check_inproxy;
+use super::features::access::check_passages;
+use super::features::backup::{WrittenBuddies, check_backup, check_reach, choose_buddies};
+use super::features::containers::{check_container_networks, check_containers};
+use super::features::inproxy::check_inproxy;
+use super::features::monitor::check_monitor;
+use super::features::power::{Supplied, check_power};
+use super::features::services::check_services;
+use super::features::tunnels::{check_published_ports, check_tunnels};
 use super::network::check_networks;
 use super::nodes::Drafts;
 use super::people::{check_admin_keys, check_time_servers};
-use super::power::check_power;
 use super::provided::{check_logins, check_provided, check_routers};
-use super::services::check_services;
 use super::system::check_system;
 use super::toml::{FleetToml, RoleToml};
-use super::tunnels::{check_published_ports, check_tunnels};
 use super::vars::{assign_vars, check_vars};
 use super::{Fleet, Known, Role, texts};
 use crate::check::Check;
@@ -83,14 +83,30 @@ pub fn check_fleet(
     check_ports(check, written, &roles, &nodes);
     check_container_networks(check, &nodes, &networks);
     let roll = roll.less(&nodes, &roles);
-    let containers = check_containers(check, written, &nodes, &roles, &roll);
-    let power = check_power(check, written, &nodes);
-    let services = check_services(check, written, &networks, &nodes, &roll);
-    let inproxy = check_inproxy(check, written, &networks, &nodes, &roll);
-    let tunnels = check_tunnels(check, written, &networks, &nodes, &roll);
-    let passages = check_passages(check, written);
-    let backup = check_backup(check, written);
-    let monitor = check_monitor(check, written);
+    let network_names: Vec<&str> = written.networks.names().collect();
+    let containers = check_containers(check, &written.containers, &network_names, &nodes, &roles, &roll);
+    let power = check_power(check, &written.power, supplied(written), &nodes);
+    let serving = (&written.services, &written.containers);
+    let services = check_services(check, serving, &networks, &nodes, &roll);
+    let inproxy = check_inproxy(check, written.inproxy.as_ref(), serving, &networks, &nodes, &roll);
+    let tunnels = check_tunnels(
+        check,
+        (&written.tunnels, &written.containers),
+        &networks,
+        &nodes,
+        &roll,
+    );
+    let passages = check_passages(
+        check,
+        &written.allow,
+        written.containers.names(),
+        written.networks.names(),
+    );
+    let backup = check_backup(check, &written.backup);
+    let monitor = written
+        .monitor
+        .as_ref()
+        .and_then(|monitor| check_monitor(check, monitor));
     let mut fleet = Fleet {
         name: written.name.value.clone(),
         networks,
@@ -111,7 +127,7 @@ pub fn check_fleet(
         monitor,
         passages,
     };
-    choose_buddies(check, written, known, &mut fleet, &roll);
+    choose_buddies(check, &written_buddies(written), known, &mut fleet, &roll);
     check_published_ports(check, &fleet);
     check_provided(check, written, known, &fleet);
     check_dhcp(check, written, known, &fleet);
@@ -124,6 +140,28 @@ pub fn check_fleet(
         check_logins(check, written, known, &fleet);
     }
     fleet
+}
+
+/// The buses that say what supplies them.
+fn supplied(written: &FleetToml) -> impl Iterator<Item = Supplied<'_>> {
+    written.clusters.into_iter().filter_map(|(cluster, toml)| {
+        Some(Supplied {
+            cluster,
+            slots: &toml.slots.span,
+            supply: toml.supply.as_ref()?,
+        })
+    })
+}
+
+fn written_buddies(written: &FleetToml) -> WrittenBuddies<'_> {
+    let nodes = written.nodes.into_iter();
+    WrittenBuddies {
+        clusters: written.clusters.keys().collect(),
+        nodes: nodes
+            .filter_map(|(name, toml)| Some((name.as_str(), toml.buddy.as_ref()?)))
+            .collect(),
+        hosts: &written.backup.hosts,
+    }
 }
 
 fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<String, Role> {

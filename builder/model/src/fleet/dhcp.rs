@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use super::features::access::toml::AllowToml;
 use super::sourced::Sourced;
-use super::toml::{AllowToml, FleetToml};
+use super::toml::FleetToml;
 use super::{Fleet, Known, Node};
 use crate::check::Check;
 use crate::overlay::Provision;

@@ -1,12 +1,13 @@
 //! Which nodes there are: the slots of clusters, their exceptions, and single nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::pattern::Pattern;
+use super::roll::Roll;
 use super::slots::{MAX_SLOT, parse_slots};
 use super::toml::{ClusterToml, NodeToml};
-use super::{FleetToml, Node, Role, Switch};
+use super::{FleetToml, Switch};
 use crate::check::Check;
 use crate::names::{host_fault, nearest, quoted};
 use crate::written::At;
@@ -45,56 +46,11 @@ pub(super) struct Drafts<'a> {
     incomplete: bool,
 }
 
-/// Which nodes there are, also those of which a value failed: what rests on one of these is not held against the rules, as
-/// that would say the same mistake again.
-pub(super) struct Roll {
-    names: BTreeSet<String>,
-    incomplete: bool,
-    /// Those whose role runs no containers. One that is on such a node was told of.
-    idle: BTreeSet<String>,
-}
-
-impl Roll {
-    /// Whether what is said of containers on `node` can be held against the rules.
-    pub fn hosts(&self, node: &Node) -> bool {
-        !self.idle.contains(&node.name)
-    }
-
-    /// Whether there is a node called `name`, or could be once what was found is mended.
-    pub fn may_have(&self, name: &str) -> bool {
-        self.incomplete || self.names.contains(name)
-    }
-
-    /// Whether a node failed, so that nobody can say that none of them is something.
-    pub fn is_incomplete(&self) -> bool {
-        self.incomplete
-    }
-
-    /// The same when it is known which of them became `nodes`, and what these lack.
-    pub fn less(self, nodes: &[Node], roles: &BTreeMap<String, Role>) -> Self {
-        // A gateway without its second port is told of as that.
-        let is_whole = |node: &Node| {
-            let role = roles.get(&node.role);
-            role.is_some_and(|role| !role.gateway || node.internet.is_some())
-        };
-        let incomplete = self.incomplete || nodes.len() < self.names.len() || !nodes.iter().all(is_whole);
-        let idle = nodes.iter().filter(|node| node.runs_none(roles));
-        Self {
-            incomplete,
-            idle: idle.map(|node| node.name.clone()).collect(),
-            ..self
-        }
-    }
-}
-
 impl<'a> Drafts<'a> {
     /// Which nodes there are.
     pub fn roll(&self) -> Roll {
-        Roll {
-            names: self.nodes.iter().map(|node| node.name.clone()).collect(),
-            incomplete: self.incomplete,
-            idle: BTreeSet::new(),
-        }
+        let names = self.nodes.iter().map(|node| node.name.clone());
+        Roll::new(names.collect(), self.incomplete)
     }
 
     /// The nodes of `written`.

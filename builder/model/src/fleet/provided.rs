@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::access::SSH;
-use super::services::gateway;
+use super::features::access::SSH;
+use super::features::services::gateway;
 use super::toml::FleetToml;
 use super::{Fleet, Known, Role, Uplink};
 use crate::check::Check;

@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use settings::{SystemToml, VarToml};
+
+use super::features::access::toml::AllowToml;
+use super::features::backup::toml::BackupToml;
+use super::features::containers::toml::{ContainerToml, Uplink};
+use super::features::inproxy::toml::InproxyToml;
+use super::features::monitor::toml::MonitorToml;
+use super::features::power::toml::{DrawToml, Governor, SupplyToml};
+use super::features::services::toml::ServiceToml;
+use super::features::tunnels::toml::TunnelToml;
 use crate::users::UserToml;
 use crate::written::{At, Table};
 
-pub use outside::{AllowToml, InproxyToml, MonitorToml, Protocol, ServiceToml, TunnelToml};
-pub use settings::{SystemToml, VarToml};
-
-mod outside;
 mod settings;
 
 /// The cluster: its networks, roles, buses of nodes, and who administers them.
@@ -227,54 +233,6 @@ pub struct NodeToml {
     pub vars: Table<At<VarToml>>,
 }
 
-/// How what containers send leaves the network of their nodes, and answers come back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Uplink {
-    /// Its router has routes to the networks of containers: one of the fleet's gateways, or one that somebody tells.
-    #[default]
-    Routed,
-    /// It leaves with the address of the node. Nobody outside of the fleet opens a connection to a container.
-    Masquerade,
-    /// Containers have addresses of the network itself, for which their node answers (ARP, and NDP for IPv6).
-    ProxyArp,
-}
-
-/// How the clock of a processor is chosen, by the names of Linux.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Governor {
-    /// Always the highest.
-    Performance,
-    /// By load.
-    #[default]
-    Ondemand,
-    /// Always the lowest.
-    Powersave,
-}
-
-/// A power supply.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SupplyToml {
-    /// Its voltage.
-    pub volts: At<f64>,
-    /// The most current that it gives.
-    pub amperes: At<f64>,
-}
-
-/// The current that one board draws, measured, in amperes.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct DrawToml {
-    /// With nothing to do.
-    pub idle: At<f64>,
-    /// With all processors busy.
-    pub busy: At<f64>,
-    /// With the network busy.
-    pub network: Option<At<f64>>,
-}
-
 /// The second port of a gateway.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -287,67 +245,4 @@ pub struct PortToml {
     pub address6: Option<At<String>>,
     /// MAC address to set on it.
     pub mac: Option<At<String>>,
-}
-
-/// A container.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ContainerToml {
-    /// The node that it runs on.
-    pub node: At<String>,
-    /// Its address in the node's network of containers.
-    pub address: At<String>,
-    /// Its IPv6 address there.
-    pub address6: Option<At<String>>,
-    /// Its MAC address. Default: 02:00 and the four numbers of its address.
-    pub mac: Option<At<String>>,
-    /// Most processor time it gets, in whole processors. Default: all that the node has.
-    pub cpus: Option<At<u16>>,
-    /// Most memory it gets: "256 MiB". Default: all that the node has.
-    pub memory: Option<At<String>>,
-    /// Most of the card that it fills, beside what it shares with the template: "8 GiB". Default: "4 GiB".
-    pub disk: Option<At<String>>,
-    /// Whether it starts with its node.
-    #[serde(default = "yes")]
-    pub autostart: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// How often nodes that run containers export backups, and how long those are kept.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct BackupToml {
-    /// Time between two backups of a node: "30min", "1h", "1d". Default: "1h".
-    pub every: Option<At<String>>,
-    /// What is kept at the buddy.
-    #[serde(default)]
-    pub keep: KeepToml,
-    /// Hosts outside of the fleet that keep backups, by name: nodes choose them as their `buddy`.
-    #[serde(default)]
-    pub hosts: Table<BackupHostToml>,
-}
-
-/// A host outside of the fleet that keeps backups.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct BackupHostToml {
-    /// Its IPv4 address.
-    pub address: At<String>,
-    /// Its ssh host key: the one line of /etc/ssh/ssh_host_ed25519_key.pub there.
-    pub host_key: At<String>,
-}
-
-/// Of how many hours, days and weeks the last backup is kept.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct KeepToml {
-    /// Hours. Default: 24.
-    pub hourly: Option<At<u16>>,
-    /// Days. Default: 7.
-    pub daily: Option<At<u16>>,
-    /// Weeks. Default: 4.
-    pub weekly: Option<At<u16>>,
 }

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use formats::units::Bytes;
 
 use super::dhcp::fixed;
+use super::mac::read_mac;
 use super::nodes::{Clashes, Draft, Drafts};
 use super::origins::origins;
 use super::patterned::{ADDRESSES, ADDRESSES6, CONTAINERS, CONTAINERS6};
@@ -16,7 +16,6 @@ use super::sourced::{Choices, Own, Sourced};
 use super::{FleetToml, Mac, Network, Node, Placed, Port};
 use crate::check::Check;
 use crate::finding::SourceFile;
-use crate::names::quoted;
 use crate::size::parse_size;
 use crate::written::At;
 
@@ -187,7 +186,7 @@ impl Draft<'_> {
 
     /// The node's MAC address, where it has one of its own.
     fn mac(&self, check: &mut Check<'_>) -> Option<Sourced<Mac>> {
-        read_mac(check, self.own?.mac.as_ref()?)
+        read_sourced_mac(check, self.own?.mac.as_ref()?)
     }
 
     /// The second port, where the node has one.
@@ -198,7 +197,10 @@ impl Draft<'_> {
             .address6
             .as_ref()
             .map(|written| (written, check.address6(written)));
-        let mac = written.mac.as_ref().and_then(|written| read_mac(check, written));
+        let mac = written
+            .mac
+            .as_ref()
+            .and_then(|written| read_sourced_mac(check, written));
         let network = networks.get(&written.network.value)?;
         if let Some((fault, hint)) = address.and_then(|address| network.host_fault(address)) {
             check
@@ -282,24 +284,13 @@ fn read_zram(check: &mut Check<'_>, written: &At<String>) -> Option<Bytes> {
     None
 }
 
-/// A MAC address as written, or `None` with a finding.
-pub(super) fn read_mac(check: &mut Check<'_>, written: &At<String>) -> Option<Sourced<Mac>> {
-    match written.parse() {
-        Ok(value) => Some(Sourced {
-            value,
-            span: written.span.clone(),
-            note: None,
-        }),
-        Err(fault) => {
-            check
-                .found(
-                    &written.span,
-                    format!("{} is no MAC address of a node: {fault}", quoted(written)),
-                )
-                .hint("six octets in hexadecimal; one of your own starts with 02: \"02:00:00:00:01:07\"");
-            None
-        }
-    }
+/// A MAC address and where it was written, or `None` with a finding.
+fn read_sourced_mac(check: &mut Check<'_>, written: &At<String>) -> Option<Sourced<Mac>> {
+    Some(Sourced {
+        value: read_mac(check, written)?,
+        span: written.span.clone(),
+        note: None,
+    })
 }
 
 /// Finds addresses that two nodes have.
@@ -354,31 +345,4 @@ fn check_distinct<T: Ord + fmt::Display>(
         }
     }
     clashes.report(check, "the other one", hint);
-}
-
-impl FromStr for Mac {
-    type Err = &'static str;
-
-    /// Six octets of two hexadecimal digits with colons between; unicast and not all zero.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut octets = [0; 6];
-        let mut parts = text.split(':');
-        for octet in &mut octets {
-            *octet = parts
-                .next()
-                .filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
-                .and_then(|part| u8::from_str_radix(part, 16).ok())
-                .ok_or("it is not six pairs of hexadecimal digits with colons between")?;
-        }
-        if parts.next().is_some() {
-            return Err("it has more than six octets");
-        }
-        if octets[0] & 1 == 1 {
-            return Err("its first octet is odd, which makes it a group's address");
-        }
-        if octets == [0; 6] {
-            return Err("it is all zero");
-        }
-        Ok(Self(octets))
-    }
 }

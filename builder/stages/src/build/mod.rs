@@ -31,9 +31,9 @@ use fetch::{self, BaseNeeds, Lock, LockedSet, Mirrors, Network, Stage3Files};
 use files::private;
 use formats::tree::Tree;
 use formats::units::Time;
-use identity::{IdentityStore, Operator, PublicKeys};
+use identity::{IdentityStore, Operator};
 use model::board::Board;
-use model::fleet::Node;
+use model::fleet::{Node, PublicKeys};
 use model::project::Project;
 use model::sources::{BaseSource, SourceSet, Stage3};
 

@@ -2,14 +2,14 @@
 //!
 //! | name | is |
 //! |---|---|
-//! | `node` | the node: `name`, `fqdns` (none or one), `cluster`, `slot`, `address` (none where `dhcp`), `dhcp` (whether a DHCP server gives it one), `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); what its ports and containers have: see `network`; who asks it from outside: see `outside`; what other nodes are to it: see `others` |
+//! | `node` | the node: `name`, `fqdns` (none or one), `cluster`, `slot`, `address` (none where `dhcp`), `dhcp` (whether a DHCP server gives it one), `prefix`, `network`, `uplink`, `gateways`, `name_servers`, `other_routers4` and `other_routers6` (gateways and name servers that are no nodes), `macs`, `role`, `board`, `layout`, `governor`, `zram` (bytes; nothing where it has none); `move_private_key` and `monitor` (none or one address), which only the node itself has; what its ports have; what it does: see each feature |
 //! | `nodes` | all nodes of the fleet, each like `node`, without what only the node itself may know |
 //! | `fleet` | `name`, `time_servers`, `domains` (none or one) |
 //! | `networks` | by name: `name`, `base`, `prefix`, `subnets`, `subnet4`, `subnet6` (none or one), `gateways`, `name_servers` |
-//! | `routes` | the way to the containers of each node: `node`, `network`, `via`, `destination` |
-//! | `clusters` | the buses: see `others` |
-//! | `peers` | the nodes that run containers, as they know each other: see `others` |
-//! | `hosts` | hosts outside of the fleet that keep backups: see `others` |
+//! | `routes` | the way to the containers of each node: see containers |
+//! | `clusters` | the buses: see the monitor |
+//! | `peers` | the nodes that run containers, as they know each other: see moves |
+//! | `hosts` | hosts outside of the fleet that keep backups: see backups |
 //! | `board` | `name`, `consoles` (device names) |
 //! | `mounts` | the lines of fstab: `device`, `path`, `type`, `options` |
 //! | `identity` | `machine_id`, `host_key`, `host_key_public` |
@@ -24,16 +24,22 @@
 
 use std::collections::BTreeMap;
 
-use identity::{Identity, Operator, PublicKeys, Secrets};
+use base64ct::{Base64, Encoding};
+use identity::{Identity, Operator, Secrets};
 use model::board::Board;
-use model::fleet::{Fleet, Node, Role};
+use model::fleet::features::backup::{BackupContext, BuddyContext, GuestContext, HostContext};
+use model::fleet::features::containers::{ContainerSecrets, ContainersContext, RouteContext};
+use model::fleet::features::inproxy::{HiddenSecrets, InproxyContext};
+use model::fleet::features::monitor::ClusterContext;
+use model::fleet::features::moves::PeerContext;
+use model::fleet::features::texts;
+use model::fleet::features::tunnels::TunnelContext;
+use model::fleet::{Fleet, Node, PublicKeys, Role, Uplink};
 use model::layout::{FileSystem, Layout};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::network::{self, ContainersContext, NetworkContext, PortsContext, RouteContext};
-use super::others::{ClusterContext, HostContext, OthersContext, PeerContext};
-use super::outside::OutsideContext;
+use super::network::{self, NetworkContext, PortsContext};
 
 /// Names that a template can start with, for the hint of an error.
 pub(super) const NAMES: [&str; 13] = [
@@ -138,7 +144,7 @@ struct NodeContext<'a> {
     dhcp: bool,
     prefix: u8,
     network: &'a str,
-    uplink: &'static str,
+    uplink: Uplink,
     gateways: Vec<String>,
     name_servers: Vec<String>,
     other_routers4: Vec<String>,
@@ -160,10 +166,13 @@ struct NodeContext<'a> {
 /// What only the node itself may know of itself.
 #[derive(Clone, Serialize)]
 struct NodeOwnContext<'a> {
-    #[serde(flatten)]
-    outside: OutsideContext<'a>,
-    #[serde(flatten)]
-    others: OthersContext<'a>,
+    inproxy: Vec<InproxyContext<'a>>,
+    tunnels: Vec<TunnelContext<'a>>,
+    buddy: Vec<BuddyContext<'a>>,
+    guests: Vec<GuestContext<'a>>,
+    backup: Vec<BackupContext<'a>>,
+    move_private_key: &'a str,
+    monitor: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -218,7 +227,7 @@ impl<'a> Shared<'a> {
             networks: networks.collect(),
             all: AllContext {
                 nodes: fleet.nodes.iter().map(|node| node_context(fleet, node)).collect(),
-                routes: RouteContext::to_containers(fleet),
+                routes: RouteContext::all(fleet),
                 clusters: ClusterContext::all(fleet),
                 peers: PeerContext::all(fleet, known),
                 hosts: HostContext::all(fleet, known),
@@ -237,12 +246,16 @@ impl<'a> Shared<'a> {
             card,
         } = *inputs;
         let mut itself = node_context(self.fleet, node);
-        itself.containers.complete(self.fleet, node, containers);
-        itself.ports.complete(self.fleet, node);
-        itself.own = Some(NodeOwnContext {
-            outside: OutsideContext::of(self.fleet, node, secrets),
-            others: OthersContext::of(self.fleet, node, secrets, self.known),
+        itself.containers.complete(self.fleet, node, |container| {
+            let identity = containers.get(container)?;
+            Some(ContainerSecrets {
+                machine_id: identity.machine_id.clone(),
+                host_key_base64: Base64::encode_string(identity.host_key.as_bytes()),
+                host_key_public: identity.host_key_public.clone(),
+            })
         });
+        itself.ports.complete(self.fleet, node);
+        itself.own = Some(self.own_context(node, secrets));
         let own = OwnContext {
             node: itself,
             mounts: mounts(&self.layout, card),
@@ -253,6 +266,27 @@ impl<'a> Shared<'a> {
             },
         };
         self.context(Some(own), with_all, self.fleet.vars_of_node(node))
+    }
+
+    fn own_context(&'a self, node: &'a Node, secrets: &'a Secrets) -> NodeOwnContext<'a> {
+        let inproxy = InproxyContext::on(self.fleet, node, |service| {
+            let key = secrets.i2p.get(service)?;
+            Some(HiddenSecrets {
+                b32: key.address(),
+                keys_base64: key.to_base64(),
+            })
+        });
+        let private_key = |tunnel: &str| Some(secrets.tunnels.get(tunnel)?.private());
+        let buddy = BuddyContext::of(self.fleet, node, self.known);
+        NodeOwnContext {
+            inproxy: inproxy.into_iter().collect(),
+            tunnels: TunnelContext::all(self.fleet, node, private_key),
+            buddy: buddy.into_iter().collect(),
+            guests: GuestContext::all(self.fleet, node, self.known),
+            backup: vec![BackupContext::of(self.fleet, &secrets.links.backup.private)],
+            move_private_key: &secrets.links.moving.private,
+            monitor: texts(self.fleet.monitor_of(node)),
+        }
     }
 
     /// What the templates are rendered from that know of no node.
@@ -377,7 +411,7 @@ fn node_context<'a>(fleet: &'a Fleet, node: &'a Node) -> NodeContext<'a> {
         dhcp: node.address.is_none(),
         prefix: network.map_or(32, |network| network.prefix),
         network: &node.network,
-        uplink: network::uplink(network.map(|network| network.uplink).unwrap_or_default()),
+        uplink: network.map(|network| network.uplink).unwrap_or_default(),
         gateways: network
             .map(|network| network::gateways(network, node))
             .unwrap_or_default(),

@@ -33,8 +33,6 @@ mod faults;
 mod gentoo;
 mod merge;
 mod network;
-mod others;
-mod outside;
 mod overlaid;
 mod portage;
 mod preview;

@@ -1,25 +1,19 @@
-//! What templates can use of networks, ports, containers, and of who may open connections to whom.
+//! What templates can use of networks and ports.
 //!
 //! Both of a node and of each of its containers, addresses are lists: `ipv4` and `ipv6` of none or one, so that a
 //! template for one family passes over what lacks it.
 //!
 //! | of | are |
 //! |---|---|
-//! | `node`, `nodes` | `interface`, `addresses` (with prefix lengths), `ipv4`, `ipv6`, `static_routes`, `internet`, `containers`, `container_networks` |
-//! | `node` | `published`, `accepts`; the reverse proxy: see `outside`; other nodes: see `others` |
+//! | `node`, `nodes` | `interface`, `addresses` (with prefix lengths), `ipv4`, `ipv6`, `static_routes`, `internet` |
 //! | `internet` | `interface`, `network`, `addresses`, `ipv4`, `ipv6`, `gateways`, `name_servers`, `macs`, `static_routes` |
-//! | a container | `name`, `interface`, `mac`, `ipv4`, `ipv6`, `addresses`, `cpus`, `memory` and `disk` (bytes), `autostart`, `accepts` |
-//! | a container of `node` | `machine_id`, `host_key_base64`, `host_key_public` |
-//! | of `accepts` | `anybody`, `sources4`, `sources6`, `everything`, `tcp`, `udp`, `icmp`: the lists as nftables takes them, `80, 443` |
-//! | of `published` | `service`, `protocol`, `public`, `port`, `ipv4`, `ipv6` |
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use base64ct::{Base64, Encoding};
-use identity::Identity;
-use model::fleet::{Accept, Container, Fleet, Network, Node, Protocol, Uplink};
+use model::fleet::features::services::PublishedContext;
+use model::fleet::features::texts;
+use model::fleet::{Fleet, Network, Node};
 use serde::Serialize;
 
 /// The one port of a node.
@@ -47,15 +41,6 @@ pub(super) struct NetworkContext<'a> {
     subnet6: Vec<String>,
     gateways: Vec<String>,
     name_servers: Vec<String>,
-}
-
-/// The way to the containers of a node.
-#[derive(Debug, Serialize)]
-pub(super) struct RouteContext<'a> {
-    node: &'a str,
-    network: &'a str,
-    via: String,
-    destination: String,
 }
 
 /// A route that somebody wrote for all hosts of a network.
@@ -90,59 +75,6 @@ struct InternetContext<'a> {
     static_routes: Vec<StaticRoute>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct PublishedContext<'a> {
-    service: &'a str,
-    protocol: &'static str,
-    public: u16,
-    port: u16,
-    ipv4: Vec<String>,
-    ipv6: Vec<String>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct ContainersContext<'a> {
-    containers: Vec<ContainerContext<'a>>,
-    container_networks: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    accepts: Option<Vec<AcceptContext>>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct ContainerContext<'a> {
-    name: &'a str,
-    interface: String,
-    mac: String,
-    addresses: Vec<String>,
-    ipv4: Vec<String>,
-    ipv6: Vec<String>,
-    cpus: Vec<u16>,
-    memory: Vec<u64>,
-    disk: u64,
-    autostart: bool,
-    accepts: Vec<AcceptContext>,
-    #[serde(flatten)]
-    secret: Option<SecretContext>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct SecretContext {
-    machine_id: String,
-    host_key_base64: String,
-    host_key_public: String,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct AcceptContext {
-    anybody: bool,
-    sources4: Vec<String>,
-    sources6: Vec<String>,
-    everything: bool,
-    tcp: Vec<String>,
-    udp: Vec<String>,
-    icmp: bool,
-}
-
 impl<'a> NetworkContext<'a> {
     pub fn of(network: &'a Network) -> Self {
         let subnet4 = network.to_string();
@@ -161,29 +93,6 @@ impl<'a> NetworkContext<'a> {
             gateways,
             name_servers: name_servers(network),
         }
-    }
-}
-
-impl<'a> RouteContext<'a> {
-    /// The ways to the containers of all nodes.
-    pub fn to_containers(fleet: &'a Fleet) -> Vec<Self> {
-        let of_node = |node: &'a Node| {
-            let ipv4 = node
-                .containers
-                .zip(node.address)
-                .map(|(net, address)| (address.to_string(), net.to_string()));
-            let ipv6 = node
-                .containers6
-                .zip(node.address6)
-                .map(|(net, address)| (address.to_string(), net.to_string()));
-            [ipv4, ipv6].into_iter().flatten().map(|(via, destination)| Self {
-                node: &node.name,
-                network: &node.network,
-                via,
-                destination,
-            })
-        };
-        fleet.nodes.iter().flat_map(of_node).collect()
     }
 }
 
@@ -221,88 +130,9 @@ impl<'a> PortsContext<'a> {
 
     /// Adds what only the node itself needs.
     pub fn complete(&mut self, fleet: &'a Fleet, node: &Node) {
-        let published = fleet
-            .published(node)
-            .into_iter()
-            .map(|published| PublishedContext {
-                service: &published.service.name,
-                protocol: match published.service.protocol {
-                    Protocol::Tcp => "tcp",
-                    Protocol::Udp => "udp",
-                },
-                public: published.public,
-                port: published.service.port,
-                ipv4: vec![published.address.to_string()],
-                ipv6: texts(published.address6),
-            });
+        let published = fleet.published(node).into_iter().map(PublishedContext::from);
         self.published = Some(published.collect());
     }
-}
-
-impl<'a> ContainersContext<'a> {
-    pub fn of(fleet: &'a Fleet, node: &Node) -> Self {
-        let containers = fleet
-            .containers
-            .iter()
-            .filter(|container| container.node == node.name);
-        Self {
-            containers: containers
-                .map(|container| ContainerContext::of(fleet, container))
-                .collect(),
-            container_networks: [texts(node.containers), texts(node.containers6)].concat(),
-            accepts: None,
-        }
-    }
-
-    /// Adds what only the node itself may know.
-    pub fn complete(&mut self, fleet: &Fleet, node: &Node, identities: &BTreeMap<String, Identity>) {
-        for context in &mut self.containers {
-            context.secret = identities.get(context.name).map(|identity| SecretContext {
-                machine_id: identity.machine_id.clone(),
-                host_key_base64: Base64::encode_string(identity.host_key.as_bytes()),
-                host_key_public: identity.host_key_public.clone(),
-            });
-        }
-        self.accepts = Some(accepts(fleet.accepted_by_node(node)));
-    }
-}
-
-impl<'a> ContainerContext<'a> {
-    fn of(fleet: &Fleet, container: &'a Container) -> Self {
-        let ipv4 = vec![container.address.to_string()];
-        let ipv6 = texts(container.address6);
-        Self {
-            name: &container.name,
-            interface: container.interface(),
-            mac: container.mac.to_string(),
-            addresses: [ipv4.clone(), ipv6.clone()].concat(),
-            ipv4,
-            ipv6,
-            cpus: container.cpus.into_iter().collect(),
-            memory: container.memory.iter().map(|memory| memory.value.0).collect(),
-            disk: container.disk.0,
-            autostart: container.autostart,
-            accepts: accepts(fleet.accepted_by(container)),
-            secret: None,
-        }
-    }
-}
-
-fn accepts(accepts: Vec<Accept>) -> Vec<AcceptContext> {
-    let joined = |texts: Vec<String>| match texts.is_empty() {
-        true => Vec::new(),
-        false => vec![texts.join(", ")],
-    };
-    let contexts = accepts.into_iter().map(|accept| AcceptContext {
-        anybody: accept.anybody,
-        sources4: joined(texts(accept.sources)),
-        sources6: joined(texts(accept.sources6)),
-        everything: accept.everything,
-        tcp: joined(texts(accept.tcp)),
-        udp: joined(texts(accept.udp)),
-        icmp: accept.icmp,
-    });
-    contexts.collect()
 }
 
 /// The routers of a network's hosts, as `node` needs them: it is none of its own, and a DHCP server names that of IPv4.
@@ -345,15 +175,6 @@ pub(super) fn other_routers(fleet: &Fleet, network: &Network) -> (Vec<String>, V
     (texts(others4), texts(others6))
 }
 
-/// As it is written.
-pub(super) fn uplink(uplink: Uplink) -> &'static str {
-    match uplink {
-        Uplink::Routed => "routed",
-        Uplink::Masquerade => "masquerade",
-        Uplink::ProxyArp => "proxy-arp",
-    }
-}
-
 /// The name servers of a network's hosts.
 pub(super) fn name_servers(network: &Network) -> Vec<String> {
     texts(network.name_servers.iter())
@@ -383,8 +204,4 @@ fn static_routes(
         via: via.to_string(),
     });
     routes.collect()
-}
-
-pub(super) fn texts<T: Display>(values: impl IntoIterator<Item = T>) -> Vec<String> {
-    values.into_iter().map(|value| value.to_string()).collect()
 }

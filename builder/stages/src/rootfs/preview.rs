@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use identity::{IdentityStore, PublicKeys};
+use identity::IdentityStore;
 use model::finding::Findings;
-use model::fleet::Node;
+use model::fleet::{Node, PublicKeys};
 use model::overlay::{Source, TargetPath};
 use model::project::Project;
 use model::sources::Platform;

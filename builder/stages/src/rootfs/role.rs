@@ -27,10 +27,10 @@ use formats::layer::{Attributes, Body, Compression, Index, Inline, Layer, LayerB
 use formats::manifest::Installed;
 use formats::tree::Share;
 use formats::units::Time;
-use identity::{Operator, PublicKeys};
+use identity::Operator;
 use model::board::Board;
 use model::finding::Findings;
-use model::fleet::{Fleet, Role};
+use model::fleet::{Fleet, PublicKeys, Role};
 use model::layout::Layout;
 use model::overlay::{self, Overlay, TargetPath};
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use identity::{I2pKey, Identity, KeyPair, Links, Operator, PublicKeys, Secrets, WireGuardKey};
-use model::fleet::Node;
+use identity::{I2pKey, Identity, KeyPair, Links, Operator, Secrets, WireGuardKey};
+use model::fleet::{Node, PublicKeys};
 use model::project::Project;
 
 /// What stands for everything in `identity/` that is not one node's secret.

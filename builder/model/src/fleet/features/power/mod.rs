@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use super::Node;
-use super::toml::{DrawToml, FleetToml, Governor, SupplyToml};
+use self::toml::{DrawToml, Governor, SupplyToml};
 use crate::check::Check;
+use crate::fleet::Node;
 use crate::written::At;
+
+pub(in crate::fleet) mod toml;
 
 /// Thousandths of a unit: of an ampere, a volt or a watt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,23 +73,42 @@ impl fmt::Display for Governor {
     }
 }
 
-/// What each bus with a supply draws. One that draws more than its supply gives is found.
-pub(super) fn check_power(check: &mut Check<'_>, written: &FleetToml, nodes: &[Node]) -> Vec<BusPower> {
+/// A bus with its supply, as written.
+pub(in crate::fleet) struct Supplied<'a> {
+    /// The cluster.
+    pub cluster: &'a At<String>,
+    /// Where its nodes come from.
+    pub slots: &'a Range<usize>,
+    /// Its supply.
+    pub supply: &'a At<SupplyToml>,
+}
+
+/// What each of these buses draws. One that draws more than its supply gives is found.
+pub(in crate::fleet) fn check_power<'a>(
+    check: &mut Check<'_>,
+    written: &BTreeMap<Governor, DrawToml>,
+    supplied: impl Iterator<Item = Supplied<'a>>,
+    nodes: &[Node],
+) -> Vec<BusPower> {
     let draws: BTreeMap<Governor, Option<Draw>> = written
-        .power
         .iter()
         .map(|(governor, toml)| (*governor, draw(check, toml)))
         .collect();
     let mut buses = Vec::new();
-    for (name, cluster) in &written.clusters {
-        let Some(supply) = &cluster.supply else {
-            continue;
-        };
+    for Supplied {
+        cluster,
+        slots,
+        supply,
+    } in supplied
+    {
         let (volts, amperes) = (
             milli(check, &supply.volts, "volts"),
             milli(check, &supply.amperes, "amperes"),
         );
-        let of_bus: Vec<&Node> = nodes.iter().filter(|node| node.cluster == name.value).collect();
+        let of_bus: Vec<&Node> = nodes
+            .iter()
+            .filter(|node| node.cluster == cluster.value)
+            .collect();
         let Some(draws) = draws_of(check, &of_bus, &draws, supply) else {
             continue;
         };
@@ -95,7 +116,7 @@ pub(super) fn check_power(check: &mut Check<'_>, written: &FleetToml, nodes: &[N
             continue;
         };
         let bus = BusPower {
-            cluster: name.value.clone(),
+            cluster: cluster.value.clone(),
             nodes: of_bus.len(),
             idle: Milli(draws.iter().map(|draw| draw.idle.0).sum()),
             worst: Milli(draws.iter().map(|draw| draw.worst.0).sum()),
@@ -109,7 +130,7 @@ pub(super) fn check_power(check: &mut Check<'_>, written: &FleetToml, nodes: &[N
             );
             check
                 .found(&supply.amperes.span, message)
-                .related(&cluster.slots.span, "the nodes come from here")
+                .related(slots, "the nodes come from here")
                 .hint("take nodes off the bus, or give some the governor `powersave`");
         }
         buses.push(bus);

@@ -1,17 +1,23 @@
-//! How often backups are made and how long they are kept; who asks nodes how they are.
+//! How often backups are made, how long they are kept, and by whom.
 
 use std::net::Ipv4Addr;
 
-use super::services::gateway;
-use super::toml::FleetToml;
-use super::{Fleet, Node};
+use self::toml::{BackupHostToml, BackupToml};
 use crate::check::Check;
+use crate::fleet::{Fleet, Node};
 use crate::names::quoted;
 use crate::users::key_fault;
-use crate::written::At;
+use crate::written::{At, Table};
+
+mod buddies;
+mod context;
+pub(in crate::fleet) mod toml;
+
+pub(in crate::fleet) use buddies::{WrittenBuddies, check_reach, choose_buddies};
+pub use context::{BackupContext, BuddyContext, GuestContext, HostContext};
 
 /// The word for no buddy.
-pub(super) const NOBODY: &str = "none";
+pub(in crate::fleet) const NOBODY: &str = "none";
 
 /// How often nodes export backups, and how many of them their buddies keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,32 +75,11 @@ impl Fleet {
         let is_guest = move |other: &&Node| other.buddy.as_deref() == Some(name);
         self.nodes.iter().filter(is_guest)
     }
-
-    /// The nodes that run containers, in order of cluster and slot: a container may move to any of them.
-    pub fn hypervisors(&self) -> impl Iterator<Item = &Node> {
-        self.nodes.iter().filter(|node| node.runs_containers(&self.roles))
-    }
-
-    /// The address by which `node` sees the monitor: its own, or that of the router that it is behind.
-    pub fn monitor_of(&self, node: &Node) -> Option<Ipv4Addr> {
-        let monitor = self.monitor?;
-        let home = self.networks.values().find(|network| network.contains(monitor));
-        let Some(home) = home else {
-            return Some(monitor);
-        };
-        let port = node.internet.as_ref().map(|port| &port.network);
-        if node.network == home.name || port == Some(&home.name) {
-            return Some(monitor);
-        }
-        let router = gateway(&self.nodes, home).and_then(|router| router.internet.as_ref());
-        Some(router.map_or(monitor, |port| port.address))
-    }
 }
 
 /// How often and how long.
-pub(super) fn check_backup(check: &mut Check<'_>, written: &FleetToml) -> Backup {
+pub(in crate::fleet) fn check_backup(check: &mut Check<'_>, toml: &BackupToml) -> Backup {
     let default = Backup::default();
-    let toml = &written.backup;
     let number =
         |written: &Option<At<u16>>, default: u16| written.as_ref().map_or(default, |number| number.value);
     let backup = Backup {
@@ -105,7 +90,7 @@ pub(super) fn check_backup(check: &mut Check<'_>, written: &FleetToml) -> Backup
         hourly: number(&toml.keep.hourly, default.hourly),
         daily: number(&toml.keep.daily, default.daily),
         weekly: number(&toml.keep.weekly, default.weekly),
-        hosts: check_hosts(check, written),
+        hosts: check_hosts(check, &toml.hosts),
     };
     if let Some(every) = &toml.every
         && !is_span(every)
@@ -128,9 +113,9 @@ pub(super) fn check_backup(check: &mut Check<'_>, written: &FleetToml) -> Backup
 }
 
 /// The hosts outside of the fleet that hold.
-fn check_hosts(check: &mut Check<'_>, written: &FleetToml) -> Vec<BackupHost> {
+fn check_hosts(check: &mut Check<'_>, written: &Table<BackupHostToml>) -> Vec<BackupHost> {
     let mut hosts = Vec::new();
-    for (name, toml) in &written.backup.hosts {
+    for (name, toml) in written {
         check.name(name, "host");
         if name.value == NOBODY {
             check
@@ -176,9 +161,4 @@ fn is_span(text: &str) -> bool {
     number
         .and_then(|number| number.checked_mul(minutes))
         .is_some_and(|minutes| (5..=30 * 24 * 60).contains(&minutes))
-}
-
-/// The address of the monitor.
-pub(super) fn check_monitor(check: &mut Check<'_>, written: &FleetToml) -> Option<Ipv4Addr> {
-    check.host_address(&written.monitor.as_ref()?.address)
 }

@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::nodes::Roll;
+use self::toml::TunnelToml;
+use super::containers::toml::ContainerToml;
 use super::services::{Published, check_port, gateway};
-use super::toml::{FleetToml, Protocol, TunnelToml};
-use super::{Fleet, Network, Node};
 use crate::check::Check;
 use crate::finding::Place;
+use crate::fleet::roll::Roll;
+use crate::fleet::{Fleet, Network, Node, Protocol};
 use crate::names::{domain_fault, quoted, suggest};
-use crate::written::At;
+use crate::written::{At, Table};
+
+mod context;
+pub(in crate::fleet) mod toml;
+
+pub use context::TunnelContext;
 
 /// What the interface of a tunnel is called: this and the tunnel's name.
 const INTERFACE_PREFIX: &str = "wg-";
@@ -63,9 +69,9 @@ impl Fleet {
 }
 
 /// The tunnels that hold, by name.
-pub(super) fn check_tunnels(
+pub(in crate::fleet) fn check_tunnels(
     check: &mut Check<'_>,
-    written: &FleetToml,
+    (written, containers): (&Table<TunnelToml>, &Table<ContainerToml>),
     networks: &BTreeMap<String, Network>,
     nodes: &[Node],
     roll: &Roll,
@@ -73,7 +79,7 @@ pub(super) fn check_tunnels(
     let mut tunnels: Vec<Tunnel> = Vec::new();
     let mut addresses = BTreeMap::new();
     let mut ports = BTreeMap::new();
-    for (name, toml) in &written.tunnels {
+    for (name, toml) in written {
         check_name(check, name);
         check_endpoint(check, &toml.endpoint);
         check_key(check, &toml.public_key);
@@ -104,7 +110,7 @@ pub(super) fn check_tunnels(
             value: port,
             span: at_port.clone(),
         };
-        let gateway = gateway_end(check, written, toml, networks, nodes, roll);
+        let gateway = gateway_end(check, containers, toml, networks, nodes, roll);
         if let Some(gateway) = gateway {
             check_once(check, &mut ports, name, &at_port, (gateway, port), "`port`");
         }
@@ -128,7 +134,7 @@ pub(super) fn check_tunnels(
 }
 
 /// Finds ends of tunnels that listen where their gateway publishes a service.
-pub(super) fn check_published_ports(check: &mut Check<'_>, fleet: &Fleet) {
+pub(in crate::fleet) fn check_published_ports(check: &mut Check<'_>, fleet: &Fleet) {
     for tunnel in &fleet.tunnels {
         let Some(gateway) = fleet.nodes.iter().find(|node| node.name == tunnel.gateway) else {
             continue;
@@ -224,18 +230,17 @@ fn address(
 /// The name of the gateway that the container's answers pass.
 fn gateway_end<'a>(
     check: &mut Check<'_>,
-    written: &FleetToml,
+    containers: &Table<ContainerToml>,
     toml: &TunnelToml,
     networks: &BTreeMap<String, Network>,
     nodes: &'a [Node],
     roll: &Roll,
 ) -> Option<&'a str> {
     let wanted = &toml.container;
-    let mut containers = written.containers.into_iter();
-    let Some((_, container)) = containers.find(|(name, _)| name.value == wanted.value) else {
+    let Some(container) = containers.get(wanted) else {
         check
             .found(&wanted.span, format!("there is no container {}", quoted(wanted)))
-            .hint(suggest(wanted, written.containers.names()));
+            .hint(suggest(wanted, containers.names()));
         return None;
     };
     let mut hosts = nodes.iter().filter(|node| roll.hosts(node));

@@ -5,19 +5,23 @@ use std::collections::BTreeSet;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::containers::RESERVED;
+use self::toml::AllowToml;
 use super::services::check_port;
-use super::toml::{AllowToml, FleetToml, Protocol};
-use super::{Container, Fleet, Node};
 use crate::check::Check;
+use crate::fleet::{ALL_OF_A_KIND, Container, Fleet, Node, Protocol};
 use crate::names::{quoted, suggest};
 use crate::written::At;
+
+mod context;
+pub(in crate::fleet) mod toml;
+
+pub use context::AcceptContext;
 
 /// The port of NRPE, by which a monitor asks nodes how they are.
 const NRPE: u16 = 5666;
 
 /// The port of ssh, by which people and nodes reach nodes.
-pub(super) const SSH: u16 = 22;
+pub(in crate::fleet) const SSH: u16 = 22;
 
 /// A rule as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub struct Accept {
 
 impl Accept {
     /// Whether it takes connections to this port of TCP from anybody at all.
-    pub(super) fn takes(&self, port: u16) -> bool {
+    pub(in crate::fleet) fn takes(&self, port: u16) -> bool {
         let has_source = self.anybody || !self.sources.is_empty() || !self.sources6.is_empty();
         has_source && (self.everything || self.tcp.contains(&port))
     }
@@ -112,7 +116,7 @@ impl Fleet {
     }
 
     /// What `allow` says of all nodes that run containers.
-    pub(super) fn accepted_by_nodes(&self) -> Vec<Accept> {
+    pub(in crate::fleet) fn accepted_by_nodes(&self) -> Vec<Accept> {
         self.passages_to(&["nodes"]).collect()
     }
 
@@ -171,13 +175,16 @@ impl Fleet {
     }
 }
 
-/// The rules of `allow`, each name in them known.
-pub(super) fn check_passages(check: &mut Check<'_>, written: &FleetToml) -> Vec<Passage> {
-    let containers = written.containers.names().chain(RESERVED);
-    let sources: Vec<&str> = containers.clone().chain(written.networks.names()).collect();
-    let targets: Vec<&str> = containers.collect();
+/// The rules of `allow`, each name in them known: of one of the `containers` or, where it is a source, of `networks`.
+pub(in crate::fleet) fn check_passages<'a>(
+    check: &mut Check<'_>,
+    written: &[AllowToml],
+    containers: impl Iterator<Item = &'a str>,
+    networks: impl Iterator<Item = &'a str>,
+) -> Vec<Passage> {
+    let targets: Vec<&str> = containers.chain(ALL_OF_A_KIND).collect();
+    let sources: Vec<&str> = targets.iter().copied().chain(networks).collect();
     written
-        .allow
         .iter()
         .map(|rule| {
             check_names(check, &rule.from, &sources, "from");

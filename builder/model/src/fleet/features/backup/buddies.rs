@@ -3,15 +3,25 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use super::access::SSH;
-use super::backup::NOBODY;
-use super::nodes::Roll;
-use super::toml::FleetToml;
-use super::{Fleet, Known, Node, Origin};
+use super::super::access::SSH;
+use super::NOBODY;
+use super::toml::BackupHostToml;
 use crate::check::Check;
+use crate::fleet::roll::Roll;
+use crate::fleet::{Fleet, Known, Node, Origin};
 use crate::names::{quoted, suggest};
 use crate::overlay::Provision;
-use crate::written::At;
+use crate::written::{At, Table};
+
+/// What was written of buddies.
+pub(in crate::fleet) struct WrittenBuddies<'a> {
+    /// The clusters, in their order.
+    pub clusters: Vec<&'a At<String>>,
+    /// Those of single nodes, by the nodes' names.
+    pub nodes: BTreeMap<&'a str, &'a At<String>>,
+    /// Hosts outside of the fleet.
+    pub hosts: &'a Table<BackupHostToml>,
+}
 
 /// Who can be a buddy.
 struct Buddies<'a> {
@@ -20,33 +30,28 @@ struct Buddies<'a> {
     /// The nodes that keep backups, by cluster and slot.
     buses: BTreeMap<&'a str, BTreeMap<u16, &'a Node>>,
     /// The clusters as written.
-    order: Vec<&'a At<String>>,
+    order: &'a [&'a At<String>],
 }
 
 /// Gives each node that exports backups its buddy: the one written, else the next in the next bus.
-pub(super) fn choose_buddies(
+pub(in crate::fleet) fn choose_buddies(
     check: &mut Check<'_>,
-    written: &FleetToml,
+    written: &WrittenBuddies<'_>,
     known: &Known,
     fleet: &mut Fleet,
     roll: &Roll,
 ) {
-    check_names(check, written, fleet);
-    let own: BTreeMap<&str, &At<String>> = written
-        .nodes
-        .into_iter()
-        .filter_map(|(name, toml)| Some((name.as_str(), toml.buddy.as_ref()?)))
-        .collect();
+    check_names(check, written.hosts, fleet);
     let exports = |node: &Node| {
         let role = fleet.roles.get(&node.role);
         role.is_some_and(|role| role.containers && known.lacked_by(role, Provision::Backup).is_none())
     };
-    let buddies = Buddies::of(written, fleet, roll, exports);
+    let buddies = Buddies::of(&written.clusters, fleet, roll, exports);
     let chosen: Vec<Option<Origin>> = fleet
         .nodes
         .iter()
         .map(|node| {
-            let own = own.get(node.name.as_str()).copied();
+            let own = written.nodes.get(node.name.as_str()).copied();
             if exports(node) {
                 return Some(buddies.choose(check, node, own));
             }
@@ -88,7 +93,12 @@ fn check_idle(check: &mut Check<'_>, fleet: &Fleet, known: &Known, node: &Node, 
 }
 
 impl<'a> Buddies<'a> {
-    fn of(written: &'a FleetToml, fleet: &'a Fleet, roll: &'a Roll, keeps: impl Fn(&Node) -> bool) -> Self {
+    fn of(
+        order: &'a [&'a At<String>],
+        fleet: &'a Fleet,
+        roll: &'a Roll,
+        keeps: impl Fn(&Node) -> bool,
+    ) -> Self {
         let mut buses: BTreeMap<&str, BTreeMap<u16, &Node>> = BTreeMap::new();
         for node in fleet.nodes.iter().filter(|node| keeps(node)) {
             buses.entry(&node.cluster).or_default().insert(node.slot, node);
@@ -97,7 +107,7 @@ impl<'a> Buddies<'a> {
             fleet,
             roll,
             buses,
-            order: written.clusters.keys().collect(),
+            order,
         }
     }
 
@@ -181,8 +191,8 @@ impl<'a> Buddies<'a> {
 }
 
 /// Finds names and addresses that stand for a buddy and for something else.
-fn check_names(check: &mut Check<'_>, written: &FleetToml, fleet: &Fleet) {
-    for (name, host) in &written.backup.hosts {
+fn check_names(check: &mut Check<'_>, hosts: &Table<BackupHostToml>, fleet: &Fleet) {
+    for (name, host) in hosts {
         if fleet.nodes.iter().any(|node| node.name == name.value) {
             check
                 .found(&name.span, format!("`{}` is a node of the fleet", name.value))
@@ -222,7 +232,7 @@ fn check_names(check: &mut Check<'_>, written: &FleetToml, fleet: &Fleet) {
 }
 
 /// Finds nodes that would be shut out by their buddies.
-pub(super) fn check_reach(check: &mut Check<'_>, fleet: &Fleet) {
+pub(in crate::fleet) fn check_reach(check: &mut Check<'_>, fleet: &Fleet) {
     let accepts = fleet.accepted_by_nodes();
     for node in &fleet.nodes {
         let outside = fleet.buddy_host(node).is_some();

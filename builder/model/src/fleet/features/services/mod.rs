@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::nodes::Roll;
-use super::toml::{FleetToml, Protocol};
-use super::{Container, Fleet, Network, Node};
+use self::toml::{Protocol, ServiceToml};
+use super::containers::toml::ContainerToml;
 use crate::check::Check;
 use crate::finding::Place;
+use crate::fleet::roll::Roll;
+use crate::fleet::{Container, Fleet, Network, Node};
 use crate::names::{quoted, suggest};
-use crate::written::At;
+use crate::written::{At, Table};
+
+mod context;
+pub(in crate::fleet) mod toml;
+
+pub use context::PublishedContext;
 
 /// What a container serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,7 +108,7 @@ impl Fleet {
 }
 
 /// The router between the internet and the hosts of `network`, where it is one of `nodes`.
-pub(super) fn gateway<'a>(nodes: &'a [Node], network: &Network) -> Option<&'a Node> {
+pub(in crate::fleet) fn gateway<'a>(nodes: &'a [Node], network: &Network) -> Option<&'a Node> {
     nodes.iter().find(|node| {
         node.internet.is_some()
             && node.network == network.name
@@ -112,9 +118,9 @@ pub(super) fn gateway<'a>(nodes: &'a [Node], network: &Network) -> Option<&'a No
 }
 
 /// The services that hold, by name.
-pub(super) fn check_services(
+pub(in crate::fleet) fn check_services(
     check: &mut Check<'_>,
-    written: &FleetToml,
+    (written, containers): (&Table<ServiceToml>, &Table<ContainerToml>),
     networks: &BTreeMap<String, Network>,
     nodes: &[Node],
     roll: &Roll,
@@ -122,24 +128,21 @@ pub(super) fn check_services(
     let mut services = Vec::new();
     // Ports of the one gateway that publishes a network's services.
     let mut public: BTreeMap<(&str, Protocol, u16), &At<String>> = BTreeMap::new();
-    for (name, toml) in &written.services {
+    for (name, toml) in written {
         check.name(name, "service");
         for port in [Some(&toml.port), toml.public.as_ref()].into_iter().flatten() {
             check_port(check, port);
         }
-        let host = written
-            .containers
-            .into_iter()
-            .find(|(key, _)| key.value == toml.container.value);
+        let host = containers.get(&toml.container);
         if host.is_none() {
             check
                 .found(
                     &toml.container.span,
                     format!("there is no container {}", quoted(&toml.container)),
                 )
-                .hint(suggest(&toml.container, written.containers.names()));
+                .hint(suggest(&toml.container, containers.names()));
         }
-        let node = host.and_then(|(_, host)| nodes.iter().find(|node| node.name == host.node.value));
+        let node = host.and_then(|host| nodes.iter().find(|node| node.name == host.node.value));
         let node = node.filter(|node| roll.hosts(node));
         let network = node.and_then(|node| networks.get(&node.network));
         if let (Some(port), Some(network)) = (&toml.public, network) {
@@ -188,7 +191,7 @@ pub(super) fn check_services(
 }
 
 /// Zero is not a port that anything listens on.
-pub(super) fn check_port(check: &mut Check<'_>, port: &At<u16>) {
+pub(in crate::fleet) fn check_port(check: &mut Check<'_>, port: &At<u16>) {
     if port.value == 0 {
         check
             .found(&port.span, "port 0 is none that can be reached")

@@ -6,23 +6,25 @@ use std::ops::RangeInclusive;
 
 use formats::units::Bytes;
 
-use super::nodes::Roll;
-use super::toml::ContainerToml;
-use super::values::read_mac;
-use super::{FleetToml, Mac, Network, Node, Placed, Role, Uplink};
+use self::toml::{ContainerToml, Uplink};
 use crate::check::Check;
+use crate::fleet::mac::{Mac, read_mac};
+use crate::fleet::roll::Roll;
+use crate::fleet::{ALL_OF_A_KIND, Network, Node, Role};
 use crate::names::{host_fault, quoted, suggest};
 use crate::size::parse_size;
-use crate::written::At;
+use crate::written::{At, Placed, Table};
+
+mod context;
+pub(in crate::fleet) mod toml;
+
+pub use context::{ContainerSecrets, ContainersContext, RouteContext};
 
 /// What the node's end of a container's pair of interfaces is called: this and the container's name.
 pub const INTERFACE_PREFIX: &str = "ct-";
 
 /// Longest name of a container: Linux has 15 bytes for that of an interface.
 const MAX_NAME: usize = 15 - INTERFACE_PREFIX.len();
-
-/// Names that mean more than one container where rules name them.
-pub(super) const RESERVED: [&str; 2] = ["containers", "nodes"];
 
 /// Whole processors that a limit may name.
 const CPUS: RangeInclusive<u16> = 1..=256;
@@ -70,18 +72,19 @@ impl Container {
     }
 }
 
-/// The containers that hold, by name.
-pub(super) fn check_containers(
+/// The containers that hold, by name. None has a name of `networks`.
+pub(in crate::fleet) fn check_containers(
     check: &mut Check<'_>,
-    written: &FleetToml,
+    written: &Table<ContainerToml>,
+    networks: &[&str],
     nodes: &[Node],
     roles: &BTreeMap<String, Role>,
     roll: &Roll,
 ) -> Vec<Container> {
     let by_name: BTreeMap<&str, &Node> = nodes.iter().map(|node| (node.name.as_str(), node)).collect();
     let mut containers: Vec<Container> = Vec::new();
-    for (name, toml) in &written.containers {
-        check_name(check, written, name, &by_name);
+    for (name, toml) in written {
+        check_name(check, networks, name, &by_name);
         let container = read(check, name, toml);
         let Some(node) = by_name.get(toml.node.as_str()) else {
             if !roll.may_have(&toml.node) {
@@ -121,7 +124,7 @@ pub(super) fn check_containers(
     containers
 }
 
-fn check_name(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, nodes: &BTreeMap<&str, &Node>) {
+fn check_name(check: &mut Check<'_>, networks: &[&str], name: &At<String>, nodes: &BTreeMap<&str, &Node>) {
     let fault = host_fault(name).or_else(|| {
         (name.len() > MAX_NAME).then(|| {
             format!(
@@ -140,9 +143,9 @@ fn check_name(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, nod
     }
     let other = if nodes.contains_key(name.as_str()) {
         "a node has this name"
-    } else if written.networks.names().any(|network| network == name.as_str()) {
+    } else if networks.contains(&name.as_str()) {
         "a network has this name"
-    } else if RESERVED.contains(&name.as_str()) {
+    } else if ALL_OF_A_KIND.contains(&name.as_str()) {
         "rules mean all of them by it"
     } else {
         return;
@@ -160,7 +163,7 @@ fn read(check: &mut Check<'_>, name: &At<String>, toml: &ContainerToml) -> Optio
     let address = check.address(&toml.address);
     let address6 = toml.address6.as_ref().map(|written| check.address6(written));
     let mac = match &toml.mac {
-        Some(written) => read_mac(check, written).map(|mac| mac.value),
+        Some(written) => read_mac(check, written),
         None => address.map(|address| {
             let [a, b, c, d] = address.octets();
             Mac([0x02, 0, a, b, c, d])
@@ -270,12 +273,14 @@ fn check_place(check: &mut Check<'_>, toml: &ContainerToml, container: &Containe
 }
 
 /// Finds addresses and MAC addresses that two containers have, or a container and a node.
-fn check_distinct(check: &mut Check<'_>, written: &FleetToml, containers: &[Container], nodes: &[Node]) {
+fn check_distinct(
+    check: &mut Check<'_>,
+    written: &Table<ContainerToml>,
+    containers: &[Container],
+    nodes: &[Node],
+) {
     let place = |name: &str| {
-        let (_, toml) = written
-            .containers
-            .into_iter()
-            .find(|(key, _)| key.value == name)?;
+        let toml = written.get(name)?;
         Some((
             toml.address.span.clone(),
             toml.mac.as_ref().unwrap_or(&toml.address).span.clone(),
@@ -313,7 +318,7 @@ fn check_distinct(check: &mut Check<'_>, written: &FleetToml, containers: &[Cont
 }
 
 /// Holds the networks of containers against the nodes' networks and each other, once for each place they come from.
-pub(super) fn check_container_networks(
+pub(in crate::fleet) fn check_container_networks(
     check: &mut Check<'_>,
     nodes: &[Node],
     networks: &BTreeMap<String, Network>,

@@ -2,13 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::nodes::Roll;
+use self::toml::InproxyToml;
+use super::containers::toml::ContainerToml;
 use super::services::gateway;
-use super::toml::{FleetToml, Protocol, ServiceToml};
-use super::{Fleet, Network, Node, Service};
+use super::services::toml::{Protocol, ServiceToml};
 use crate::check::Check;
+use crate::fleet::roll::Roll;
+use crate::fleet::{Fleet, Network, Node, Service};
 use crate::names::{domain_fault, quoted, suggest};
-use crate::written::At;
+use crate::written::{At, Table};
+
+mod context;
+pub(in crate::fleet) mod toml;
+
+pub use context::{HiddenSecrets, InproxyContext};
 
 /// Ports of the inproxy that no service can have there: the port, and what is on it.
 const OWN_PORTS: [(u16, &str); 4] = [
@@ -37,18 +44,19 @@ impl Fleet {
 }
 
 /// The name of the node with the reverse proxy.
-pub(super) fn check_inproxy(
+pub(in crate::fleet) fn check_inproxy(
     check: &mut Check<'_>,
-    written: &FleetToml,
+    written: Option<&InproxyToml>,
+    (services, containers): (&Table<ServiceToml>, &Table<ContainerToml>),
     networks: &BTreeMap<String, Network>,
     nodes: &[Node],
     roll: &Roll,
 ) -> Option<String> {
-    check_host_names(check, written);
-    for (name, toml) in &written.services {
-        check_service(check, written, name, toml);
+    check_host_names(check, services);
+    for (name, toml) in services {
+        check_service(check, written.is_some(), name, toml);
     }
-    let wanted = &written.inproxy.as_ref()?.node;
+    let wanted = &written?.node;
     let names = nodes.iter().map(|node| node.name.as_str());
     let Some(node) = nodes.iter().find(|node| node.name == wanted.value) else {
         if !roll.may_have(wanted) {
@@ -68,8 +76,8 @@ pub(super) fn check_inproxy(
             "who asks from outside comes by the node that has the address of the network's `gateway` and a port `internet`",
         );
     }
-    let (behind, elsewhere): (Vec<_>, Vec<_>) = written.services.into_iter().partition(|(_, toml)| {
-        let host = host_of(written, nodes, toml).filter(|host| roll.hosts(host));
+    let (behind, elsewhere): (Vec<_>, Vec<_>) = services.into_iter().partition(|(_, toml)| {
+        let host = host_of(containers, nodes, toml).filter(|host| roll.hosts(host));
         host.is_none_or(|host| host.network == node.network)
     });
     check_ports(check, &behind);
@@ -88,9 +96,12 @@ pub(super) fn check_inproxy(
 }
 
 /// The node that the container of a service runs on, where both are there.
-fn host_of<'a>(written: &FleetToml, nodes: &'a [Node], service: &ServiceToml) -> Option<&'a Node> {
-    let containers = &mut written.containers.into_iter();
-    let (_, container) = containers.find(|(name, _)| name.value == service.container.value)?;
+fn host_of<'a>(
+    containers: &Table<ContainerToml>,
+    nodes: &'a [Node],
+    service: &ServiceToml,
+) -> Option<&'a Node> {
+    let container = containers.get(&service.container)?;
     nodes.iter().find(|node| node.name == container.node.value)
 }
 
@@ -101,9 +112,9 @@ struct Taken<'a> {
 }
 
 /// Finds host names that are none, and those that two services of one kind have.
-fn check_host_names(check: &mut Check<'_>, written: &FleetToml) {
+fn check_host_names(check: &mut Check<'_>, services: &Table<ServiceToml>) {
     let mut taken: BTreeMap<(bool, String), Taken<'_>> = BTreeMap::new();
-    for (service, toml) in &written.services {
+    for (service, toml) in services {
         for host in &toml.hostnames {
             if let Some(fault) = domain_fault(host) {
                 check
@@ -128,14 +139,14 @@ fn check_host_names(check: &mut Check<'_>, written: &FleetToml) {
     }
 }
 
-/// Finds what the keys of one service say against each other.
-fn check_service(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, toml: &ServiceToml) {
+/// Finds what the keys of one service say against each other, and against the fleet, which has a reverse proxy or not.
+fn check_service(check: &mut Check<'_>, has_inproxy: bool, name: &At<String>, toml: &ServiceToml) {
     let mut find = |message: String, hint: &str| {
         check.found(&name.span, message).hint(hint);
     };
     let service = &name.value;
     let (by_name, udp) = (!toml.hostnames.is_empty(), toml.protocol == Protocol::Udp);
-    if (by_name || toml.i2p) && written.inproxy.is_none() {
+    if (by_name || toml.i2p) && !has_inproxy {
         find(
             format!("`{service}` is reached by host name or by I2P, but the fleet has no reverse proxy"),
             "name the gateway that runs it: [inproxy] with `node`",
@@ -169,7 +180,7 @@ fn check_service(check: &mut Check<'_>, written: &FleetToml, name: &At<String>, 
         return;
     }
     let passed_on = toml.tls || toml.public.is_some();
-    if toml.proxy_protocol && (udp || !passed_on || written.inproxy.is_none()) {
+    if toml.proxy_protocol && (udp || !passed_on || !has_inproxy) {
         find(
             format!("nothing speaks the PROXY protocol to `{service}`"),
             "the inproxy does with `tls` and with a `public` port of TCP; by HTTP it says who asks in X-Forwarded-For",
