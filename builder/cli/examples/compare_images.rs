@@ -1,5 +1,5 @@
 //! Mounts the root file system of every image of the project in the current folder and compares it with the tree that
-//! the image was made of, its template of containers too: content, modes, owners, times, extended attributes, device numbers, links. Needs root.
+//! the image was made of, its container image too: content, modes, owners, times, extended attributes, device numbers, links. Needs root.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,8 +10,8 @@ use fetch::{Mode, Network};
 use formats::manifest::Manifest;
 use formats::tree::Tree;
 use model::project::Project;
-use stages::basis::Form;
-use stages::build::{BuildRequest, Format, Sums, trees};
+use stages::build::{BuildRequest, Output, Sums, trees};
+use stages::delta_base::ImageFormat;
 use testkit::compare::differences;
 use testkit::volume::{Access, LoopMount};
 
@@ -39,7 +39,7 @@ fn main() -> Result<ExitCode> {
         network: Network::new(Mode::Offline),
         locked: true,
         blob_dir: None,
-        format: Format::Images(Form::Plain, Sums::Skip),
+        output: Output::Images(ImageFormat::Plain, Sums::Skip),
         folder: images.clone(),
     };
     let (mut compared, mut names, mut wrong) = (0, 0, 0);
@@ -58,9 +58,10 @@ fn main() -> Result<ExitCode> {
         };
         let layout = &project.layouts[&node.layout];
         compare(mounted(&images, &node.name, layout), &tree);
-        if let (Some(template), Some(name)) =
-            (template, layout.root().and_then(|root| root.template.as_ref()))
-        {
+        if let (Some(template), Some(name)) = (
+            template,
+            layout.root().and_then(|root| root.container_image.as_ref()),
+        ) {
             compare(mounted_subvolume(&images, &node.name, name), template);
         }
         compared += 1;

@@ -196,7 +196,7 @@ pub enum Command {
         #[arg(long)]
         all: bool,
         #[command(flatten)]
-        form: BuildForm,
+        options: OutputOptions,
         #[command(flatten)]
         sources: LockedSourceOptions,
         /// Folder that has the boot loaders of the board, and u-boot.bin, by the names in board.toml
@@ -291,12 +291,12 @@ pub enum Drawing {
     Mermaid,
 }
 
-/// The form of the cards
+/// How cards are written
 #[derive(Debug, Args)]
-pub struct BuildForm {
+pub struct OutputOptions {
     /// How the cards are written
-    #[arg(long, value_enum, default_value_t = Format::Img)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = OutputFormat::Img)]
+    pub format: OutputFormat,
     /// Also compute the SHA-256 of each whole image for SHA256SUMS, which takes longer than the images; each is checked
     /// against its block map first. Without it the list has the block maps, which have the SHA-256 of every range
     #[arg(long)]
@@ -316,7 +316,7 @@ pub struct Decryption {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// NODE.img in out/images, with holes
     Img,
     /// NODE.img.zst in out/images: frames of at most 1 MiB and a seek table
@@ -337,8 +337,8 @@ pub struct ExportArguments {
     #[arg(long, value_name = "DIR")]
     pub pack: Option<PathBuf>,
     /// How the images are written
-    #[arg(long, value_enum, default_value_t = ImageFormat::Img)]
-    pub format: ImageFormat,
+    #[arg(long, value_enum, default_value_t = ExportFormat::Img)]
+    pub format: ExportFormat,
     /// The folder to write into; made for nobody but you where it is missing
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
@@ -347,7 +347,7 @@ pub struct ExportArguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ImageFormat {
+pub enum ExportFormat {
     /// NODE.img, with holes
     Img,
     /// NODE.img.zst: frames of at most 1 MiB and a seek table

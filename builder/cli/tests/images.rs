@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use formats::bmap::BlockMap;
 use formats::digest::hex;
 use formats::manifest::{FORMAT, Firmware, Image, Manifest, Table, TableKind};
-use formats::pack::{self, Base, Index, Node};
+use formats::pack::{self, Index, Node, PackedBase};
 use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
@@ -272,7 +272,7 @@ fn flash_says_what_to_do() {
         format: pack::FORMAT,
         fleet: "test".to_owned(),
         recipients: Vec::new(),
-        bases: vec![Base {
+        bases: vec![PackedBase {
             name: "base".to_owned(),
             sha256: String::new(),
             map_sha256: String::new(),

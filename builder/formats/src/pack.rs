@@ -39,7 +39,7 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<String>,
     /// The bases, sorted by name.
-    pub bases: Vec<Base>,
+    pub bases: Vec<PackedBase>,
     /// The nodes, in the order of the fleet.
     pub nodes: Vec<Node>,
 }
@@ -47,7 +47,7 @@ pub struct Index {
 /// What images have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Base {
+pub struct PackedBase {
     /// How its files are called: `<name>.img.zst`, `<name>.img.bmap`.
     pub name: String,
     /// SHA-256 in hexadecimal of its compressed card.

@@ -28,7 +28,7 @@ const XZ_MEMORY: u64 = MAX_WINDOW.0 + (1 << 20);
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum Codec {
     /// Not at all.
     Plain,
     /// gzip (RFC 1952).
@@ -46,7 +46,7 @@ pub enum Format {
 #[error("compressed with {0}, which is not supported: gzip, bzip2, xz and zstd are")]
 pub struct Unsupported(pub &'static str);
 
-impl Format {
+impl Codec {
     /// What a stream that begins with `magic`, its first [`MAGIC`] bytes, is compressed with.
     pub fn of(magic: &[u8]) -> Result<Self, Unsupported> {
         match magic {
@@ -94,15 +94,15 @@ impl Format {
 }
 
 /// The bytes that `input` holds, decompressed as its first bytes say, and how it was compressed.
-pub fn unpack<'a>(mut input: impl Read + 'a) -> Result<(Format, Box<dyn BufRead + 'a>), UnpackError> {
+pub fn unpack<'a>(mut input: impl Read + 'a) -> Result<(Codec, Box<dyn BufRead + 'a>), UnpackError> {
     let mut magic = Vec::with_capacity(MAGIC);
     input.by_ref().take(MAGIC as u64).read_to_end(&mut magic)?;
     if magic.is_empty() {
         return Err(UnpackError::Empty);
     }
-    let format = Format::of(&magic).map_err(UnpackError::Unsupported)?;
+    let codec = Codec::of(&magic).map_err(UnpackError::Unsupported)?;
     let file = BufReader::with_capacity(BUFFER, io::Cursor::new(magic).chain(input));
-    Ok((format, format.decoder(file)?))
+    Ok((codec, codec.decoder(file)?))
 }
 
 /// Why a stream cannot be unpacked.

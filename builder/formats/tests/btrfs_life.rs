@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use btrfs_common::*;
-use formats::btrfs::{Base, VolumeSize, VolumeSpec};
+use formats::btrfs::{RoleVolume, VolumeSize, VolumeSpec};
 use formats::ids;
 use formats::layer::Layer;
 use formats::tree::{Share, Tree};
@@ -112,7 +112,7 @@ fn two_nodes_live_side_by_side() {
         subvolumes: card_subvolumes(),
         ..spec(node)
     };
-    let base = Base::new(&spec_of("none"), &stack(&own("none"))).unwrap();
+    let base = RoleVolume::new(&spec_of("none"), &stack(&own("none"))).unwrap();
     let written = nodes.map(|node| {
         let volume = base.volume(spec_of(node).fsid, &own(node)).unwrap();
         write_volume(volume)

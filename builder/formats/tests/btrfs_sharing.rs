@@ -5,7 +5,7 @@
 mod btrfs_common;
 
 use btrfs_common::*;
-use formats::btrfs::{Base, VolumeError, VolumeSpec, lay_out};
+use formats::btrfs::{RoleVolume, VolumeError, VolumeSpec, lay_out};
 use formats::layer::{Attributes, Layer};
 use formats::sparse::SparseImage;
 use formats::tree::{Share, Tree};
@@ -117,7 +117,7 @@ fn the_same_arguments_give_the_same_volume() {
 }
 
 /// Asserts that the volume of `node` over `base` is the one that the whole tree is laid out as.
-fn assert_same_as_alone(base: &Base, role: &Layer, name: &str, node: &Layer) {
+fn assert_same_as_alone(base: &RoleVolume, role: &Layer, name: &str, node: &Layer) {
     let alone = lay_out(&spec_of(name), &tree_of(role, node)).unwrap();
     let over = base.volume(spec_of(name).fsid, node).unwrap();
     assert_eq!(over.figures, alone.figures);
@@ -138,11 +138,11 @@ fn node_with(size: usize) -> Layer {
 #[test]
 fn a_volume_over_a_base_is_the_one_laid_out_alone() {
     let role = role();
-    let base = Base::new(&spec_of("none"), &tree_of(&role, &node("red-01"))).unwrap();
+    let base = RoleVolume::new(&spec_of("none"), &tree_of(&role, &node("red-01"))).unwrap();
     for name in ["red-01", "blu-02", "a-name-of-another-length"] {
         assert_same_as_alone(&base, &role, name, &node(name));
     }
-    let base = Base::new(&spec_of("none"), &tree_of(&role, &node_with(0))).unwrap();
+    let base = RoleVolume::new(&spec_of("none"), &tree_of(&role, &node_with(0))).unwrap();
     for size in [0, 1, 2048, 2049, 4096, 100_000, 1 << 20] {
         assert_same_as_alone(&base, &role, "red-01", &node_with(size));
     }
@@ -151,15 +151,15 @@ fn a_volume_over_a_base_is_the_one_laid_out_alone() {
 #[test]
 fn any_node_gives_the_same_base() {
     let role = role();
-    let [one, other] =
-        ["red-01", "blu-02"].map(|name| Base::new(&spec_of(name), &tree_of(&role, &node(name))).unwrap());
+    let [one, other] = ["red-01", "blu-02"]
+        .map(|name| RoleVolume::new(&spec_of(name), &tree_of(&role, &node(name))).unwrap());
     assert_eq!(differing_blocks(one.blank(), other.blank()), [] as [u64; 0]);
 }
 
 #[test]
 fn what_does_not_fit_over_a_base_is_refused() {
     let role = role();
-    let base = Base::new(&spec_of("none"), &tree_of(&role, &node_with(1))).unwrap();
+    let base = RoleVolume::new(&spec_of("none"), &tree_of(&role, &node_with(1))).unwrap();
     let fsid = spec_of("red-01").fsid;
     for node in [
         node_with(20 << 20),
@@ -188,7 +188,7 @@ fn a_nodes_own_directory_can_be_a_subvolume() {
         }
         layer.finish_layer().unwrap()
     };
-    let base = Base::new(&spec_of("none"), &tree_of(&role, &node(1, false))).unwrap();
+    let base = RoleVolume::new(&spec_of("none"), &tree_of(&role, &node(1, false))).unwrap();
     assert_same_as_alone(&base, &role, "red-01", &node(2, false));
     // A name that the base does not know is not lost.
     let refused = base.volume(spec_of("red-01").fsid, &node(2, true));

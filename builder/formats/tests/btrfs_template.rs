@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use btrfs_common::*;
 use formats::btrfs::read::{Reader, View};
-use formats::btrfs::{Base, SubvolumeContent, SubvolumeSpec, VolumeError, VolumeSpec, lay_out};
+use formats::btrfs::{RoleVolume, SubvolumeContent, SubvolumeSpec, VolumeError, VolumeSpec, lay_out};
 use formats::delta::Delta;
 use formats::layer::{Body, Data, Layer};
 use formats::sparse::SparseImage;
@@ -191,7 +191,7 @@ fn a_volume_over_a_base_with_a_template_is_the_one_laid_out_alone() {
     let role = Role::new();
     for position in [5, 0] {
         let spec = |name| spec_with(name, position, role.template());
-        let base = Base::new(&spec("none"), &role.root(&node("red-01"))).unwrap();
+        let base = RoleVolume::new(&spec("none"), &role.root(&node("red-01"))).unwrap();
         for name in ["red-01", "blue-02"] {
             let alone = lay_out(&spec(name), &role.root(&node(name))).unwrap();
             let over = base.volume(spec(name).fsid, &node(name)).unwrap();
@@ -311,7 +311,7 @@ fn a_template_has_nothing_of_a_node() {
     };
     let root = role.root(&node);
     assert_eq!(lay_out(&spec, &root).unwrap_err(), expected);
-    assert_eq!(Base::new(&spec, &root).unwrap_err(), expected);
+    assert_eq!(RoleVolume::new(&spec, &root).unwrap_err(), expected);
 }
 
 #[test]

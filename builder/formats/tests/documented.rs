@@ -44,7 +44,7 @@ fn the_manual_has_every_key_of_the_manifest_and_of_the_index() {
     assert!(manual.contains(&index));
     for (module, structs) in [
         ("manifest.rs", &["Manifest"][..]),
-        ("pack.rs", &["Index", "Base", "Node"][..]),
+        ("pack.rs", &["Index", "PackedBase", "Node"][..]),
     ] {
         let text = read(&format!("builder/formats/src/{module}"));
         for name in structs {

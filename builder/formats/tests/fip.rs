@@ -4,7 +4,7 @@
 
 use formats::digest::hex;
 use formats::fip::{
-    BL1_SIZE, BL2_SIZE, Fault, FipError, FirstStage, Form, Id, Loader, MAX_BL33, Package, PartName,
+    BL1_SIZE, BL2_SIZE, Fault, FipError, FirstStage, Id, Loader, MAX_BL33, Package, Packaging, PartName,
     boot_area, derived_id, derived_nonce, package, read, usb_image,
 };
 use formats::source::ReadAt;
@@ -136,9 +136,9 @@ fn every_byte_is_that_of_other_signers() {
         let both = made_up::card_and_emmc(&area, &made_up::noise(seed + 8, 512));
         assert_eq!(hex(&Sha256::digest(&both)), card_and_emmc, "{sizes:?}");
 
-        for (area, form) in [(area, Form::Usb), (both, Form::CardAndEmmc)] {
+        for (area, packaging) in [(area, Packaging::Usb), (both, Packaging::CardAndEmmc)] {
             let found = read(&&area[..]).unwrap().unwrap();
-            assert_eq!(found.form, form);
+            assert_eq!(found.packaging, packaging);
             assert!(found.parts.iter().all(|part| part.faults.is_empty()), "{found:?}");
         }
     }
@@ -159,7 +159,7 @@ fn entries_of_edge_sizes() {
                 LOADERS[place]
             );
             let found = read(&&package.bytes[..]).unwrap().unwrap();
-            assert_eq!(found.form, Form::Package);
+            assert_eq!(found.packaging, Packaging::Package);
             assert!(found.parts.iter().all(|part| part.faults.is_empty()));
             let part = &found.parts[1 + place];
             assert_eq!(part.name, PartName::Loader(LOADERS[place]));

@@ -4,7 +4,7 @@
 
 mod fip_common;
 
-use formats::fip::{Fault, Form, read};
+use formats::fip::{Fault, Packaging, read};
 use proptest::prelude::*;
 use testkit::fip as made_up;
 
@@ -64,8 +64,8 @@ fn any_bit_of_an_area_for_card_and_emmc_is_told_by_name() {
             let owner = if at < 0xc000 { "bl2: " } else { "fip table: " };
             let wrong = faults(&firmware);
             assert_eq!(
-                firmware.form,
-                Form::CardAndEmmc,
+                firmware.packaging,
+                Packaging::CardAndEmmc,
                 "bit {bit} of byte {at:#x}: {wrong:?}"
             );
             assert!(

@@ -1,4 +1,4 @@
-//! Boot areas as they are read: each form, part by part, and tables that send a reader round.
+//! Boot areas as they are read: each packaging, part by part, and tables that send a reader round.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -7,7 +7,7 @@ mod fip_common;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use formats::fip::{Form, Loader, PartName, read, u_boot_version};
+use formats::fip::{Loader, Packaging, PartName, read, u_boot_version};
 use formats::source::ReadAt;
 use testkit::fip as made_up;
 
@@ -16,7 +16,7 @@ use fip_common::{BOTH, CARD, FIP, faults, found, payloads};
 #[test]
 fn a_card_is_read_part_by_part() {
     let firmware = found(&CARD);
-    assert_eq!(firmware.form, Form::Card);
+    assert_eq!(firmware.packaging, Packaging::Card);
     assert_eq!(faults(&firmware), [""; 0]);
     let parts: Vec<_> = firmware
         .parts
@@ -69,7 +69,7 @@ fn zeros_that_fill_an_entry_up_may_be_its_own() {
 fn other_forms_are_told_apart() {
     let bl2 = made_up::signed_bl2(&made_up::noise(5, 0xc000), [3; 16]);
     let usb = found(&[&bl2[..], &FIP].concat());
-    assert_eq!((usb.form, usb.parts.len()), (Form::Usb, 6));
+    assert_eq!((usb.packaging, usb.parts.len()), (Packaging::Usb, 6));
     assert_eq!(usb.parts[0].name, PartName::Bl2);
     assert_eq!(faults(&usb), [""; 0]);
 
@@ -81,7 +81,7 @@ fn other_forms_are_told_apart() {
         let mut card = [&sector[..], &bl2, &FIP].concat();
         card[440..512].copy_from_slice(&made_up::noise(8, 72));
         let card = found(&card);
-        assert_eq!((card.form, card.parts.len()), (Form::SignedCard, 6));
+        assert_eq!((card.packaging, card.parts.len()), (Packaging::SignedCard, 6));
         assert_eq!(
             (card.parts[0].name, card.parts[0].range.clone()),
             (PartName::Bl2, 512..0xc200)
@@ -90,7 +90,7 @@ fn other_forms_are_told_apart() {
     }
 
     let both = found(&BOTH);
-    assert_eq!((both.form, both.parts.len()), (Form::CardAndEmmc, 6));
+    assert_eq!((both.packaging, both.parts.len()), (Packaging::CardAndEmmc, 6));
     assert_eq!(
         (both.parts[0].name, both.parts[0].range.clone()),
         (PartName::Bl2, 0..0xc000)
@@ -99,17 +99,17 @@ fn other_forms_are_told_apart() {
     assert_eq!(faults(&both), [""; 0]);
 
     let package = found(&FIP);
-    assert_eq!((package.form, package.parts.len()), (Form::Package, 5));
+    assert_eq!((package.packaging, package.parts.len()), (Packaging::Package, 5));
 
     // First stages alone.
     let bl1 = found(&made_up::bl1(1));
-    assert_eq!((bl1.form, bl1.parts.len()), (Form::Card, 1));
+    assert_eq!((bl1.packaging, bl1.parts.len()), (Packaging::Card, 1));
     assert_eq!(faults(&bl1), [""; 0]);
     let bl2 = found(&bl2);
-    assert_eq!((bl2.form, bl2.parts.len()), (Form::Usb, 1));
+    assert_eq!((bl2.packaging, bl2.parts.len()), (Packaging::Usb, 1));
     assert_eq!(faults(&bl2), [""; 0]);
     let both = found(&BOTH[..0xc000]);
-    assert_eq!((both.form, both.parts.len()), (Form::CardAndEmmc, 1));
+    assert_eq!((both.packaging, both.parts.len()), (Packaging::CardAndEmmc, 1));
     assert_eq!(faults(&both), [""; 0]);
 
     for nothing in [vec![], vec![0; 100], vec![0; 1 << 20], made_up::noise(6, 1 << 17)] {

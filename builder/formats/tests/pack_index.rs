@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use formats::pack::{Base, ENCRYPTED_FORMAT, FORMAT, Index, Node};
+use formats::pack::{ENCRYPTED_FORMAT, FORMAT, Index, Node, PackedBase};
 
 fn index() -> Index {
     let node = |name: &str| Node {
@@ -17,7 +17,7 @@ fn index() -> Index {
         format: FORMAT,
         fleet: "test".to_owned(),
         recipients: Vec::new(),
-        bases: vec![Base {
+        bases: vec![PackedBase {
             name: "hypervisor.odroid-c2.card".to_owned(),
             sha256: "22".repeat(32),
             map_sha256: "33".repeat(32),

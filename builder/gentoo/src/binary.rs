@@ -141,7 +141,7 @@ impl BinaryPackage {
             let image = Part {
                 offset: 0,
                 length: package.tar,
-                format: package.format,
+                codec: package.codec,
             };
             (package.metadata, image, "")
         } else {
@@ -224,7 +224,7 @@ impl Read for ImageStream<'_> {
 /// The bytes that a part of a package unpacks to.
 fn unpacked<'a>(file: &'a File, part: Part) -> io::Result<Box<dyn BufRead + 'a>> {
     let section = Section::new(file, part.offset, part.length);
-    part.format.decoder(BufReader::with_capacity(BUFFER, section))
+    part.codec.decoder(BufReader::with_capacity(BUFFER, section))
 }
 
 /// Whether a file begins with the header of a tar.

@@ -19,6 +19,9 @@ use crate::names::{nearest, quoted, suggest};
 /// Findings of one file that are shown; a file with more is not of the kind it is taken for.
 const MOST: usize = 50;
 
+/// Keys that are called otherwise now.
+const RENAMED: [(&str, &str); 1] = [("template", "container-image")];
+
 /// `file` as `T`, or `None` where nothing can be made of it. Unknown keys are found and left out, so that the rules
 /// behind this hold what remains; a value of a wrong type ends the reading of this file.
 pub fn parse<T: DeserializeOwned + JsonSchema>(file: &Arc<SourceFile>, findings: &mut Findings) -> Option<T> {
@@ -371,10 +374,15 @@ impl<'a> Walk<'a> {
             let names = known
                 .into_iter()
                 .flat_map(|known| known.keys().map(String::as_str));
+            let renamed = RENAMED.iter().find(|(before, _)| *before == name);
+            let hint = match renamed.filter(|(_, now)| names.clone().any(|known| known == *now)) {
+                Some((_, now)) => format!("it is called `{now}` now"),
+                None => suggest(&name, names),
+            };
             self.findings.push(
                 Finding::new(format!("unknown key {}{whole}", quoted(&name)))
                     .at(self.file.place(key))
-                    .hint(suggest(&name, names)),
+                    .hint(hint),
             );
             table.remove(name.as_str());
         }

@@ -27,9 +27,9 @@ pub use features::access::{Accept, Passage};
 pub use features::backup::{Backup, BackupHost};
 pub use features::containers::toml::Uplink;
 pub use features::containers::{Container, INTERFACE_PREFIX};
+pub use features::ports::Protocol;
 pub use features::power::toml::Governor;
 pub use features::power::{BusPower, Milli};
-pub use features::services::toml::Protocol;
 pub use features::services::{Published, Service};
 pub use features::tunnels::Tunnel;
 pub use known::Known;
@@ -163,8 +163,8 @@ pub struct Role {
     pub name: String,
     /// Overlays laid over the base, first to last.
     pub overlays: Vec<String>,
-    /// Overlays laid over the base, first to last, for the template of containers; empty where no card of the role has one.
-    pub template: Vec<Placed<String>>,
+    /// Overlays laid over the base, first to last, for the image of containers; empty where no card of the role has one.
+    pub container_image: Vec<Placed<String>>,
     /// Whether its nodes run containers.
     pub containers: bool,
     /// Whether its nodes are routers with a second port.

@@ -7,7 +7,7 @@ pub use check::check_layout;
 pub(crate) use check::{check_mount, check_subvolume_name};
 pub use fit::Card;
 pub use toml::LayoutToml;
-pub(crate) use toml::{SUBVOLUME, TEMPLATE};
+pub(crate) use toml::{CONTAINER_IMAGE, SUBVOLUME};
 
 mod based;
 mod check;
@@ -97,8 +97,8 @@ pub struct Btrfs {
     /// Mounted subvolumes, all children of the top level. Exactly one is mounted at `/`: the default subvolume.
     pub subvolumes: Vec<Subvolume>,
     /// Name of the read-only subvolume beside them that containers are made from as snapshots; it is mounted nowhere. What
-    /// it holds is up to the role: [`crate::fleet::Role::template`].
-    pub template: Option<String>,
+    /// it holds is up to the role: [`crate::fleet::Role::container_image`].
+    pub container_image: Option<String>,
 }
 
 /// A subvolume that a node mounts.

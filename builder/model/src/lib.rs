@@ -22,8 +22,8 @@
 //! | [`names`] | | which names are allowed, and which was meant |
 
 mod check;
+mod container_image;
 mod path;
-mod template;
 mod together;
 
 pub mod board;

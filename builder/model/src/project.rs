@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use crate::board::{Board, UBoot, check_board, load_fragment, load_kernel_fragment, load_source};
+use crate::container_image::check_container_images;
 use crate::document;
 use crate::files::{Files, PartKind};
 use crate::finding::{Finding, Findings, SourceFile};
@@ -18,7 +19,6 @@ use crate::layout::{Card, CheckedLayout, Layout, check_layouts};
 use crate::names::{name_fault, quoted, suggest};
 use crate::overlay::{self, Overlay, Sysctl};
 use crate::sources::{Platform, Sources};
-use crate::template::check_templates;
 use crate::together::{check_together, tell_brought};
 use crate::users::User;
 use crate::written::Origin;
@@ -115,7 +115,7 @@ impl Project {
         let layouts = check_layouts(layouts, &mut findings);
         check_cards(&fleet, &checked_boards, &layouts, &mut findings);
         check_memory(&fleet, &checked_boards, &mut findings);
-        check_templates(&fleet, &layouts, &mut findings);
+        check_container_images(&fleet, &layouts, &mut findings);
         check_together(&fleet, &overlays, &layouts, &mut findings);
         if let Some(kernel) = &mut kernel {
             // One kernel serves all nodes.
@@ -177,10 +177,10 @@ impl Project {
             .filter(move |overlay| overlay.applies_to(platform))
     }
 
-    /// The overlays of a role's template of containers, first to last.
-    pub fn template_overlays(&self, role: &str, platform: Platform) -> impl Iterator<Item = &Overlay> {
+    /// The overlays of a role's container image, first to last.
+    pub fn container_image_overlays(&self, role: &str, platform: Platform) -> impl Iterator<Item = &Overlay> {
         let role = self.fleet.roles.get(role);
-        let names = role.into_iter().flat_map(|role| &role.template);
+        let names = role.into_iter().flat_map(|role| &role.container_image);
         names
             .filter_map(|name| self.overlays.get(&name.value))
             .filter(move |overlay| overlay.applies_to(platform))
@@ -228,17 +228,22 @@ impl Project {
             .packages_with(self.overlays_of(role, platform), platform.distribution)
     }
 
-    /// The packages that the overlays of a role's template of containers ask for; `None` where it has no such overlays.
-    fn template_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
-        let has_template = self
+    /// The packages that the overlays of a role's container image ask for; `None` where it has no such overlays.
+    fn container_image_packages(&self, role: &str, platform: Platform) -> Option<BTreeSet<String>> {
+        let has_image = self
             .fleet
             .roles
             .get(role)
-            .is_some_and(|role| !role.template.is_empty());
-        has_template.then(|| overlay::packages(self.template_overlays(role, platform), platform.distribution))
+            .is_some_and(|role| !role.container_image.is_empty());
+        has_image.then(|| {
+            overlay::packages(
+                self.container_image_overlays(role, platform),
+                platform.distribution,
+            )
+        })
     }
 
-    /// What the roles of `nodes`, and their templates of containers, ask of a base of `platform`: each set once.
+    /// What the roles of `nodes`, and their container images, ask of a base of `platform`: each set once.
     pub fn package_sets<'n>(
         &self,
         nodes: impl IntoIterator<Item = &'n Node>,
@@ -248,8 +253,8 @@ impl Project {
         roles
             .into_iter()
             .flat_map(|role| {
-                let template = self.template_packages(role, platform);
-                template.into_iter().chain([self.role_packages(role, platform)])
+                let image = self.container_image_packages(role, platform);
+                image.into_iter().chain([self.role_packages(role, platform)])
             })
             .collect()
     }

@@ -53,9 +53,9 @@ pub fn values(project: &Project, name: &str) -> Result<Vec<Shown>, Finding> {
 fn parts(project: &Project, node: &Node) -> Vec<Shown> {
     let role = project.fleet.roles.get(&node.role);
     let overlays = role.into_iter().flat_map(|role| &role.overlays);
-    let template = role.into_iter().flat_map(|role| &role.template);
-    let template = template.map(|overlay| &overlay.value);
-    let overlays: Vec<&String> = overlays.chain(template).collect();
+    let image = role.into_iter().flat_map(|role| &role.container_image);
+    let image = image.map(|overlay| &overlay.value);
+    let overlays: Vec<&String> = overlays.chain(image).collect();
     let mut parts = vec![(PartKind::Board, &node.board), (PartKind::Layout, &node.layout)];
     for (index, overlay) in overlays.iter().enumerate() {
         // One may be both the node's and its containers'.

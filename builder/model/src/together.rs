@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, Findings, Place};
 use crate::fleet::{Fleet, Role};
-use crate::layout::{CheckedLayout, Layout, SUBVOLUME, TEMPLATE};
+use crate::layout::{CONTAINER_IMAGE, CheckedLayout, Layout, SUBVOLUME};
 use crate::names::quoted;
 use crate::overlay::{Overlay, When};
 use crate::users::User;
@@ -24,7 +24,7 @@ struct Said<'s, T> {
     when: When,
 }
 
-/// The overlays of one role, or of its template of containers.
+/// The overlays of one role, or of its container image.
 struct Together<'o> {
     overlays: Vec<&'o Overlay>,
     findings: &'o mut Findings,
@@ -68,7 +68,7 @@ pub(crate) fn tell_brought(fleet: &mut Fleet, overlays: &BTreeMap<String, Option
     }
 }
 
-/// Holds the overlays of each role against each other and against the fleet, and those of its template.
+/// Holds the overlays of each role against each other and against the fleet, and those of its container image.
 pub(crate) fn check_together(
     fleet: &Fleet,
     overlays: &BTreeMap<String, Option<Overlay>>,
@@ -92,9 +92,9 @@ pub(crate) fn check_together(
                 on_nodes.subvolumes(&checked.layout, &checked.origins);
             }
         }
-        let template = role.template.iter().map(|name| &name.value);
+        let image = role.container_image.iter().map(|name| &name.value);
         let mut in_containers = Together {
-            overlays: template.filter_map(known).collect(),
+            overlays: image.filter_map(known).collect(),
             findings: &mut found,
         };
         in_containers.users(&[]);
@@ -183,7 +183,7 @@ impl Together<'_> {
 
     /// Subvolumes of one name, or one place, that differ; `origins` are those of the layout.
     fn subvolumes(&mut self, layout: &Layout, origins: &[Origin]) {
-        let template = layout.root().and_then(|root| root.template.as_ref());
+        let image = layout.root().and_then(|root| root.container_image.as_ref());
         let of_layout = layout.root().into_iter().flat_map(|root| &root.subvolumes);
         let of_layout = of_layout.filter_map(|subvolume| {
             let shown = format!("{} at {}", subvolume.name, subvolume.mount);
@@ -197,8 +197,8 @@ impl Together<'_> {
             subvolumes.map(|subvolume| (&subvolume.value, &subvolume.place, overlay.when))
         });
         let all: Vec<_> = of_layout.chain(brought).collect();
-        let template = template.and_then(|name| {
-            let origin = origins.iter().find(|origin| origin.name == TEMPLATE)?;
+        let image = image.and_then(|name| {
+            let origin = origins.iter().find(|origin| origin.name == CONTAINER_IMAGE)?;
             Some(Said {
                 name: name.clone(),
                 value: None,
@@ -218,7 +218,7 @@ impl Together<'_> {
             place,
             when: *when,
         });
-        let mut clashes = told_differently(template.into_iter().chain(by_name), |name| {
+        let mut clashes = told_differently(image.into_iter().chain(by_name), |name| {
             Finding::new(format!("two subvolumes are called {} and differ", quoted(name)))
                 .hint("a node has one subvolume of a name: say the same in both places, or rename one")
         });
@@ -262,13 +262,13 @@ impl Together<'_> {
                 self.findings.push(
                     Finding::warning(message)
                         .at(place.clone())
-                        .hint("give it an overlay of its own, which `template` does not name"),
+                        .hint("give it an overlay of its own, which `container-image` does not name"),
                 );
             }
         }
     }
 
-    /// What is in a template is in all containers, and in packs in plain.
+    /// What is in the image is in all containers, and in packs in plain.
     fn passwords(&mut self, role: &Role) {
         let users = self.overlays.iter().flat_map(|overlay| &overlay.users);
         for user in users.filter(|user| user.password_hash.is_some()) {
@@ -280,7 +280,7 @@ impl Together<'_> {
             self.findings.push(
                 Finding::new(message)
                     .at(user.place.clone())
-                    .hint("leave out `password-hash`, or take the overlay out of `template`"),
+                    .hint("leave out `password-hash`, or take the overlay out of `container-image`"),
             );
         }
     }

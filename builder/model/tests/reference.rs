@@ -316,7 +316,7 @@ fn the_layout_of_gateways_is_that_of_cards_without_containers() {
     let names = |layout: &Layout| -> Vec<String> {
         let root = layout.root().unwrap();
         let subvolumes = root.subvolumes.iter().map(|subvolume| subvolume.name.clone());
-        subvolumes.chain(root.template.clone()).collect()
+        subvolumes.chain(root.container_image.clone()).collect()
     };
     assert_eq!(
         names(card),

@@ -150,7 +150,7 @@ fn more_arguments_than_a_command_line_has_room_for_are_refused() {
 
 #[test]
 fn what_means_nothing_in_a_container_is_told_of() {
-    let line = "overlays = [\"common\"]\ntemplate = [\"other\"]";
+    let line = "overlays = [\"common\"]\ncontainer-image = [\"other\"]";
     let layout = "[roles.idle]\noverlays = []\n[nodes.a-01]\nlayout = \"containers\"\n";
     let layout = format!(
         "{layout}[nodes.a-02]\nlayout = \"containers\"\n[nodes.a-03]\nlayout = \"containers\"\n[nodes.b-01]\nlayout = \"containers\"\n"
@@ -256,7 +256,7 @@ fn fragments_of_overlays_in_use_are_the_kernel_s() {
 #[test]
 fn a_password_is_no_thing_for_all_containers() {
     let hash = format!("password-hash = \"$5$salt$./{}\"", "a".repeat(41));
-    let line = "overlays = [\"common\"]\ntemplate = [\"other\"]";
+    let line = "overlays = [\"common\"]\ncontainer-image = [\"other\"]";
     let text = format!("[users.web]\n{hash}");
     let layout = "[nodes.a-01]\nlayout = \"containers\"\n";
     let found = load_as(line, "", &text, layout).map(drop).unwrap_err();

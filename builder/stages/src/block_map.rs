@@ -100,7 +100,7 @@ mod tests {
     use formats::units::Bytes;
 
     use super::*;
-    use crate::basis::{Basis, Form};
+    use crate::delta_base::{DeltaBase, ImageFormat};
     use crate::inspect::open_source;
 
     /// What is wrong with the image in the file `path`; one that cannot be read is damaged as well.
@@ -122,27 +122,27 @@ mod tests {
         image.put(3 << 20, (0_u32..300_000).flat_map(u32::to_le_bytes).collect());
         let segments = Segments::cut(&image, &[]).unwrap();
         let map = BlockMap::of(&segments).to_xml();
-        for form in Form::ALL {
-            let path = folder.path().join(format!("x{}", form.suffix()));
-            let basis = Basis::new(form, &image, &segments, folder.path(), 1).unwrap();
-            basis.write(&Delta::default(), &segments, &path).unwrap();
-            assert!(is_whole(&path, &map), "{form:?}");
+        for format in ImageFormat::ALL {
+            let path = folder.path().join(format!("x{}", format.suffix()));
+            let delta_base = DeltaBase::new(format, &image, &segments, folder.path(), 1).unwrap();
+            delta_base.write(&Delta::default(), &segments, &path).unwrap();
+            assert!(is_whole(&path, &map), "{format:?}");
             let whole = fs::read(&path).unwrap();
-            let places = match form {
+            let places = match format {
                 // Mapped, at both ends of ranges, and in holes.
-                Form::Plain => vec![0, 4096, 12_287, 12_288, (3 << 20) + 1_199_999, (5 << 20) - 1],
-                Form::Compressed => vec![0, whole.len() / 3, whole.len() / 2, whole.len() - 1],
+                ImageFormat::Plain => vec![0, 4096, 12_287, 12_288, (3 << 20) + 1_199_999, (5 << 20) - 1],
+                ImageFormat::Compressed => vec![0, whole.len() / 3, whole.len() / 2, whole.len() - 1],
             };
             for place in places {
                 let mut bytes = whole.clone();
                 bytes[place] ^= 1;
                 fs::write(&path, &bytes).unwrap();
-                assert!(!is_whole(&path, &map), "{form:?}: {place}");
+                assert!(!is_whole(&path, &map), "{format:?}: {place}");
             }
             fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-            assert!(!is_whole(&path, &map), "{form:?} is cut short");
+            assert!(!is_whole(&path, &map), "{format:?} is cut short");
             fs::write(&path, &whole).unwrap();
-            assert!(is_whole(&path, &map), "{form:?}");
+            assert!(is_whole(&path, &map), "{format:?}");
         }
         let mut other = image.clone();
         other.put(2 << 20, vec![1; 4096]);

@@ -2,11 +2,11 @@
 //! the cache; the crate `engine` gives it a key, a log, a progress line and a folder that only a finished stage leaves.
 
 pub mod audit;
-pub mod basis;
 pub mod block_map;
 pub mod boot;
 pub mod build;
 pub mod card;
+pub mod delta_base;
 pub mod diff;
 pub mod firmware;
 pub mod inspect;

@@ -64,7 +64,7 @@ fn layout() -> Layout {
     let root = Btrfs {
         zstd: 3,
         subvolumes: Vec::new(),
-        template: None,
+        container_image: None,
     };
     Layout {
         name: "small".to_owned(),

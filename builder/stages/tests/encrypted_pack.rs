@@ -15,7 +15,7 @@ use engine::is_verification_failure;
 use formats::seekable::Reader;
 use formats::source::{ReadAt, WholeBlob};
 use packs::{Bench, NODES, names};
-use stages::basis::Form;
+use stages::delta_base::ImageFormat;
 use stages::inspect::Image;
 use stages::pack::{Identities, Pack, PackFolder, PackWriter, Recipients};
 use testkit::oracle;
@@ -117,12 +117,12 @@ fn what_is_a_node_s_own_is_in_nothing_that_can_be_read_without_the_key() {
 fn images_are_those_of_a_plain_pack_and_age_decrypts_the_deltas() {
     let encrypted = Encrypted::new();
     let plain = Bench::new();
-    for form in Form::ALL {
+    for format in ImageFormat::ALL {
         encrypted
             .bench
-            .export_with(form, Some(encrypted.identities()))
+            .export_with(format, Some(encrypted.identities()))
             .unwrap();
-        plain.export(form).unwrap();
+        plain.export(format).unwrap();
     }
     let (exported, expected) = (encrypted.bench.path("exported"), plain.path("exported"));
     assert_eq!(names(&exported).len(), 8);
@@ -178,7 +178,7 @@ fn what_did_not_change_is_not_encrypted_again() {
     }
     let refused = encrypted
         .bench
-        .export_with(Form::Plain, Some(encrypted.identities()))
+        .export_with(ImageFormat::Plain, Some(encrypted.identities()))
         .unwrap_err();
     assert!(format!("{refused:#}").contains(&format!("as the pack's index says, to {public}")));
     // A delta that was touched is not taken over.
@@ -193,7 +193,10 @@ fn what_did_not_change_is_not_encrypted_again() {
 fn whoever_has_no_right_key_is_told_before_anything_is_written() {
     let encrypted = Encrypted::new();
     let refusal = |identities| {
-        let error = encrypted.bench.export_with(Form::Plain, identities).unwrap_err();
+        let error = encrypted
+            .bench
+            .export_with(ImageFormat::Plain, identities)
+            .unwrap_err();
         assert!(!encrypted.bench.path("exported").exists());
         format!("{error:#}")
     };
@@ -208,7 +211,7 @@ fn whoever_has_no_right_key_is_told_before_anything_is_written() {
     // A pack that somebody has replaced by one in plain.
     let plain = Bench::new();
     let error = plain
-        .export_with(Form::Plain, Some(encrypted.identities()))
+        .export_with(ImageFormat::Plain, Some(encrypted.identities()))
         .unwrap_err();
     assert!(format!("{error:#}").contains("is not encrypted, but an identity file was given"));
     assert!(!plain.path("exported").exists());
@@ -279,7 +282,7 @@ fn whatever_is_not_as_it_was_encrypted_is_refused() {
     fs::write(encrypted.delta("red-01"), smuggled).unwrap();
     let error = encrypted
         .bench
-        .export_with(Form::Plain, Some(identities.clone()))
+        .export_with(ImageFormat::Plain, Some(identities.clone()))
         .unwrap_err();
     assert!(is_verification_failure(&error), "{error:#}");
     // An index that hides that deltas are encrypted, or says so of plain ones.

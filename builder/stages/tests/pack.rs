@@ -17,29 +17,29 @@ use formats::delta::Delta;
 use formats::source::ReadAt;
 use formats::sparse::SparseImage;
 use packs::{Bench, NODES, names};
-use stages::basis::{Basis, Form};
+use stages::delta_base::{DeltaBase, ImageFormat};
 use stages::pack::{Pack, PackFolder, PackWriter, Recipients, card_of_delta};
 
 #[test]
 fn what_is_exported_is_what_a_build_writes() {
     let bench = Bench::new();
-    for form in Form::ALL {
-        bench.export(form).unwrap();
-        let direct = Basis::new(form, &bench.base, &bench.segments, bench.folder.path(), 2).unwrap();
+    for format in ImageFormat::ALL {
+        bench.export(format).unwrap();
+        let direct = DeltaBase::new(format, &bench.base, &bench.segments, bench.folder.path(), 2).unwrap();
         for (name, (delta, segments, manifest)) in NODES.iter().zip(&bench.nodes) {
             let written = bench.path("direct");
             direct.write(delta, segments, &written).unwrap();
             let exported = |end: &str| fs::read(bench.path("exported").join(format!("{name}{end}"))).unwrap();
-            assert!(exported(form.suffix()) == fs::read(&written).unwrap());
+            assert!(exported(format.suffix()) == fs::read(&written).unwrap());
             assert_eq!(
                 exported(".img.bmap"),
                 BlockMap::of(segments).to_xml().into_bytes()
             );
             assert_eq!(exported(".manifest.json"), manifest.as_bytes());
             let plain = fs::read(card("of the role", name).path).unwrap();
-            match form {
-                Form::Plain => assert!(exported(".img") == plain),
-                Form::Compressed => assert!(zstd_decoded(&exported(".img.zst")) == plain),
+            match format {
+                ImageFormat::Plain => assert!(exported(".img") == plain),
+                ImageFormat::Compressed => assert!(zstd_decoded(&exported(".img.zst")) == plain),
             }
         }
     }
@@ -185,8 +185,9 @@ fn a_base_in_a_file_gives_the_same_images() {
     let (delta, segments, _) = &bench.nodes[0];
     let images = [&bench.base, &base].map(|base| {
         let path = bench.path("image");
-        let basis = Basis::new(Form::Plain, base, &bench.segments, bench.folder.path(), 2).unwrap();
-        basis.write(delta, segments, &path).unwrap();
+        let delta_base =
+            DeltaBase::new(ImageFormat::Plain, base, &bench.segments, bench.folder.path(), 2).unwrap();
+        delta_base.write(delta, segments, &path).unwrap();
         fs::read(&path).unwrap()
     });
     assert!(images[0] == images[1]);

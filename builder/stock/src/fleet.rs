@@ -141,13 +141,13 @@ overlays = ["common", "gentoo", "first-start", "openrc", "power"]
 
 const ROLE_WITH_CONTAINERS: &str = r#"# What nodes are for: the overlays that are laid over the base system, in this order. A folder of overlays/ here takes the place of the
 # stock one of its name; `portadc eject overlay/NAME` copies one to edit. What is for another base is left out: `gentoo` and
-# `openrc` with the source set `debian`. A container starts as a snapshot of the base with the overlays of `template`.
+# `openrc` with the source set `debian`. A container starts as a snapshot of the base with the overlays of `container-image`.
 #
 # Others that there are: `backup` (containers and /srv, kept by the node's `buddy`); `zram` (compressed swap, with
 # `zram = "256 MiB"` in [defaults]).
 [roles.node]
 overlays = ["common", "gentoo", "first-start", "openrc", "power", "firewall", "guard", "routes", "hypervisor", "move"]
-template = ["container", "first-start"]
+container-image = ["container", "first-start"]
 containers = true
 
 # Who may open connections to whom; nobody else does. Names of networks and containers, `containers` and `nodes` for all of them.

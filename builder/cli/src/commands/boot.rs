@@ -13,9 +13,9 @@ use model::finding::Findings;
 use model::fleet::{Fleet, Node, Uplink};
 use model::sources::Init;
 use serde_json::json;
-use stages::basis::Form;
 use stages::boot::{Access, BootRequest, Expected, Outcome, check, check_taps, on_console, requirements};
 use stages::build::{ImageFiles, KERNEL};
+use stages::delta_base::ImageFormat;
 use stages::rootfs::local_interface;
 
 use crate::arguments::{BootArguments, Common};
@@ -35,7 +35,7 @@ pub fn run(common: &Common, arguments: &BootArguments) -> Result<ExitCode> {
     preflight.finish()?;
 
     let out = workplace::output_folder(common, &project.root);
-    let files = ImageFiles::new(&out.join("images"), &node.name, Form::Plain);
+    let files = ImageFiles::new(&out.join("images"), &node.name, ImageFormat::Plain);
     if files.finished().is_none() {
         bail!(
             "there is no finished image of {0} in {1}: run `portadc build {0}`",

@@ -7,12 +7,12 @@ use anyhow::Result;
 use formats::units::Bytes;
 use model::finding::Findings;
 use serde_json::json;
-use stages::basis::Form;
-use stages::build::{self, BuildReport, BuildRequest, Sums};
+use stages::build::{self, BuildReport, BuildRequest, Output, Sums};
+use stages::delta_base::ImageFormat;
 use stages::pack::Recipients;
 
 use super::network;
-use crate::arguments::{BuildForm, Common, Format, LockedSourceOptions};
+use crate::arguments::{Common, LockedSourceOptions, OutputFormat, OutputOptions};
 use crate::output::{Coded, USAGE, print, print_json, table, warn};
 use crate::workplace;
 
@@ -21,7 +21,7 @@ pub fn run(
     common: &Common,
     nodes: &[String],
     all: bool,
-    form: &BuildForm,
+    options: &OutputOptions,
     sources: &LockedSourceOptions,
     blob_dir: Option<&Path>,
 ) -> Result<()> {
@@ -46,21 +46,21 @@ pub fn run(
             .map_err(Findings::from)?
     };
     let set = workplace::source_set(&project.sources, &sources.from)?;
-    let sums = if form.sums { Sums::Compute } else { Sums::Skip };
-    if form.format != Format::Pack && !form.encrypt_secrets.is_empty() {
+    let sums = if options.sums { Sums::Compute } else { Sums::Skip };
+    if options.format != OutputFormat::Pack && !options.encrypt_secrets.is_empty() {
         let message = "images are not encrypted: --encrypt-secrets goes with --format pack".to_owned();
         return Err(Coded { code: USAGE, message }.into());
     }
-    let (format, name) = match form.format {
-        Format::Img => (build::Format::Images(Form::Plain, sums), "images"),
-        Format::Zst => (build::Format::Images(Form::Compressed, sums), "images"),
-        Format::Pack if form.sums => {
+    let (output, name) = match options.format {
+        OutputFormat::Img => (Output::Images(ImageFormat::Plain, sums), "images"),
+        OutputFormat::Zst => (Output::Images(ImageFormat::Compressed, sums), "images"),
+        OutputFormat::Pack if options.sums => {
             let message = "a pack holds no whole images: --sums goes with --format img and zst".to_owned();
             return Err(Coded { code: USAGE, message }.into());
         }
-        Format::Pack => {
-            let recipients = form.encrypt_secrets.iter().map(String::as_str);
-            (build::Format::Pack(Recipients::parse(recipients)?), "pack")
+        OutputFormat::Pack => {
+            let recipients = options.encrypt_secrets.iter().map(String::as_str);
+            (Output::Pack(Recipients::parse(recipients)?), "pack")
         }
     };
     let engine = workplace::engine(common, &project.root)?;
@@ -74,7 +74,7 @@ pub fn run(
             network: network(&sources.from),
             locked: sources.locked,
             blob_dir: blob_dir.map(Path::to_owned),
-            format,
+            output,
             folder: workplace::output_folder(common, &project.root).join(name),
         },
     )?;

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use serde_json::json;
-use stages::basis::Form;
+use stages::delta_base::ImageFormat;
 use stages::pack::{ExportRequest, Pack, export};
 
 use super::identities;
-use crate::arguments::{Common, ExportArguments, ImageFormat};
+use crate::arguments::{Common, ExportArguments, ExportFormat};
 use crate::output::{print, print_json};
 use crate::workplace;
 
@@ -26,9 +26,9 @@ pub fn run(common: &Common, arguments: &ExportArguments) -> Result<()> {
     let exported = export(&ExportRequest {
         pack: &pack,
         nodes,
-        form: match arguments.format {
-            ImageFormat::Img => Form::Plain,
-            ImageFormat::Zst => Form::Compressed,
+        format: match arguments.format {
+            ExportFormat::Img => ImageFormat::Plain,
+            ExportFormat::Zst => ImageFormat::Compressed,
         },
         folder: &arguments.output,
         progress: &workplace::progress(common),

@@ -9,7 +9,7 @@ use formats::units::Lba;
 use model::sources::Sources;
 use serde_json::json;
 use stages::firmware::{
-    FirmwareReport, Form, FormReport, Ids, Known, PackFiles, PartReport, firmware_report, pack,
+    FirmwareReport, Ids, Known, Medium, PackFiles, PackagingReport, PartReport, firmware_report, pack,
 };
 
 use crate::arguments::{Common, FirmwareCommand, PackArguments};
@@ -39,15 +39,15 @@ fn run_pack(common: &Common, arguments: &PackArguments) -> Result<ExitCode> {
             .filter_map(|(loader, path)| Some((loader, path?.clone())))
             .collect(),
     };
-    let form = match arguments.usb {
-        true => Form::Usb,
-        false => Form::Card(Lba(arguments.partition_1.into())),
+    let medium = match arguments.usb {
+        true => Medium::Usb,
+        false => Medium::Card(Lba(arguments.partition_1.into())),
     };
     let ids = Ids {
         nonce: arguments.nonce,
         entries: arguments.ids.clone(),
     };
-    let packed = pack(&files, form, &ids, &arguments.output)?;
+    let packed = pack(&files, medium, &ids, &arguments.output)?;
     if common.json {
         let parts: Vec<_> = packed
             .parts
@@ -112,20 +112,20 @@ fn known(common: &Common) -> Vec<Known> {
 
 fn text(report: &FirmwareReport) -> String {
     let what = match report.form {
-        FormReport::Card => {
+        PackagingReport::Card => {
             "a card's boot area: a vendor's bl1 around the partition table, the FIP from sector 97 on"
         }
-        FormReport::SignedCard => {
+        PackagingReport::SignedCard => {
             "a card's boot area as the vendor's signer writes it (.sd.bin): bl2 from sector 1 on, the FIP from sector 97 on"
         }
-        FormReport::CardAndEmmc => {
+        PackagingReport::CardAndEmmc => {
             "a boot area for a card or an eMMC: bl2 around the partition table, the FIP from sector 96 on"
         }
-        FormReport::Usb => {
+        PackagingReport::Usb => {
             "a boot area for USB or an eMMC, not for a card, as the vendor's signer writes it (u-boot.bin): bl2 from sector \
              0 on, the FIP from sector 96 on"
         }
-        FormReport::Fip => "a firmware image package (FIP) alone",
+        PackagingReport::Fip => "a firmware image package (FIP) alone",
     };
     let heading = ["part", "offset", "size", "signature", "made of", "sha256"];
     let mut rows = vec![heading.map(String::from).to_vec()];

@@ -84,10 +84,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Build {
             nodes,
             all,
-            form,
+            options,
             sources,
             blob_dir,
-        } => build::run(common, nodes, *all, form, sources, blob_dir.as_deref())?,
+        } => build::run(common, nodes, *all, options, sources, blob_dir.as_deref())?,
         Command::Export(arguments) => export::run(common, arguments)?,
         Command::Boot(arguments) => return boot::run(common, arguments),
         Command::Flash {

@@ -30,7 +30,7 @@
 //! | `mounts`, `cut`, `namespace` | the tree cut into subvolumes; inode numbers and names |
 //! | `chunks`, `data` | which runs of the device hold what; addresses of the data |
 //! | `files`, `roots`, `space` | the items of each tree |
-//! | [`Base`] | what the volumes of a role have in common, and one node's volume over it |
+//! | [`RoleVolume`] | what the volumes of a role have in common, and one node's volume over it |
 //! | `items`, `btree`, `forest` | items into leaves and nodes; all trees until they agree with each other |
 //! | `superblock` | the way in |
 //! | `disk`, `records`, `hash` | structures and hashes of the format |
@@ -40,7 +40,6 @@
 //! Source: the "On-disk format" page of the btrfs documentation, `uapi/linux/btrfs_tree.h`, and the kernel's
 //! `fs/btrfs/tree-checker.c` for the limits.
 
-mod base;
 mod btree;
 mod chunks;
 mod cut;
@@ -55,6 +54,7 @@ mod mounts;
 mod namespace;
 pub mod read;
 mod records;
+mod role_volume;
 mod roots;
 mod sink;
 mod space;
@@ -64,8 +64,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-pub use self::base::Base;
 pub use self::error::VolumeError;
+pub use self::role_volume::RoleVolume;
 pub use self::sink::{DataSink, Placed};
 
 use self::chunks::{Chunk, Device};

@@ -45,7 +45,7 @@ pub use area::{FIP_SECTOR, boot_area, usb_image};
 pub use bl1::{BL1_SIZE, BL2_SIZE, FirstStage, NONCE_SIZE, Nonce, derived_nonce};
 pub use entry::{Id, derived_id};
 pub use error::{Fault, FipError};
-pub use read::{Form, FoundFirmware, FoundPart, PartName, read, u_boot_version};
+pub use read::{FoundFirmware, FoundPart, Packaging, PartName, read, u_boot_version};
 pub use toc::MAX_BL33;
 pub use toc::{FIRST_SLOT, Package, PackageEntry, package};
 

@@ -1,7 +1,7 @@
 //! What boot loaders there are, on a card's image or in a file of any origin. Everything is read by where the format has
 //! it, so that damage of one part does not hide the others.
 
-mod form;
+mod packaging;
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ use super::load;
 use super::toc::{FIRST_SLOT, NAME, SERIAL, SLOT, TocHeader, TocRecord};
 use crate::source::ReadAt;
 
-pub use form::Form;
+pub use packaging::Packaging;
 
 /// Most bytes of a package that are read: entries together are far smaller.
 const MOST: u64 = 64 << 20;
@@ -27,7 +27,7 @@ const MOST: u64 = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct FoundFirmware {
     /// How it lies there.
-    pub form: Form,
+    pub packaging: Packaging,
     /// Its parts, in order.
     pub parts: Vec<FoundPart>,
 }
@@ -63,11 +63,11 @@ pub struct FoundPart {
 
 /// The boot loaders in `source`; `None` where there are none.
 pub fn read(source: &dyn ReadAt) -> io::Result<Option<FoundFirmware>> {
-    let Some(form) = Form::find(source)? else {
+    let Some(packaging) = Packaging::find(source)? else {
         return Ok(None);
     };
-    let start = form.package();
-    let mut parts: Vec<_> = form.first_stage(source)?.into_iter().collect();
+    let start = packaging.package();
+    let mut parts: Vec<_> = packaging.first_stage(source)?.into_iter().collect();
     // A first stage may be there alone.
     if source.size() > start {
         PackageReader {
@@ -80,7 +80,7 @@ pub fn read(source: &dyn ReadAt) -> io::Result<Option<FoundFirmware>> {
         }
         .read(&mut parts)?;
     }
-    Ok(Some(FoundFirmware { form, parts }))
+    Ok(Some(FoundFirmware { packaging, parts }))
 }
 
 /// The bytes from `start` on, `length` of them or as many as there are.

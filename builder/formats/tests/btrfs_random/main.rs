@@ -13,7 +13,7 @@ use std::{process, thread};
 
 use btrfs_common::*;
 use formats::btrfs::read::{Reader, View};
-use formats::btrfs::{Base, Profile, SubvolumeContent, Volume, VolumeError, lay_out};
+use formats::btrfs::{Profile, RoleVolume, SubvolumeContent, Volume, VolumeError, lay_out};
 use formats::layer::{Compression, Data, Encoding};
 use formats::tree::{InodeKind, Share, Tree};
 use growth::Grown;
@@ -109,7 +109,7 @@ fn check_base(grown: &Grown, alone: &Volume) -> bool {
     let Some((layer, other)) = &grown.node else {
         return false;
     };
-    let base = Base::new(&grown.spec, other).unwrap();
+    let base = RoleVolume::new(&grown.spec, other).unwrap();
     match base.volume(grown.spec.fsid, layer) {
         Ok(over) => {
             assert_eq!(over.figures, alone.figures);

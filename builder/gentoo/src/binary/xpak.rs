@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 use formats::units::Bytes;
-use formats::unpack::{Format, MAGIC, Unsupported};
+use formats::unpack::{Codec, MAGIC, Unsupported};
 use thiserror::Error;
 
 use crate::binary::Limits;
@@ -93,7 +93,7 @@ pub(crate) struct Xpak {
     pub metadata: Metadata,
     /// Bytes of the compressed tar, from the start of the file.
     pub tar: u64,
-    pub format: Format,
+    pub codec: Codec,
 }
 
 /// Whether a file of `size` bytes ends like one of this format.
@@ -132,7 +132,7 @@ pub(crate) fn read(file: &File, size: u64, limits: &Limits) -> Result<Xpak, Xpak
     Ok(Xpak {
         metadata,
         tar,
-        format: Format::of(&magic).map_err(XpakError::Compression)?,
+        codec: Codec::of(&magic).map_err(XpakError::Compression)?,
     })
 }
 

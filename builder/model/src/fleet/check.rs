@@ -169,12 +169,12 @@ fn check_roles(check: &mut Check<'_>, written: &Table<RoleToml>) -> BTreeMap<Str
     for (name, toml) in written {
         check.name(name, "role");
         check.distinct(&toml.overlays, "overlay");
-        check.distinct(&toml.template, "overlay");
+        check.distinct(&toml.container_image, "overlay");
         let role = Role {
             name: name.value.clone(),
             overlays: texts(&toml.overlays),
-            template: toml
-                .template
+            container_image: toml
+                .container_image
                 .iter()
                 .map(|overlay| Placed {
                     value: overlay.value.clone(),
@@ -207,7 +207,7 @@ fn check_references(check: &mut Check<'_>, written: &FleetToml, known: &Known) {
         }
     };
     for (_, role) in &written.roles {
-        for overlay in role.overlays.iter().chain(&role.template) {
+        for overlay in role.overlays.iter().chain(&role.container_image) {
             refer_to(overlay, "overlay", &overlays);
         }
     }

@@ -102,8 +102,8 @@ pub(super) fn origins(
             Some(format!("role {}", choices.role.value)),
         );
         origins.add_list(
-            "template",
-            &role.template,
+            "container-image",
+            &role.container_image,
             Some(format!("role {}", choices.role.value)),
         );
     }

@@ -125,11 +125,11 @@ pub struct NetworkToml {
 pub struct RoleToml {
     /// Folders of `overlays/`, laid over the base in this order.
     pub overlays: Vec<At<String>>,
-    /// Folders of `overlays/`, laid over the base in this order for the template of containers, where the layout has a
+    /// Folders of `overlays/`, laid over the base in this order for the image of containers, where the layout has a
     /// subvolume for it. Their templates know of no single node. Only their packages are in it; without
     /// overlays it has the role's.
     #[serde(default)]
-    pub template: Vec<At<String>>,
+    pub container_image: Vec<At<String>>,
     /// Whether its nodes run containers.
     #[serde(default)]
     pub containers: bool,

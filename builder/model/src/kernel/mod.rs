@@ -30,7 +30,7 @@ pub const FOLDER: &str = "kernel";
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KernelToml {
     /// The make target that the fragments build on.
-    pub base: Base,
+    pub base: BaseConfig,
     /// Prefix of the cross compiler's programs, such as `aarch64-linux-gnu-`.
     #[schemars(with = "String")]
     pub cross_compile: Spanned<String>,
@@ -62,7 +62,7 @@ pub struct PatchToml {
 /// The make target that a configuration starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Base {
+pub enum BaseConfig {
     /// Everything off that can be off.
     Allnoconfig,
     /// What the architecture's maintainers switch on.
@@ -73,7 +73,7 @@ pub enum Base {
 #[derive(Debug, Clone)]
 pub struct Kernel {
     /// What the configuration starts from.
-    pub base: Base,
+    pub base: BaseConfig,
     /// Prefix of the cross compiler's programs; letters, digits, `.`, `_` and `-`, ending in `-`.
     pub cross_compile: String,
     /// What follows the version in the release: empty, or `-` or `.` and letters, digits, `.`, `_`, `~`, `+`, `-`.
@@ -96,7 +96,7 @@ pub struct Patch {
     pub range: VersionRange,
 }
 
-impl Base {
+impl BaseConfig {
     /// The name of the make target.
     pub fn target(self) -> &'static str {
         match self {

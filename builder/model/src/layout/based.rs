@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::check::check_layout;
-use super::toml::{LayoutToml, SUBVOLUME, TEMPLATE};
+use super::toml::{CONTAINER_IMAGE, LayoutToml, SUBVOLUME};
 use super::{Layout, Subvolume};
 use crate::check::Check;
 use crate::finding::{Finding, Findings, Place, SourceFile};
@@ -82,7 +82,7 @@ fn derive(
     let layout = derive_layout(name, file, written, &base.layout, findings);
     let is_left_out = |origin: &&Origin| {
         let subvolume = origin.value.split(' ').next().unwrap_or_default();
-        [SUBVOLUME, TEMPLATE].contains(&origin.name.as_str())
+        [SUBVOLUME, CONTAINER_IMAGE].contains(&origin.name.as_str())
             && written.without.iter().any(|left_out| left_out.value == subvolume)
     };
     CheckedLayout {
@@ -118,9 +118,9 @@ fn derive_layout(
     check.distinct(&written.without, "subvolume");
     let root = base.root();
     let of_base = root.map_or(&[][..], |root| &root.subvolumes);
-    let template = root.and_then(|root| root.template.as_deref());
+    let image = root.and_then(|root| root.container_image.as_deref());
     let known = of_base.iter().map(|subvolume| subvolume.name.as_str());
-    let known: Vec<&str> = known.chain(template).collect();
+    let known: Vec<&str> = known.chain(image).collect();
     for left_out in &written.without {
         let is_root = |subvolume: &&Subvolume| subvolume.mount == "/" && subvolume.name == left_out.value;
         if !known.contains(&left_out.as_str()) {
@@ -148,7 +148,7 @@ fn derive_layout(
     if let Some(root) = layout.root_mut() {
         let stays = |name: &str| written.without.iter().all(|left_out| left_out.value != name);
         root.subvolumes.retain(|subvolume| stays(&subvolume.name));
-        root.template = root.template.take().filter(|name| stays(name));
+        root.container_image = root.container_image.take().filter(|name| stays(name));
     }
     layout
 }

@@ -267,19 +267,19 @@ fn btrfs(check: &mut Check<'_>, written: &At<PartitionToml>) -> Btrfs {
                 })
             })
             .collect(),
-        template: template(check, subvolumes),
+        container_image: container_image(check, subvolumes),
     }
 }
 
-/// The one template among `subvolumes`, if there is one.
-fn template(check: &mut Check<'_>, subvolumes: &[SubvolumeToml]) -> Option<String> {
-    let mut templates = subvolumes.iter().filter(|subvolume| subvolume.template);
-    let first = &templates.next()?.name;
-    for other in templates {
+/// The one container image among `subvolumes`, if there is one.
+fn container_image(check: &mut Check<'_>, subvolumes: &[SubvolumeToml]) -> Option<String> {
+    let mut images = subvolumes.iter().filter(|subvolume| subvolume.container_image);
+    let first = &images.next()?.name;
+    for other in images {
         check
-            .found(&other.name.span, "the layout has a second template")
+            .found(&other.name.span, "the layout has a second container image")
             .related(&first.span, "the first")
-            .hint("a role's containers have one template: keep one of the two");
+            .hint("a role's containers have one image: keep one of the two");
     }
     Some(first.value.clone())
 }
@@ -303,7 +303,7 @@ fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
     let name = &written.name;
     check_subvolume_name(check, name);
     let is_root = written.mount.as_ref().is_some_and(|mount| mount.value == "/");
-    if written.data && (is_root || written.template) {
+    if written.data && (is_root || written.container_image) {
         check
             .found(
                 &name.span,
@@ -311,16 +311,16 @@ fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
             )
             .hint("leave out `data = true`");
     }
-    match (&written.mount, written.template) {
+    match (&written.mount, written.container_image) {
         (Some(mount), false) => check_mount(check, mount),
         (None, true) => {}
         (Some(mount), true) => {
             check
                 .found(
                     &mount.span,
-                    format!("{} is a template, which is mounted nowhere", quoted(name)),
+                    format!("{} is a container image, which is mounted nowhere", quoted(name)),
                 )
-                .hint("containers are snapshots of a template: leave out `mount`, or `template = true`");
+                .hint("containers are snapshots of it: leave out `mount`, or `container-image = true`");
         }
         (None, false) => {
             check
@@ -328,7 +328,7 @@ fn check_subvolume(check: &mut Check<'_>, written: &SubvolumeToml) {
                     &name.span,
                     format!("subvolume {} is mounted nowhere", quoted(name)),
                 )
-                .hint("add `mount = \"/srv\"`, or `template = true` if containers are to be snapshots of it");
+                .hint("add `mount = \"/srv\"`, or `container-image = true` if containers are to be snapshots of it");
         }
     }
 }

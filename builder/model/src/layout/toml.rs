@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::finding::SourceFile;
 use crate::written::{At, Origin};
 
-/// What the origin of a template is called.
-pub(crate) const TEMPLATE: &str = "layout.template";
+/// What the origin of a container image is called.
+pub(crate) const CONTAINER_IMAGE: &str = "layout.container-image";
 
 /// What the origin of any other subvolume is called.
 pub(crate) const SUBVOLUME: &str = "layout.subvolume";
@@ -44,7 +44,7 @@ pub struct PartitionToml {
     pub free: Option<At<String>>,
     /// zstd level of a btrfs, 1 to 15; 0 stores everything raw. Default: 3.
     pub zstd: Option<At<u8>>,
-    /// Subvolumes of a btrfs; one is mounted at "/", and one may be a template.
+    /// Subvolumes of a btrfs; one is mounted at "/", and one may be the container image.
     pub subvolumes: Option<Vec<SubvolumeToml>>,
 }
 
@@ -64,11 +64,11 @@ pub enum FileSystemToml {
 pub struct SubvolumeToml {
     /// Its name: "@lxc".
     pub name: At<String>,
-    /// Where a node mounts it: "/var/lib/lxc". A template is mounted nowhere.
+    /// Where a node mounts it: "/var/lib/lxc". A container image is mounted nowhere.
     pub mount: Option<At<String>>,
-    /// Whether it is the read-only template of containers: the base with the overlays that `template` of the role names.
+    /// Whether it is the read-only image of containers: the base with the overlays that `container-image` of the role names.
     #[serde(default)]
-    pub template: bool,
+    pub container_image: bool,
     /// Whether it holds data alone: it is mounted without devices and without programs that run as another user (nodev, nosuid).
     #[serde(default)]
     pub data: bool,
@@ -100,7 +100,7 @@ impl LayoutToml {
                 let name = &subvolume.name;
                 let (what, value) = match &subvolume.mount {
                     Some(mount) => (SUBVOLUME, format!("{} at {}", name.value, mount.value)),
-                    None => (TEMPLATE, name.value.clone()),
+                    None => (CONTAINER_IMAGE, name.value.clone()),
                 };
                 origins.push(Origin::new(file, &name.span, what, value, None));
             }

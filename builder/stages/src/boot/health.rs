@@ -344,7 +344,7 @@ fn compare(answers: &BTreeMap<&str, &str>, methods: &str, expected: &Expected) -
     }
     outcomes.push(equal(
         "read-only subvolumes",
-        expected.root.template.as_deref().unwrap_or_default(),
+        expected.root.container_image.as_deref().unwrap_or_default(),
         answer("read-only"),
     ));
     let (end, device, root) = (number("device-end"), number("device-size"), number("root-size"));
@@ -407,7 +407,7 @@ mod tests {
         let root = Btrfs {
             zstd: 3,
             subvolumes: vec![subvolume("@", "/"), subvolume("@srv", "/srv")],
-            template: Some("@template".into()),
+            container_image: Some("@template".into()),
         };
         let expected = Expected {
             hostname: "red-07",

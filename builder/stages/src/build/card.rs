@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 use engine::Key;
 use formats::bmap::BlockMap;
 use formats::btrfs::{
-    Base, Profile, SubvolumeContent, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec, lay_out,
+    Profile, RoleVolume, SubvolumeContent, SubvolumeSpec, Volume, VolumeError, VolumeSize, VolumeSpec,
+    lay_out,
 };
 use formats::delta::Delta;
 use formats::digest::hex;
@@ -26,13 +27,13 @@ use model::sources::SourceSet;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::base::CardBase;
+use super::common_card::CommonCard;
 use super::figures::ImageFigures;
 use super::inputs::Inputs;
-use crate::basis::Form;
 use crate::card::ids::CardIds;
 use crate::card::manifest::{ManifestRequest, manifest, to_json};
 use crate::card::{Card, CardRequest, assemble};
+use crate::delta_base::ImageFormat;
 use crate::firmware::Firmware;
 use crate::rootfs::{self, NodeInputs, NodeLayer, RoleLayers};
 
@@ -68,7 +69,7 @@ pub struct Planned<'a> {
 }
 
 /// How the partitions of the card of `node` are found.
-pub fn partition_ids(project: &Project, node: &Node) -> rootfs::CardIds {
+pub fn partition_ids(project: &Project, node: &Node) -> rootfs::PartitionIds {
     let ids = CardIds::derive(&project.fleet.name, &node.name);
     let table = project.boards[&node.board].partition_table;
     let (mut boot_partuuid, mut root_partuuid) = (String::new(), String::new());
@@ -79,7 +80,7 @@ pub fn partition_ids(project: &Project, node: &Node) -> rootfs::CardIds {
             FileSystem::Btrfs(_) => root_partuuid = id,
         }
     }
-    rootfs::CardIds {
+    rootfs::PartitionIds {
         boot_partuuid,
         root_partuuid,
     }
@@ -159,7 +160,7 @@ impl<'a> CardMaker<'a> {
     }
 
     /// The card of a node, over `base` where it can be.
-    pub fn card(&self, base: &CardBase, planned: &Planned) -> Result<NodeCard> {
+    pub fn card(&self, base: &CommonCard, planned: &Planned) -> Result<NodeCard> {
         let Planned { node, own, .. } = planned;
         let volume = self.volume(&base.root, node, own)?;
         let figures = volume.figures;
@@ -190,7 +191,7 @@ impl<'a> CardMaker<'a> {
                 sources: &self.set.name,
                 inputs: self.described(),
                 installed: self.layers.installed.clone(),
-                file: &format!("{}{}", node.name, Form::Plain.suffix()),
+                file: &format!("{}{}", node.name, ImageFormat::Plain.suffix()),
                 mapped: Bytes(mapped),
                 map_sha256,
             },
@@ -228,21 +229,21 @@ impl<'a> CardMaker<'a> {
     }
 
     /// What the cards have in common, made with any node's `own` files. What comes from the cache is verified first.
-    pub fn base(&self, own: &NodeLayer) -> Result<CardBase> {
+    pub fn base(&self, own: &NodeLayer) -> Result<CommonCard> {
         // Only here, so that a build that writes nothing reads none of them.
         self.inputs.kernel.verify_image()?;
         self.layers.verify()?;
-        let root = Base::new(&self.volume_spec()?, &self.tree(own)?).with_context(|| {
+        let root = RoleVolume::new(&self.volume_spec()?, &self.tree(own)?).with_context(|| {
             format!(
                 "cannot lay out what the nodes of role {} have in common",
                 self.role
             )
         })?;
-        CardBase::new(root, |name, root| self.assemble(name, root))
+        CommonCard::new(root, |name, root| self.assemble(name, root))
     }
 
     /// The root file system of `node`, laid out over `base`, or alone where it does not fit there.
-    fn volume(&self, base: &Base, node: &Node, own: &NodeLayer) -> Result<Volume> {
+    fn volume(&self, base: &RoleVolume, node: &Node, own: &NodeLayer) -> Result<Volume> {
         let fsid = CardIds::derive(&self.project.fleet.name, &node.name).root_uuid;
         let volume = match base.volume(fsid, &own.layer) {
             Err(VolumeError::BeyondBase) => {
@@ -281,10 +282,10 @@ impl<'a> CardMaker<'a> {
             uuid: subvolume_uuid(&subvolume.name),
         });
         let mut subvolumes: Vec<SubvolumeSpec> = subvolumes.collect();
-        if let (Some(name), Some(template)) = (&btrfs.template, &self.layers.template) {
+        if let (Some(name), Some(image)) = (&btrfs.container_image, &self.layers.container_image) {
             subvolumes.push(SubvolumeSpec {
                 name: name.clone(),
-                content: SubvolumeContent::Tree(Arc::new(template.tree()?)),
+                content: SubvolumeContent::Tree(Arc::new(image.tree()?)),
                 default: false,
                 read_only: true,
                 uuid: subvolume_uuid(name),
@@ -326,9 +327,14 @@ impl<'a> CardMaker<'a> {
             "overlays {}",
             laid(role.overlays.iter().map(String::as_str).collect())
         );
-        let of_template = laid(role.template.iter().map(|name| name.value.as_str()).collect());
-        if !of_template.is_empty() {
-            overlays += &format!("; template {of_template}");
+        let of_image = laid(
+            role.container_image
+                .iter()
+                .map(|name| name.value.as_str())
+                .collect(),
+        );
+        if !of_image.is_empty() {
+            overlays += &format!("; template {of_image}");
         }
         described.push(Input {
             name: overlays,

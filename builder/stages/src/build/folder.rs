@@ -13,8 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::ImageFiles;
-use crate::basis::Form;
 use crate::card::manifest::sha256sums;
+use crate::delta_base::ImageFormat;
 
 /// The file in the folder of images that lists their hashes.
 const SUMS: &str = "SHA256SUMS";
@@ -62,8 +62,8 @@ impl ImageFolder {
     }
 
     /// The files of a node's image.
-    pub fn files(&self, node: &str, form: Form) -> ImageFiles {
-        ImageFiles::new(&self.path, node, form)
+    pub fn files(&self, node: &str, format: ImageFormat) -> ImageFiles {
+        ImageFiles::new(&self.path, node, format)
     }
 
     /// Where it is.
@@ -89,8 +89,8 @@ impl ImageFolder {
     pub fn write_sums(&self, fleet: &Fleet) -> Result<()> {
         let mut sums = BTreeMap::new();
         for node in &fleet.nodes {
-            for form in Form::ALL {
-                let files = self.files(&node.name, form);
+            for format in ImageFormat::ALL {
+                let files = self.files(&node.name, format);
                 let Some(state) = files.finished() else { continue };
                 let name = |path: &Path| {
                     path.file_name()

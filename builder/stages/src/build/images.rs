@@ -11,7 +11,7 @@ use super::folder::ImageFolder;
 use super::space::{self, Kept};
 use super::state::ImageState;
 use super::{BuiltImage, ImageFiles, Made};
-use crate::basis::{Basis, Form};
+use crate::delta_base::{DeltaBase, ImageFormat};
 
 /// Whether the SHA-256 of each whole image is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +27,12 @@ pub fn write(
     engine: &Engine,
     folder: &ImageFolder,
     kinds: &[CardMaker],
-    form: Form,
+    format: ImageFormat,
     sums: Sums,
 ) -> Result<Made> {
     let mut all = Made::default();
     for maker in kinds {
-        let mut made = write_kind(engine, folder, maker, form, sums, &mut all.warnings)?;
+        let mut made = write_kind(engine, folder, maker, format, sums, &mut all.warnings)?;
         if sums == Sums::Compute {
             made = made
                 .into_par_iter()
@@ -51,7 +51,7 @@ fn write_kind(
     engine: &Engine,
     folder: &ImageFolder,
     maker: &CardMaker,
-    form: Form,
+    format: ImageFormat,
     sums: Sums,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<(ImageFiles, BuiltImage)>> {
@@ -70,7 +70,7 @@ fn write_kind(
     let mut images = Vec::new();
     let mut missing = Vec::new();
     let looked_at = maker.plan()?.into_par_iter().map(|planned| {
-        let files = folder.files(&planned.node.name, form);
+        let files = folder.files(&planned.node.name, format);
         let state = files.current(&planned.key);
         let is_unsummed = state.as_ref().is_some_and(|state| state.sha256.is_none());
         // Whoever says what a file is reads it anyway, and says it only of what was written.
@@ -101,10 +101,10 @@ fn write_kind(
         // What is written anew takes the place of what was there.
         let new = missing.iter().filter(|(_, files)| !files.image.exists()).count();
         // While compressed ones are written there is a file of what they have in common.
-        let common = usize::from(form == Form::Compressed);
-        let basis = folder.begin(|| {
+        let common = usize::from(format == ImageFormat::Compressed);
+        let delta_base = folder.begin(|| {
             space::check(path, &base.image, new.max(1) + common, Kept::of_images(path)?)?;
-            Basis::new(form, &base.image, &base.segments, path, missing.len())
+            DeltaBase::new(format, &base.image, &base.segments, path, missing.len())
         })?;
         let failed = AtomicBool::new(false);
         let made: Vec<_> = missing
@@ -117,10 +117,10 @@ fn write_kind(
                 let write = || -> Result<_> {
                     let card = maker.card(&base, &planned)?;
                     let state = match &card.alone {
-                        None => files.write(&planned.key, &card, &basis),
+                        None => files.write(&planned.key, &card, &delta_base),
                         Some(image) => {
-                            let basis = Basis::new(form, image, &card.segments, path, 1)?;
-                            files.write(&planned.key, &card, &basis)
+                            let delta_base = DeltaBase::new(format, image, &card.segments, path, 1)?;
+                            files.write(&planned.key, &card, &delta_base)
                         }
                     }?;
                     Ok(Some(built(&planned, files, true, state)))

@@ -102,7 +102,7 @@ pub(super) fn levels(request: &BuildRequest) -> BTreeSet<u8> {
     layouts.filter_map(|layout| Some(layout.root()?.zstd)).collect()
 }
 
-/// What the roles of a build, and their templates of containers, ask of the base.
+/// What the roles of a build, and their container images, ask of the base.
 pub(super) fn package_sets(request: &BuildRequest) -> BTreeSet<PackageSet> {
     let nodes = request.nodes.iter().copied();
     request.project.package_sets(nodes, request.set.base.platform())
@@ -149,7 +149,7 @@ fn debian_base<'a>(
     }
 }
 
-/// The packages that every role of the fleet, and every template, asks for: whichever nodes are built, the base is one.
+/// The packages that every role of the fleet, and every container image, asks for: whichever nodes are built, the base is one.
 fn shared_packages(project: &Project, platform: Platform) -> PackageSet {
     let sets = project.package_sets(&project.fleet.nodes, platform);
     let in_both = |one: PackageSet, other: PackageSet| &one & &other;

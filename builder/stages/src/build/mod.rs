@@ -12,8 +12,8 @@
 //! | `state`, `figures` | which images are still right, and what they are in numbers |
 //! | `folder` | the folder of images: one build at a time, `SHA256SUMS` |
 
-mod base;
 mod card;
+mod common_card;
 mod figures;
 mod folder;
 mod images;
@@ -37,11 +37,11 @@ use model::fleet::{Node, PublicKeys};
 use model::project::Project;
 use model::sources::{BaseSource, SourceSet, Stage3};
 
-use crate::basis::Form;
+use crate::delta_base::ImageFormat;
 use crate::firmware::{BoardsFirmware, FirmwareRequest};
 use crate::kernel;
 use crate::pack::{PackFolder, Recipients};
-use crate::rootfs::{GentooBase, RoleInputs, TemplateLayers, debian_requirements, role_layers};
+use crate::rootfs::{ContainerImageLayers, GentooBase, RoleInputs, debian_requirements, role_layers};
 use crate::uboot::{self, UBootBuild, UBootSource};
 
 pub use card::partition_ids;
@@ -72,17 +72,17 @@ pub struct BuildRequest<'a> {
     pub locked: bool,
     /// A folder that has the boot loaders of boards; without one they are fetched where their licence is accepted.
     pub blob_dir: Option<PathBuf>,
-    /// In which form the cards are written.
-    pub format: Format,
+    /// In which format the cards are written.
+    pub output: Output,
     /// The folder of images, or of the pack.
     pub folder: PathBuf,
 }
 
-/// The form in which cards are written.
+/// The format in which cards are written.
 #[derive(Debug, Clone)]
-pub enum Format {
+pub enum Output {
     /// A file each.
-    Images(Form, Sums),
+    Images(ImageFormat, Sums),
     /// A base and a delta each, from which images are exported. The deltas are encrypted to the recipients, if there are any.
     Pack(Recipients),
 }
@@ -130,20 +130,20 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
         .build()
         .context("cannot start the threads that write images")?;
     let logs = private::take(&engine.logs)?;
-    let (mut images, narrowed, warnings) = match &request.format {
-        Format::Images(form, sums) => {
+    let (mut images, narrowed, warnings) = match &request.output {
+        Output::Images(format, sums) => {
             let folder = ImageFolder::open(&request.folder)?;
             preflight(engine, request)?;
             let workshop = Workshop::open(engine, request)?;
             let kinds = workshop.kinds()?;
             let mut warnings = workshop.warnings();
-            let made = pool.install(|| images::write(engine, &folder, &kinds, *form, *sums))?;
+            let made = pool.install(|| images::write(engine, &folder, &kinds, *format, *sums))?;
             folder.write_sums(fleet)?;
             workshop.tell_made();
             warnings.extend(made.warnings);
             (made.images, folder.narrowed, warnings)
         }
-        Format::Pack(recipients) => {
+        Output::Pack(recipients) => {
             let folder = PackFolder::open(&request.folder)?;
             pack::check_recipients(&folder, recipients)?;
             preflight(engine, request)?;
@@ -170,7 +170,7 @@ pub fn build(engine: &Engine, request: &BuildRequest) -> Result<BuildReport> {
     })
 }
 
-/// The root file system of each node of `request`, and its template of containers, as the trees that its image was made
+/// The root file system of each node of `request`, and its container image, as the trees that its image was made
 /// of: for whoever compares images with what went in.
 pub fn trees(
     engine: &Engine,
@@ -179,10 +179,10 @@ pub fn trees(
 ) -> Result<()> {
     let workshop = Workshop::open(engine, request)?;
     for maker in workshop.kinds()? {
-        let template = maker.layers.template.as_ref();
-        let template = template.map(TemplateLayers::tree).transpose()?;
+        let image = maker.layers.container_image.as_ref();
+        let image = image.map(ContainerImageLayers::tree).transpose()?;
         for planned in maker.plan()? {
-            visit(planned.node, maker.tree(&planned.own)?, template.as_ref());
+            visit(planned.node, maker.tree(&planned.own)?, image.as_ref());
         }
     }
     Ok(())
@@ -284,7 +284,9 @@ impl<'a> Workshop<'a> {
                     fleet: &project.fleet,
                     role: &project.fleet.roles[role],
                     overlays: &overlays,
-                    template: &project.template_overlays(role, platform).collect::<Vec<_>>(),
+                    container_image: &project
+                        .container_image_overlays(role, platform)
+                        .collect::<Vec<_>>(),
                     board,
                     layout: &layout,
                     operator: &self.operator,

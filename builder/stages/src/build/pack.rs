@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use engine::Engine;
 use formats::delta::Delta;
 use formats::digest::hex;
-use formats::pack::{Base, Node as PackedNode};
+use formats::pack::{Node as PackedNode, PackedBase};
 use model::fleet::{Fleet, Node};
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
@@ -22,7 +22,7 @@ use crate::pack::{DELTA, ENCRYPTED_DELTA, Pack, PackFolder, PackWriter, Recipien
 /// What one kind of nodes adds to a pack.
 #[derive(Default)]
 struct Entries {
-    bases: Vec<Base>,
+    bases: Vec<PackedBase>,
     warnings: Vec<String>,
     nodes: Vec<(PackedNode, BuiltImage)>,
 }
@@ -336,7 +336,7 @@ mod tests {
             root_used: 0,
             delta_sha256: None,
         });
-        let base = Base {
+        let base = PackedBase {
             name: "base".to_owned(),
             sha256: "0".repeat(64),
             map_sha256: "0".repeat(64),

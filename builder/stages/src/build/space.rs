@@ -8,7 +8,7 @@ use engine::Preflight;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
 
-use crate::basis::shares_blocks;
+use crate::delta_base::shares_blocks;
 
 /// Disk space that a node's own part may take: some trees of 16 KiB, its files, manifest and block map.
 const OWN: Bytes = Bytes::mib(1);

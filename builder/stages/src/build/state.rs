@@ -15,11 +15,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::card::NodeCard;
 use super::figures::ImageFigures;
-use crate::basis::{Basis, Form};
 use crate::block_map::faults;
+use crate::delta_base::{DeltaBase, ImageFormat};
 use crate::inspect::open_source;
 
-/// The files of one node's image in the folder of images. Its forms have manifest and block map in common.
+/// The files of one node's image in the folder of images. Its formats have manifest and block map in common.
 #[derive(Debug, Clone)]
 pub struct ImageFiles {
     /// The card.
@@ -30,7 +30,7 @@ pub struct ImageFiles {
     pub map: PathBuf,
     folder: PathBuf,
     node: String,
-    form: Form,
+    format: ImageFormat,
     /// The note.
     state: PathBuf,
 }
@@ -65,30 +65,34 @@ struct Fingerprint {
 
 impl ImageFiles {
     /// The files of `node` in `folder`.
-    pub fn new(folder: &Path, node: &str, form: Form) -> Self {
-        let name = format!("{node}{}", form.suffix());
+    pub fn new(folder: &Path, node: &str, format: ImageFormat) -> Self {
+        let name = format!("{node}{}", format.suffix());
         Self {
             image: folder.join(&name),
             manifest: folder.join(format!("{node}.manifest.json")),
             map: folder.join(format!("{node}.img.bmap")),
             folder: folder.to_owned(),
             node: node.to_owned(),
-            form,
+            format,
             state: folder.join(".state").join(format!("{name}.json")),
         }
     }
 
-    /// The files of the finished image of `node` in `folder`, in whatever form there is one.
+    /// The files of the finished image of `node` in `folder`, in whatever format there is one.
     pub fn find(folder: &Path, node: &str) -> Option<Self> {
-        let mut forms = Form::ALL.into_iter().map(|form| Self::new(folder, node, form));
-        forms.find(|files| files.finished().is_some())
+        let mut formats = ImageFormat::ALL
+            .into_iter()
+            .map(|format| Self::new(folder, node, format));
+        formats.find(|files| files.finished().is_some())
     }
 
     /// The files of an image of `node` in `folder` that nothing is noted of: it was changed since it was built, or never
     /// built there, but exported.
     pub fn unnoted(folder: &Path, node: &str) -> Option<Self> {
-        let mut forms = Form::ALL.into_iter().map(|form| Self::new(folder, node, form));
-        forms.find(|files| {
+        let mut formats = ImageFormat::ALL
+            .into_iter()
+            .map(|format| Self::new(folder, node, format));
+        formats.find(|files| {
             let mut needed = [&files.image, &files.manifest, &files.map].into_iter();
             needed.all(|path| path.is_file())
         })
@@ -108,8 +112,8 @@ impl ImageFiles {
         self.finished().filter(|state| state.key == key.as_str())
     }
 
-    /// Takes away whatever tells of another image than `key`'s before that is written: the note; unless another form of
-    /// the very image is there, also manifest, map and that other form.
+    /// Takes away whatever tells of another image than `key`'s before that is written: the note; unless another format of
+    /// the very image is there, also manifest, map and that other format.
     fn invalidate(&self, key: &Key) -> Result<Beside> {
         remove(&self.state)?;
         if self.others().any(|other| other.current(key).is_some()) {
@@ -124,11 +128,11 @@ impl ImageFiles {
         Ok(Beside::Missing)
     }
 
-    /// Writes `card` over `basis`, manifest and map beside it, and the note at last.
-    pub fn write(&self, key: &Key, card: &NodeCard, basis: &Basis) -> Result<ImageState> {
+    /// Writes `card` over `delta_base`, manifest and map beside it, and the note at last.
+    pub fn write(&self, key: &Key, card: &NodeCard, delta_base: &DeltaBase) -> Result<ImageState> {
         let beside = self.invalidate(key)?;
-        basis.write(&card.delta, &card.segments, &self.image)?;
-        // A map that is another form's, too, may have been found damaged: it is never left as it is without a look.
+        delta_base.write(&card.delta, &card.segments, &self.image)?;
+        // A map that is another format's, too, may have been found damaged: it is never left as it is without a look.
         let is_there = fs::read(&self.map).is_ok_and(|map| map == card.map.as_bytes());
         if beside == Beside::Missing || !is_there {
             write_file(&self.map, card.map.as_bytes(), Readers::Owner)?;
@@ -189,19 +193,19 @@ impl ImageFiles {
         write_file(&self.state, &serde_json::to_vec(state)?, Readers::Owner)
     }
 
-    /// The files of the same node's image in other forms.
+    /// The files of the same node's image in other formats.
     fn others(&self) -> impl Iterator<Item = Self> {
-        Form::ALL
+        ImageFormat::ALL
             .into_iter()
-            .filter(|form| *form != self.form)
-            .map(|form| Self::new(&self.folder, &self.node, form))
+            .filter(|format| *format != self.format)
+            .map(|format| Self::new(&self.folder, &self.node, format))
     }
 }
 
 /// Manifest and map beside an image that is about to be written.
 #[derive(PartialEq, Eq)]
 enum Beside {
-    /// They are another form's of the same image.
+    /// They are another format's of the same image.
     Right,
     /// They have to be written.
     Missing,

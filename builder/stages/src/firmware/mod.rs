@@ -17,8 +17,8 @@ mod raw;
 mod report;
 
 pub use known::Known;
-pub use pack::{Form, Ids, PackFiles, Packed, PackedPart, pack, parse_id, parse_nonce};
-pub use report::{FirmwareReport, FormReport, PartReport, firmware_report};
+pub use pack::{Ids, Medium, PackFiles, Packed, PackedPart, pack, parse_id, parse_nonce};
+pub use report::{FirmwareReport, PackagingReport, PartReport, firmware_report};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

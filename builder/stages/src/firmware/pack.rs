@@ -25,7 +25,7 @@ pub struct PackFiles {
 
 /// What is made of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Medium {
     /// The boot area of a card whose first partition starts at this sector.
     Card(Lba),
     /// What the boot ROM takes over USB.
@@ -66,7 +66,7 @@ pub struct PackedPart {
 }
 
 /// Writes the boot area of `files` to `output`.
-pub fn pack(files: &PackFiles, form: Form, ids: &Ids, output: &Path) -> Result<Packed> {
+pub fn pack(files: &PackFiles, medium: Medium, ids: &Ids, output: &Path) -> Result<Packed> {
     let entries = files.entries.iter().map(|(_, path)| path);
     let inputs: Vec<_> = entries
         .chain(&files.bl1)
@@ -116,13 +116,13 @@ pub fn pack(files: &PackFiles, form: Form, ids: &Ids, output: &Path) -> Result<P
         })
     });
     let bl2 = bl2.transpose()?;
-    let (name, digest, mut image) = match form {
-        Form::Card(partition) => {
+    let (name, digest, mut image) = match medium {
+        Medium::Card(partition) => {
             let (digest, first) = bl1.context("a card starts with a BL1: name it with --bl1")?;
             let image = fip::boot_area(&first, &package, partition, "partition 1")?;
             ("bl1", digest, image)
         }
-        Form::Usb => {
+        Medium::Usb => {
             let (digest, first) = bl2.context("USB starts with a BL2: name it with --bl2")?;
             ("bl2", digest, fip::usb_image(&first, &package))
         }

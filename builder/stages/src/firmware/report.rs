@@ -12,7 +12,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{INPUT, Known, known};
-use crate::basis::Form;
+use crate::delta_base::ImageFormat;
 use crate::inspect::open_source;
 use crate::pack::DELTA;
 
@@ -21,7 +21,7 @@ use crate::pack::DELTA;
 #[serde(rename_all = "kebab-case")]
 pub struct FirmwareReport {
     /// How they lie there.
-    pub form: FormReport,
+    pub form: PackagingReport,
     /// The parts, in order.
     pub parts: Vec<PartReport>,
 }
@@ -29,16 +29,16 @@ pub struct FirmwareReport {
 /// How boot loaders lie in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FormReport {
-    /// [`fip::Form::Card`].
+pub enum PackagingReport {
+    /// [`fip::Packaging::Card`].
     Card,
-    /// [`fip::Form::SignedCard`].
+    /// [`fip::Packaging::SignedCard`].
     SignedCard,
-    /// [`fip::Form::CardAndEmmc`].
+    /// [`fip::Packaging::CardAndEmmc`].
     CardAndEmmc,
-    /// [`fip::Form::Usb`].
+    /// [`fip::Packaging::Usb`].
     Usb,
-    /// [`fip::Form::Package`].
+    /// [`fip::Packaging::Package`].
     Fip,
 }
 
@@ -121,12 +121,12 @@ pub fn of_source(
     };
     let parts = found.parts.iter();
     Ok(Some(FirmwareReport {
-        form: match found.form {
-            fip::Form::Card => FormReport::Card,
-            fip::Form::SignedCard => FormReport::SignedCard,
-            fip::Form::CardAndEmmc => FormReport::CardAndEmmc,
-            fip::Form::Usb => FormReport::Usb,
-            fip::Form::Package => FormReport::Fip,
+        form: match found.packaging {
+            fip::Packaging::Card => PackagingReport::Card,
+            fip::Packaging::SignedCard => PackagingReport::SignedCard,
+            fip::Packaging::CardAndEmmc => PackagingReport::CardAndEmmc,
+            fip::Packaging::Usb => PackagingReport::Usb,
+            fip::Packaging::Package => PackagingReport::Fip,
         },
         parts: parts.map(|part| part_report(part, known, expected)).collect(),
     }))
@@ -216,7 +216,11 @@ fn is_loader(name: &str) -> bool {
 /// The node that an image is called after; `None` where it is called like no image.
 fn node_of(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
-    [Form::Plain.suffix(), Form::Compressed.suffix(), DELTA]
-        .into_iter()
-        .find_map(|suffix| name.strip_suffix(suffix))
+    [
+        ImageFormat::Plain.suffix(),
+        ImageFormat::Compressed.suffix(),
+        DELTA,
+    ]
+    .into_iter()
+    .find_map(|suffix| name.strip_suffix(suffix))
 }

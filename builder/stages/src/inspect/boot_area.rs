@@ -92,7 +92,7 @@ pub fn boot_area(image: &Image) -> Result<Vec<BootArea>> {
 /// The boot loaders of a card of the S905, as far as they are before sector `end`.
 fn boot_loaders(image: &Image, end: u64) -> Result<Vec<BootArea>> {
     let found = fip::read(&image.source).with_context(|| format!("cannot read {}", image.path.display()))?;
-    let found = found.filter(|found| found.form.is_on_card());
+    let found = found.filter(|found| found.packaging.is_on_card());
     let parts = found.into_iter().flat_map(|found| found.parts);
     let area = |part: fip::FoundPart| -> Result<BootArea> {
         let first_sector = part.range.start / SECTOR;

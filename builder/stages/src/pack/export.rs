@@ -11,7 +11,7 @@ use files::private;
 use formats::blob::Blob;
 use formats::bmap::BlockMap;
 use formats::digest::hex;
-use formats::pack::{Base, Node};
+use formats::pack::{Node, PackedBase};
 use formats::seekable::{FrameStore, Reader};
 use formats::segments::Segments;
 use formats::source::{ReadAt, WholeBlob};
@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::Pack;
-use crate::basis::{Basis, Form};
+use crate::delta_base::{DeltaBase, ImageFormat};
 
 /// What to export.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct ExportRequest<'a> {
     /// Which nodes.
     pub nodes: Vec<&'a Node>,
     /// How the images are written.
-    pub form: Form,
+    pub format: ImageFormat,
     /// Where to.
     pub folder: &'a Path,
     /// Who is told.
@@ -96,34 +96,34 @@ pub fn export(request: &ExportRequest) -> Result<Vec<Exported>> {
 struct Opened {
     image: SparseImage,
     segments: Segments,
-    basis: Basis,
+    delta_base: DeltaBase,
 }
 
 impl Opened {
-    fn open(request: &ExportRequest, base: &Base) -> Result<Self> {
+    fn open(request: &ExportRequest, base: &PackedBase) -> Result<Self> {
         let pack = request.pack;
         let segments = pack.segments(base)?;
         let frames = pack.verified_frames(base)?;
         let image = unpacked(&frames, &segments, request.folder)
             .with_context(|| format!("cannot unpack the base {}", base.name))?;
-        let basis = match request.form {
-            Form::Plain => Basis::new(request.form, &image, &segments, request.folder, 1)?,
-            Form::Compressed => {
+        let delta_base = match request.format {
+            ImageFormat::Plain => DeltaBase::new(request.format, &image, &segments, request.folder, 1)?,
+            ImageFormat::Compressed => {
                 let frames = FrameStore::open(frames, segments.clone())
                     .with_context(|| format!("cannot use the base {}", base.name))?;
-                Basis::with_frames(image.clone(), frames)
+                DeltaBase::with_frames(image.clone(), frames)
             }
         };
         Ok(Self {
             image,
             segments,
-            basis,
+            delta_base,
         })
     }
 
     fn write(&self, request: &ExportRequest, node: &Node) -> Result<Exported> {
         let ExportRequest {
-            pack, form, folder, ..
+            pack, format, folder, ..
         } = request;
         let (manifest, manifest_file) = pack.manifest(node)?;
         let delta = pack.delta(node)?;
@@ -144,8 +144,8 @@ impl Opened {
             );
             return Err(failure(fault, true));
         }
-        let path = folder.join(format!("{}{}", node.name, form.suffix()));
-        self.basis.write(&delta, &segments, &path)?;
+        let path = folder.join(format!("{}{}", node.name, format.suffix()));
+        self.delta_base.write(&delta, &segments, &path)?;
         let map_path = folder.join(format!("{}.img.bmap", node.name));
         write_file(&map_path, map.as_bytes(), Readers::Owner)?;
         let [_, manifest_name] = pack.node_files(node);

@@ -26,7 +26,7 @@ use formats::bmap::BlockMap;
 use formats::delta::{Delta, Patched};
 use formats::digest::hex;
 use formats::manifest::Manifest;
-use formats::pack::{Base, INDEX, Index, Node};
+use formats::pack::{INDEX, Index, Node, PackedBase};
 use formats::seekable;
 use formats::segments::Segments;
 use formats::source::{ReadAt, WholeBlob, starts_with};
@@ -97,7 +97,7 @@ impl Pack {
     }
 
     /// The base of a node.
-    pub fn base(&self, node: &Node) -> Result<&Base> {
+    pub fn base(&self, node: &Node) -> Result<&PackedBase> {
         // The index was checked: this is always there.
         let found = self.index.bases.iter().find(|base| base.name == node.base);
         found.with_context(|| format!("the pack has no base {}", node.base))
@@ -176,7 +176,7 @@ impl Pack {
     }
 
     /// The segments of a base.
-    pub fn segments(&self, base: &Base) -> Result<Segments> {
+    pub fn segments(&self, base: &PackedBase) -> Result<Segments> {
         let [_, name] = base_files(&base.name);
         let xml = self.verified(&name, &base.map_sha256)?;
         let map = BlockMap::from_xml(&xml);
@@ -188,7 +188,7 @@ impl Pack {
     }
 
     /// The compressed card of a base, as a file. It is not compared with its digest.
-    fn frames(&self, base: &Base) -> Result<(PathBuf, File)> {
+    fn frames(&self, base: &PackedBase) -> Result<(PathBuf, File)> {
         let [name, _] = base_files(&base.name);
         let path = self.folder.join(name);
         let file = files::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
@@ -196,7 +196,7 @@ impl Pack {
     }
 
     /// The compressed card of a base, if it is the one that the index tells of.
-    pub fn verified_frames(&self, base: &Base) -> Result<Blob> {
+    pub fn verified_frames(&self, base: &PackedBase) -> Result<Blob> {
         let (path, mut file) = self.frames(base)?;
         let mut hash = Sha256::new();
         io::copy(&mut file, &mut hash).with_context(|| format!("cannot read {}", path.display()))?;

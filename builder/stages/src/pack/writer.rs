@@ -10,7 +10,7 @@ use files::private;
 use formats::bmap::BlockMap;
 use formats::delta::Delta;
 use formats::digest::hex;
-use formats::pack::{Base, ENCRYPTED_FORMAT, FORMAT, INDEX, Index, Node};
+use formats::pack::{ENCRYPTED_FORMAT, FORMAT, INDEX, Index, Node, PackedBase};
 use formats::seekable::FrameStore;
 use formats::segments::Segments;
 use formats::sparse::SparseImage;
@@ -89,7 +89,7 @@ impl<'a> PackWriter<'a> {
     }
 
     /// Adds the base `name`: `card`, which has these `segments`. Uses all threads of the pool that this runs in.
-    pub fn base(&self, name: &str, card: &SparseImage, segments: &Segments) -> Result<Base> {
+    pub fn base(&self, name: &str, card: &SparseImage, segments: &Segments) -> Result<PackedBase> {
         let [image, map_name] = base_files(name);
         let path = self.folder.growing.join(image);
         let write = || -> io::Result<_> {
@@ -103,7 +103,7 @@ impl<'a> PackWriter<'a> {
         let sha256 = write().with_context(|| format!("cannot write {}", path.display()))?;
         let map = BlockMap::of(segments).to_xml();
         self.put(&map_name, map.as_bytes())?;
-        Ok(Base {
+        Ok(PackedBase {
             name: name.to_owned(),
             sha256: hex(&sha256),
             map_sha256: hex(&Sha256::digest(&map)),
@@ -155,7 +155,7 @@ impl<'a> PackWriter<'a> {
     }
 
     /// Writes the index, brings all to the disk, and puts the pack in its place.
-    pub fn finish(self, fleet: &str, mut bases: Vec<Base>, nodes: Vec<Node>) -> Result<()> {
+    pub fn finish(self, fleet: &str, mut bases: Vec<PackedBase>, nodes: Vec<Node>) -> Result<()> {
         bases.sort_by(|one, other| one.name.cmp(&other.name));
         let index = Index {
             format: match self.is_encrypted() {

@@ -10,17 +10,17 @@ use model::fleet::Role;
 use model::overlay::{Overlay, Source};
 use model::project::Project;
 
-use super::context::{CardIds, NodeInputs, Shared};
+use super::context::{NodeInputs, PartitionIds, Shared};
 use super::faults;
 use super::merge::merge;
 use super::render::Renderer;
 use super::stand_ins::{StandIns, secrets};
 
-/// Lays the overlays of each role, and those of its template of containers, over each other and renders their templates.
+/// Lays the overlays of each role, and those of its container image, over each other and renders their templates.
 /// One that fails for many nodes is told of once, for the first of them.
 pub fn check_overlays(project: &Project) -> Result<Findings> {
     let stand_ins = StandIns::of(project);
-    let card = CardIds {
+    let card = PartitionIds {
         boot_partuuid: "00000001-01".to_owned(),
         root_partuuid: "00000001-02".to_owned(),
     };
@@ -35,7 +35,7 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
         if let Some(renderer) = findings.keep_all(renderer) {
             renderers.insert(name, renderer);
         }
-        let names = role.template.iter().map(|name| &name.value);
+        let names = role.container_image.iter().map(|name| &name.value);
         let overlays: Vec<&Overlay> = names.filter_map(overlay).collect();
         let renderer = merge(&overlays)
             .and_then(|merged| Renderer::new(merged.templates(), &own_vars))
@@ -99,7 +99,7 @@ pub fn check_overlays(project: &Project) -> Result<Findings> {
             let mut names = role
                 .overlays
                 .iter()
-                .chain(role.template.iter().map(|name| &name.value));
+                .chain(role.container_image.iter().map(|name| &name.value));
             names.any(|name| *name == overlay.name)
         };
         if project.fleet.roles.values().any(is_used) {

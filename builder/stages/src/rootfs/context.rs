@@ -69,7 +69,7 @@ pub(super) const OWN_NAMES: [&str; 3] = ["node", "mounts", "identity"];
 
 /// How the partitions of a node's card are found: values of `PARTUUID=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CardIds {
+pub struct PartitionIds {
     /// Of the boot partition (`1f3a5c7e-01` on MBR, a UUID on GPT).
     pub boot_partuuid: String,
     /// Of the root partition.
@@ -88,7 +88,7 @@ pub struct NodeInputs<'a> {
     /// What else only the node itself may know.
     pub secrets: &'a Secrets,
     /// Where its file systems are.
-    pub card: &'a CardIds,
+    pub card: &'a PartitionIds,
 }
 
 #[derive(Serialize)]
@@ -346,7 +346,7 @@ pub(super) fn mount_points(layout: &Layout) -> Vec<String> {
     paths
 }
 
-fn mounts(layout: &Layout, card: &CardIds) -> Vec<Mount> {
+fn mounts(layout: &Layout, card: &PartitionIds) -> Vec<Mount> {
     let mut mounts = Vec::new();
     for partition in &layout.partitions {
         match &partition.file_system {

@@ -9,7 +9,7 @@
 //! | `apt_folder` | a folder of this machine as apt reads it |
 //! | `gentoo` | a base made of a stage3 and packages |
 //! | `portage` | what the portage of a node is told |
-//! | `role` | the layers of a role, of its template of containers, and of a node |
+//! | `role` | the layers of a role, of its container image, and of a node |
 //! | `overlaid` | overlays over layers: files, units, locked passwords |
 //! | `merge` | overlays over each other, removals |
 //! | `check` | the overlays of a project before anything is built |
@@ -48,11 +48,11 @@ mod variables;
 pub use apt_source::{AptSource, AptSuite};
 pub use base::{Base, BaseLayers, PackageSet};
 pub use check::check_overlays;
-pub use context::{CardIds, NodeInputs};
+pub use context::{NodeInputs, PartitionIds};
 pub use debian::{DebianBase, DebianRoot, debian_requirements};
 pub use gentoo::GentooBase;
 pub use network::local_interface;
 pub use preview::{Content, Laid, preview};
 pub use render::own_paths;
-pub use role::{NodeLayer, RoleInputs, RoleLayers, TemplateLayers, role_layers};
+pub use role::{ContainerImageLayers, NodeLayer, RoleInputs, RoleLayers, role_layers};
 pub use variables::{lines, variables};

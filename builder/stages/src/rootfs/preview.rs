@@ -11,7 +11,7 @@ use model::overlay::{Source, TargetPath};
 use model::project::Project;
 use model::sources::Platform;
 
-use super::context::{CardIds, NodeInputs, Shared};
+use super::context::{NodeInputs, PartitionIds, Shared};
 use super::merge::merge;
 use super::render::Renderer;
 use super::settings::{Said, Settings, check_dhcp};
@@ -42,7 +42,7 @@ pub fn preview(
     project: &Project,
     platform: Platform,
     node: &Node,
-    card: &CardIds,
+    card: &PartitionIds,
     store: &IdentityStore,
     known: &BTreeMap<String, PublicKeys>,
 ) -> Result<BTreeMap<TargetPath, Laid>> {

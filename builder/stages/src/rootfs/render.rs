@@ -80,10 +80,10 @@ impl Renderer {
         let mut findings = Findings::default();
         for (path, template) in self.files.iter().filter(|(_, template)| template.is_own) {
             let finding = Finding::new(format!(
-                "`{path}` is rendered for each node, but a template of containers is one for all of them"
+                "`{path}` is rendered for each node, but a container image is one for all of them"
             ));
             findings.push(finding.at(template.file.place(0..0)).hint(format!(
-                "use none of {} and no `vars` of single nodes, or leave the overlay out of `template` of the role",
+                "use none of {} and no `vars` of single nodes, or leave the overlay out of `container-image` of the role",
                 OWN_NAMES.map(quoted).join(", ")
             )));
         }

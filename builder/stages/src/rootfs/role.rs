@@ -8,12 +8,12 @@
 //! node      | what templates make that know of the node: the same paths on all nodes of the role
 //! ```
 //!
-//! A template of containers is made of the same base, with packages of its own; see [`TemplateLayers`].
+//! A container image is made of the same base, with packages of its own; see [`ContainerImageLayers`].
 //!
 //! The text of a template decides whose its file is, not what comes out of it: what is rendered for a node is the
 //! node's own even where it comes out alike, so that no node's change can move another node's data.
 
-mod template;
+mod container_image;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -40,7 +40,7 @@ use super::merge::merge;
 use super::overlaid::{Overlaid, Overlays, stack};
 use super::render::Renderer;
 use super::settings::{Said, Settings, check_dhcp};
-pub use template::TemplateLayers;
+pub use container_image::ContainerImageLayers;
 
 /// Goes up with every change of what the layers of a role or of a node hold.
 const REVISION: u32 = 3;
@@ -57,8 +57,8 @@ pub struct RoleInputs<'a, 'b> {
     pub role: &'a Role,
     /// The role's overlays, first to last.
     pub overlays: &'b [&'b Overlay],
-    /// The overlays of its template of containers, first to last.
-    pub template: &'b [&'b Overlay],
+    /// The overlays of its container image, first to last.
+    pub container_image: &'b [&'b Overlay],
     /// The board of the role's nodes.
     pub board: &'a Board,
     /// The layout of their cards, with the subvolumes of their overlays: compression, mount points.
@@ -84,14 +84,14 @@ pub struct RoleLayers<'a> {
     /// What the overlays put over them.
     pub overlay: Layer,
     /// What containers are snapshots of, where the layout has a place for it.
-    pub template: Option<TemplateLayers>,
+    pub container_image: Option<ContainerImageLayers>,
     /// What became of packages that were installed over the base.
     pub installed: Option<Installed>,
-    /// Category, name and version of each of these packages, the template's among them.
+    /// Category, name and version of each of these packages, the container image's among them.
     pub packages: BTreeSet<String>,
     /// Identifies all of these.
     pub key: Key,
-    /// Where the cache has the blobs of base, template and modules.
+    /// Where the cache has the blobs of base, container image and modules.
     entries: Vec<Entry>,
     shared: Shared<'a>,
     renderer: Renderer,
@@ -135,13 +135,13 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         .fleet
         .packages_with(inputs.overlays.iter().copied(), distribution);
     // What says nothing of containers starts them as what the node is.
-    let of_template = match inputs.template {
+    let of_image = match inputs.container_image {
         [] => of_role.clone(),
         overlays => overlay::packages(overlays.iter().copied(), distribution),
     };
     let sets = [&of_role]
         .into_iter()
-        .chain(root.template.as_ref().map(|_| &of_template));
+        .chain(root.container_image.as_ref().map(|_| &of_image));
     let mut bases = inputs
         .base
         .layers(engine, zstd, &sets.collect::<Vec<_>>())?
@@ -159,11 +159,11 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         entry,
     } = layer_of(engine, inputs.modules, zstd)?;
     entries.push(entry);
-    let template = match bases.next() {
+    let container_image = match bases.next() {
         Some(base) => {
             entries.extend(base.entries.iter().cloned());
             packages.extend(base.packages.iter().cloned());
-            Some(TemplateLayers::make(engine, inputs, &context, base, zstd)?)
+            Some(ContainerImageLayers::make(engine, inputs, &context, base, zstd)?)
         }
         None => None,
     };
@@ -210,14 +210,14 @@ pub fn role_layers<'a>(engine: &Engine, inputs: &RoleInputs<'a, '_>) -> Result<R
         .key("modules", &modules_key)
         .bytes("removed", &removed.join(&0))
         .bytes("overlay", &layer_bytes(&overlay)?);
-    if let Some(template) = &template {
-        key = template.add_to(key)?;
+    if let Some(image) = &container_image {
+        key = image.add_to(key)?;
     }
     Ok(RoleLayers {
         base: below,
         modules,
         overlay,
-        template,
+        container_image,
         installed,
         packages,
         key: key.finish(),

@@ -43,7 +43,7 @@ const ENVIRONMENTS: [(&str, [&str; 3]); 3] = [
     ("etc/environment.d/10-gentoo-env.conf", ["LANG=", "", ""]),
 ];
 
-/// What is said of a node, or of a template of containers.
+/// What is said of a node, or of a container image.
 #[derive(Debug)]
 pub(super) struct Said<'s> {
     /// Names, time and language.

@@ -6,7 +6,7 @@ use model::fleet::Node;
 use model::project::Project;
 use serde_json::{Map, Value};
 
-use super::context::{ALL_NAMES, CardIds, NodeInputs, Shared};
+use super::context::{ALL_NAMES, NodeInputs, PartitionIds, Shared};
 use super::stand_ins::{StandIns, secrets};
 
 /// Names of what comes from `identity/`. Nothing of that is read here; what stands for it would only mislead.
@@ -31,7 +31,7 @@ const OF_IDENTITY: [&str; 14] = [
 const HIDDEN: &str = "(of identity/)";
 
 /// All variables that a template of `node` can use, by their names. What comes from `identity/` is not shown.
-pub fn variables(project: &Project, node: &Node, card: &CardIds) -> Result<Value> {
+pub fn variables(project: &Project, node: &Node, card: &PartitionIds) -> Result<Value> {
     let stand_ins = StandIns::of(project);
     let role = &project.fleet.roles[&node.role];
     let board = &project.boards[&node.board];

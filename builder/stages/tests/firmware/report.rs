@@ -9,7 +9,7 @@ use formats::manifest::{FORMAT, Firmware, Image, Input, Manifest, Table, TableKi
 use formats::units::Bytes;
 use model::sources::Sources;
 use sha2::{Digest, Sha256};
-use stages::firmware::{FirmwareReport, FormReport, Known, firmware_report};
+use stages::firmware::{FirmwareReport, Known, PackagingReport, firmware_report};
 use testkit::fip as made_up;
 
 /// The boot area of made-up blobs of the real sizes, as a file of an image.
@@ -70,7 +70,7 @@ pub fn manifest(folder: &Path, firmware: Firmware, parts: &[(&str, &[u8])]) {
 fn each_part_is_described() {
     let report = report(&area());
     assert!(report.is_valid());
-    assert_eq!(report.form, FormReport::Card);
+    assert_eq!(report.form, PackagingReport::Card);
     let blobs = made_up::blobs(1);
     let expected = [
         ("bl1", 0, 0xc200, Some(0)),

@@ -14,7 +14,7 @@ use formats::segments::Segments;
 use formats::sparse::SparseImage;
 use formats::units::Bytes;
 use sha2::{Digest, Sha256};
-use stages::basis::Form;
+use stages::delta_base::ImageFormat;
 use stages::pack::{ExportRequest, Identities, Pack, PackFolder, PackWriter, Recipients, export};
 use tempfile::TempDir;
 
@@ -124,16 +124,16 @@ impl Bench {
         writer.finish("test", vec![base], nodes).unwrap();
     }
 
-    pub fn export(&self, form: Form) -> anyhow::Result<()> {
-        self.export_with(form, None)
+    pub fn export(&self, format: ImageFormat) -> anyhow::Result<()> {
+        self.export_with(format, None)
     }
 
-    pub fn export_with(&self, form: Form, identities: Option<Identities>) -> anyhow::Result<()> {
+    pub fn export_with(&self, format: ImageFormat, identities: Option<Identities>) -> anyhow::Result<()> {
         let pack = Pack::open(&self.path("pack"))?.unlocked(identities)?;
         export(&ExportRequest {
             pack: &pack,
             nodes: pack.index.nodes.iter().collect(),
-            form,
+            format,
             folder: &self.path("exported"),
             progress: &Progress::new(Verbosity::Quiet),
             jobs: 2,
@@ -158,8 +158,8 @@ impl Bench {
         change(&mut bytes);
         fs::write(&path, bytes).unwrap();
         let mut message = String::new();
-        for form in Form::ALL {
-            message = format!("{:#}", self.export_with(form, identities.cloned()).unwrap_err());
+        for format in ImageFormat::ALL {
+            message = format!("{:#}", self.export_with(format, identities.cloned()).unwrap_err());
         }
         fs::write(&path, kept).unwrap();
         // What the file is of has no image; another node may have its.

@@ -1,7 +1,7 @@
 //! The bytes of layers and images that a small base and overlays of the test's own come to.
 
 use engine::tarball::layer_of;
-use formats::btrfs::{Base, Profile, SubvolumeContent, SubvolumeSpec, VolumeSize, VolumeSpec};
+use formats::btrfs::{Profile, RoleVolume, SubvolumeContent, SubvolumeSpec, VolumeSize, VolumeSpec};
 use formats::delta::Delta;
 use formats::fat::FatFile;
 use formats::ids;
@@ -102,8 +102,8 @@ fn card(workshop: &Workshop, name: &str, root: SparseImage) -> SparseImage {
     assemble(request).unwrap().image
 }
 
-/// What the nodes of the role have in common, laid out with a template of containers.
-fn base(role: &RoleLayers<'_>, node: &NodeLayer) -> Base {
+/// What the nodes of the role have in common, laid out with a container image.
+fn base(role: &RoleLayers<'_>, node: &NodeLayer) -> RoleVolume {
     let subvolume = |name: &str, content, is_template| SubvolumeSpec {
         name: name.to_owned(),
         content,
@@ -112,7 +112,7 @@ fn base(role: &RoleLayers<'_>, node: &NodeLayer) -> Base {
         uuid: ids::uuid("subvolume", &[name]),
     };
     let mount = |name: &str, path: &str| subvolume(name, SubvolumeContent::Mount(path.into()), false);
-    let template = role.template.as_ref().unwrap().tree().unwrap();
+    let template = role.container_image.as_ref().unwrap().tree().unwrap();
     let metadata_uuid = ids::uuid("root file system", &["golden"]);
     let spec = VolumeSpec {
         label: "root".to_owned(),
@@ -127,7 +127,7 @@ fn base(role: &RoleLayers<'_>, node: &NodeLayer) -> Base {
             subvolume("@template", SubvolumeContent::Tree(template.into()), true),
         ],
     };
-    Base::new(&spec, &tree(role, node)).unwrap()
+    RoleVolume::new(&spec, &tree(role, node)).unwrap()
 }
 
 #[test]

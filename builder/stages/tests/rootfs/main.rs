@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod container_image;
 mod first_start;
 mod golden;
 mod grow;
@@ -10,6 +11,5 @@ mod openrc;
 mod overlays;
 mod settings;
 mod support;
-mod template;
 mod units;
 mod workshop;

@@ -46,7 +46,7 @@ fn role<'a>(workshop: &'a Workshop, base: &OpenRc, overlay: &'a str) -> anyhow::
             fleet: &project.fleet,
             role: &project.fleet.roles["hypervisor"],
             overlays: &[&overlay],
-            template: &[],
+            container_image: &[],
             board: &project.boards["odroid-c2"],
             layout: &project.layouts["card"],
             operator: &workshop.operator,

@@ -184,7 +184,7 @@ fn settings_of_the_kernel_are_on_the_node_and_in_the_template() {
     )]);
     let role = workshop.role_with(&[&overlay], &[&overlay]).unwrap();
     let node = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
-    let container = role.template.as_ref().unwrap().tree().unwrap();
+    let container = role.container_image.as_ref().unwrap().tree().unwrap();
     for tree in [&node, &container] {
         assert_eq!(
             read(tree, "etc/sysctl.d/60-test.conf"),
@@ -336,7 +336,7 @@ fn overlays_are_checked_before_anything_is_built() {
                     Role {
                         name: name.to_owned(),
                         overlays,
-                        template: Vec::new(),
+                        container_image: Vec::new(),
                         containers: false,
                         gateway: false,
                         kernel_arguments: Vec::new(),

@@ -211,7 +211,7 @@ fn an_overlay_brings_a_user_for_its_service() {
     let uid = service.users[0].uid;
     let role = workshop.role_with(&[&service], &[&service]).unwrap();
     let node = tree(&role, &workshop.node_layer(&role, "red-07").unwrap());
-    let container = role.template.as_ref().unwrap().tree().unwrap();
+    let container = role.container_image.as_ref().unwrap().tree().unwrap();
     for tree in [&node, &container] {
         let line = format!("meter:x:{uid}:{uid}::/nonexistent:/sbin/nologin\n");
         assert!(read(tree, "etc/passwd").ends_with(&line));
@@ -225,9 +225,9 @@ fn an_overlay_brings_a_user_for_its_service() {
             (0o750, uid, uid)
         );
     }
-    // The users of nodes are none of a container's that no overlay of the template brings.
+    // The users of nodes are none of a container's that no overlay of its image brings.
     let role = workshop.role_with(&[&service], &[]).unwrap();
-    let container = role.template.as_ref().unwrap().tree().unwrap();
+    let container = role.container_image.as_ref().unwrap().tree().unwrap();
     assert!(!read(&container, "etc/passwd").contains("meter"));
 }
 

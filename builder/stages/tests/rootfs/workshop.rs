@@ -13,7 +13,7 @@ use model::files::Files;
 use model::fleet::{Node, PublicKeys};
 use model::overlay::Overlay;
 use model::project::Project;
-use stages::rootfs::{CardIds, NodeInputs, NodeLayer, RoleInputs, RoleLayers, role_layers};
+use stages::rootfs::{NodeInputs, NodeLayer, PartitionIds, RoleInputs, RoleLayers, role_layers};
 
 use crate::support::{self, TIME, project};
 
@@ -106,11 +106,11 @@ impl Workshop {
         self.role_with(overlays, &[])
     }
 
-    /// The layers of the cluster of the tests's role with these overlays and those of its template.
+    /// The layers of the cluster of the tests's role with these overlays and those of its container image.
     pub fn role_with<'a>(
         &'a self,
         overlays: &[&'a Overlay],
-        template: &[&'a Overlay],
+        container_image: &[&'a Overlay],
     ) -> anyhow::Result<RoleLayers<'a>> {
         let subvolumes = overlays.iter().flat_map(|overlay| &overlay.subvolumes);
         let layout = self.project.layouts["card"].with(subvolumes.map(|subvolume| &subvolume.value));
@@ -120,7 +120,7 @@ impl Workshop {
                 fleet: &self.project.fleet,
                 role: &self.project.fleet.roles["hypervisor"],
                 overlays,
-                template,
+                container_image,
                 board: &self.project.boards["odroid-c2"],
                 layout: &layout,
                 operator: &self.operator,
@@ -142,7 +142,7 @@ impl Workshop {
             identity: &self.store.node(name)?,
             containers: &self.store.containers_of(&self.project.fleet, self.node(name))?,
             secrets: &self.store.secrets(&self.project.fleet, self.node(name))?,
-            card: &CardIds {
+            card: &PartitionIds {
                 boot_partuuid: "c0ffee00-01".into(),
                 root_partuuid: "c0ffee00-02".into(),
             },

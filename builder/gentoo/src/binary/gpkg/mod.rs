@@ -23,7 +23,7 @@ use std::io::{self, BufReader};
 use formats::layer::archive::{Archive, ArchiveError, Kind, Member};
 use formats::layer::shown;
 use formats::units::Bytes;
-use formats::unpack::Format;
+use formats::unpack::Codec;
 use thiserror::Error;
 
 use self::manifest::{Line, Sums};
@@ -182,7 +182,7 @@ pub enum GpkgError {
 pub(crate) struct Part {
     pub offset: u64,
     pub length: u64,
-    pub format: Format,
+    pub codec: Codec,
 }
 
 /// The parts of a package whose sums were compared.
@@ -377,12 +377,12 @@ fn part(members: &BTreeMap<String, Found>, stem: &'static str) -> Result<(String
             second: second.clone(),
         });
     }
-    let format = match suffix {
-        "" => Format::Plain,
-        ".gz" => Format::Gzip,
-        ".bz2" => Format::Bzip2,
-        ".xz" => Format::Xz,
-        ".zst" => Format::Zstd,
+    let codec = match suffix {
+        "" => Codec::Plain,
+        ".gz" => Codec::Gzip,
+        ".bz2" => Codec::Bzip2,
+        ".xz" => Codec::Xz,
+        ".zst" => Codec::Zstd,
         _ => {
             let what = match suffix {
                 ".lz4" => "lz4".to_owned(),
@@ -399,7 +399,7 @@ fn part(members: &BTreeMap<String, Found>, stem: &'static str) -> Result<(String
     let part = Part {
         offset: found.offset,
         length: found.size,
-        format,
+        codec,
     };
     Ok((name.clone(), part))
 }
@@ -412,8 +412,8 @@ fn sound(file: &File, (name, part): (String, Part)) -> Result<Part, GpkgError> {
         formats::unpack::MAGIC as u64,
     );
     io::Read::read_to_end(&mut start, &mut magic)?;
-    let found = match Format::of(&magic) {
-        Ok(found) if found == part.format => return Ok(part),
+    let found = match Codec::of(&magic) {
+        Ok(found) if found == part.codec => return Ok(part),
         Ok(found) => found.name(),
         Err(unsupported) => unsupported.0,
     };

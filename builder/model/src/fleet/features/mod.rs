@@ -11,6 +11,7 @@
 //! | `backup` | how often backups are made, how many are kept, and which node keeps whose |
 //! | `moves` | nodes that containers move to |
 //! | `monitor` | who asks nodes how they are |
+//! | `ports` | ports, and the protocols that have them, for all of these |
 //! | `power` | what a bus draws, and what its supply gives |
 //!
 //! A feature says nothing of the file as a whole: it gets what is its own of that, and nodes and networks that are checked.
@@ -23,6 +24,7 @@ pub mod containers;
 pub mod inproxy;
 pub mod monitor;
 pub mod moves;
+pub mod ports;
 pub mod power;
 pub mod services;
 pub mod tunnels;

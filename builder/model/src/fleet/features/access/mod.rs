@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use ipnet::{Ipv4Net, Ipv6Net};
 
 use self::toml::AllowToml;
-use super::services::check_port;
+use super::ports::{Protocol, check_port};
 use crate::check::Check;
-use crate::fleet::{ALL_OF_A_KIND, Container, Fleet, Node, Protocol};
+use crate::fleet::{ALL_OF_A_KIND, Fleet, Node};
 use crate::names::{quoted, suggest};
 use crate::written::At;
 
@@ -72,14 +72,14 @@ impl Accept {
 }
 
 impl Fleet {
-    /// What `container` takes: its open services from anybody, then what `allow` says in its order.
-    pub fn accepted_by(&self, container: &Container) -> Vec<Accept> {
+    /// What the container called `container` takes: its open services from anybody, then what `allow` says in its order.
+    pub fn accepted_by(&self, container: &str) -> Vec<Accept> {
         let mut accepts = Vec::new();
         let published = |protocol| {
             let ports: BTreeSet<u16> = self
                 .services
                 .iter()
-                .filter(|service| service.container == container.name && service.is_open())
+                .filter(|service| service.container == container && service.is_open())
                 .filter(|service| service.protocol == protocol)
                 .map(|service| service.port)
                 .collect();
@@ -97,7 +97,7 @@ impl Fleet {
                 icmp: false,
             });
         }
-        accepts.extend(self.passages_to(&[container.name.as_str(), "containers"]));
+        accepts.extend(self.passages_to(&[container, "containers"]));
         accepts
     }
 

@@ -95,7 +95,7 @@ impl<'a> ContainerContext<'a> {
     fn of(fleet: &Fleet, container: &'a Container) -> Self {
         let ipv4 = vec![container.address.to_string()];
         let ipv6 = texts(container.address6);
-        let accepts = fleet.accepted_by(container).into_iter();
+        let accepts = fleet.accepted_by(&container.name).into_iter();
         Self {
             name: &container.name,
             interface: container.interface(),

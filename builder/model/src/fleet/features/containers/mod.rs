@@ -59,7 +59,7 @@ pub struct Container {
     pub cpus: Option<u16>,
     /// Most memory, and where that stands.
     pub memory: Option<Placed<Bytes>>,
-    /// Most of the card, beside what it shares with the template.
+    /// Most of the card, beside what it shares with its image.
     pub disk: Bytes,
     /// Whether it starts with its node.
     pub autostart: bool,

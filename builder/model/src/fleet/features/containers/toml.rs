@@ -21,7 +21,7 @@ pub struct ContainerToml {
     pub cpus: Option<At<u16>>,
     /// Most memory it gets: "256 MiB". Default: all that the node has.
     pub memory: Option<At<String>>,
-    /// Most of the card that it fills, beside what it shares with the template: "8 GiB". Default: "4 GiB".
+    /// Most of the card that it fills, beside what it shares with its image: "8 GiB". Default: "4 GiB".
     pub disk: Option<At<String>>,
     /// Whether it starts with its node.
     #[serde(default = "yes")]

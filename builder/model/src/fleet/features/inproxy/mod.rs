@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use self::toml::InproxyToml;
 use super::containers::toml::ContainerToml;
+use super::ports::Protocol;
 use super::services::gateway;
-use super::services::toml::{Protocol, ServiceToml};
+use super::services::toml::ServiceToml;
 use crate::check::Check;
 use crate::fleet::roll::Roll;
 use crate::fleet::{Fleet, Network, Node, Service};

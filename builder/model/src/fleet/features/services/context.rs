@@ -7,8 +7,9 @@
 
 use serde::Serialize;
 
+use super::super::ports::Protocol;
 use super::super::texts;
-use super::{Protocol, Published};
+use super::Published;
 
 /// A service that a gateway publishes.
 #[derive(Debug, Clone, Serialize)]

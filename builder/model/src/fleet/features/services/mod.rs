@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use self::toml::{Protocol, ServiceToml};
+use self::toml::ServiceToml;
 use super::containers::toml::ContainerToml;
+use super::ports::{Protocol, check_port};
 use crate::check::Check;
 use crate::finding::Place;
 use crate::fleet::roll::Roll;
@@ -188,13 +189,4 @@ pub(in crate::fleet) fn check_services(
     }
     services.sort_by(|one, other| one.name.cmp(&other.name));
     services
-}
-
-/// Zero is not a port that anything listens on.
-pub(in crate::fleet) fn check_port(check: &mut Check<'_>, port: &At<u16>) {
-    if port.value == 0 {
-        check
-            .found(&port.span, "port 0 is none that can be reached")
-            .hint("ports are 1 to 65535");
-    }
 }

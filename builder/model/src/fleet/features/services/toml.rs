@@ -1,8 +1,9 @@
 //! What containers serve, as written.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use super::super::ports::Protocol;
 use crate::written::At;
 
 /// What a container serves.
@@ -31,15 +32,4 @@ pub struct ServiceToml {
     /// Whether it has an address of I2P, which `portadc show` prints.
     #[serde(default)]
     pub i2p: bool,
-}
-
-/// A protocol that has ports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// TCP.
-    #[default]
-    Tcp,
-    /// UDP.
-    Udp,
 }

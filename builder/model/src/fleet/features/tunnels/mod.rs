@@ -6,7 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use self::toml::TunnelToml;
 use super::containers::toml::ContainerToml;
-use super::services::{Published, check_port, gateway};
+use super::ports::check_port;
+use super::services::{Published, gateway};
 use crate::check::Check;
 use crate::finding::Place;
 use crate::fleet::roll::Roll;

@@ -14,15 +14,15 @@ use rustix::fs::ioctl_ficlone;
 
 /// How an image is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum ImageFormat {
     /// As it goes on a card, with holes: `.img`.
     Plain,
     /// Compressed in frames, with a seek table: `.img.zst`.
     Compressed,
 }
 
-impl Form {
-    /// Every form.
+impl ImageFormat {
+    /// Every format.
     pub const ALL: [Self; 2] = [Self::Plain, Self::Compressed];
 
     /// How the names of such files end, behind the node's.
@@ -36,25 +36,25 @@ impl Form {
 
 /// What images of a base are written from.
 #[derive(Debug)]
-pub struct Basis {
+pub struct DeltaBase {
     base: SparseImage,
     /// Where images are compressed.
     frames: Option<FrameStore>,
 }
 
-impl Basis {
+impl DeltaBase {
     /// Makes ready to write `count` images over `base`, which has these `segments`, into `folder`. Uses all threads of
     /// the pool that this runs in.
     pub fn new(
-        form: Form,
+        format: ImageFormat,
         base: &SparseImage,
         segments: &Segments,
         folder: &Path,
         count: usize,
     ) -> Result<Self> {
         let make = || -> Result<Self> {
-            match form {
-                Form::Plain => Ok(Self {
+            match format {
+                ImageFormat::Plain => Ok(Self {
                     // As one file that all images share, where they can: then it costs nothing to write another one.
                     base: if count > 1 && shares_blocks(folder)? {
                         as_file(base, folder)?
@@ -63,7 +63,7 @@ impl Basis {
                     },
                     frames: None,
                 }),
-                Form::Compressed => {
+                ImageFormat::Compressed => {
                     let mut file = tempfile::tempfile_in(folder)?;
                     FrameStore::write(base, segments, &mut file)?;
                     Ok(Self {

@@ -22,7 +22,7 @@ use crate::tree::{InodeKind, Share, Tree};
 
 /// The volumes of a role but for what is each node's own.
 #[derive(Debug)]
-pub struct Base {
+pub struct RoleVolume {
     spec: VolumeSpec,
     labels: Labels,
     /// The role's data and leaves.
@@ -72,7 +72,7 @@ struct SlotChild {
     file_type: u8,
 }
 
-impl Base {
+impl RoleVolume {
     /// Lays out what the nodes of a role have in common. Of the inodes of `tree` that are a node's own
     /// ([`Share::Node`]) only the paths, the kinds and the owners count, so any node's tree gives the same base.
     /// `spec.fsid` does not count either.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use anyhow::{Context, Result};
-use formats::btrfs::Base;
+use formats::btrfs::RoleVolume;
 use formats::delta::{Delta, Run};
 use formats::segments::Segments;
 use formats::sparse::SparseImage;
@@ -16,18 +16,18 @@ const MORE: u64 = 64 << 10;
 
 /// What the cards of a kind have in common.
 #[derive(Debug)]
-pub struct CardBase {
+pub struct CommonCard {
     /// Their root file systems.
-    pub root: Base,
+    pub root: RoleVolume,
     /// The card of no node.
     pub image: SparseImage,
     /// Its segments.
     pub segments: Segments,
 }
 
-impl CardBase {
+impl CommonCard {
     /// The base of cards over `root`; `card` makes one from a node's name and its root file system.
-    pub fn new(root: Base, card: impl Fn(&str, SparseImage) -> Result<Card>) -> Result<Self> {
+    pub fn new(root: RoleVolume, card: impl Fn(&str, SparseImage) -> Result<Card>) -> Result<Self> {
         // No node can have these names. All that two cards without nodes' files differ in are identifiers.
         let base = card("base of cards", root.blank().clone())?;
         let other = card("other base of cards", root.blank().clone())?;
@@ -49,7 +49,7 @@ impl CardBase {
 }
 
 /// What of the root file system is a node's own, as bytes of the card.
-fn own_ranges<'a>(card: &Card, root: &'a Base) -> impl Iterator<Item = Range<u64>> + use<'a> {
+fn own_ranges<'a>(card: &Card, root: &'a RoleVolume) -> impl Iterator<Item = Range<u64>> + use<'a> {
     let start = card
         .partitions
         .iter()

@@ -1,14 +1,14 @@
-//! The rules of templates of containers, which a layout has room for and a role fills.
+//! The rules of container images, which a layout has room for and a role fills.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, Findings};
 use crate::fleet::{Fleet, Node, Origin, Role};
-use crate::layout::{CheckedLayout, Layout, TEMPLATE};
+use crate::layout::{CONTAINER_IMAGE, CheckedLayout, Layout};
 use crate::names::quoted;
 
-/// Holds the templates of roles against the `layouts` of their cards.
-pub(crate) fn check_templates(
+/// Holds the container images of roles against the `layouts` of their cards.
+pub(crate) fn check_container_images(
     fleet: &Fleet,
     layouts: &BTreeMap<String, CheckedLayout>,
     findings: &mut Findings,
@@ -24,21 +24,21 @@ pub(crate) fn check_templates(
     }
 }
 
-/// A layout has a template where a role of its cards says what is in it, and nowhere else.
+/// A layout has a container image where a role of its cards says what is in it, and nowhere else.
 fn check_pair(node: &Node, role: &Role, layout: &Layout, origins: &[Origin], findings: &mut Findings) {
     let chosen = |name: &str| node.origins.iter().find(|origin| origin.name == name);
-    let of_layout = origins.iter().find(|origin| origin.name == TEMPLATE);
-    let name = layout.root().and_then(|root| root.template.as_ref());
-    match (name, role.template.first()) {
+    let of_layout = origins.iter().find(|origin| origin.name == CONTAINER_IMAGE);
+    let name = layout.root().and_then(|root| root.container_image.as_ref());
+    match (name, role.container_image.first()) {
         (Some(name), None) => {
             let mut finding = Finding::new(format!(
-                "layout {} has the template {}, but role {} does not say what is in it",
+                "layout {} has the container image {}, but role {} does not say what is in it",
                 quoted(&layout.name),
                 quoted(name),
                 quoted(&role.name)
             ))
             .hint(format!(
-                "add `template = [\"container\"]` to [roles.{}], or give its nodes a layout without a template",
+                "add `container-image = [\"container\"]` to [roles.{}], or give its nodes a layout without one",
                 role.name
             ));
             if let Some(origin) = of_layout {
@@ -51,14 +51,14 @@ fn check_pair(node: &Node, role: &Role, layout: &Layout, origins: &[Origin], fin
         }
         (None, Some(first)) => {
             let finding = Finding::new(format!(
-                "role {} has a template, but its layout {} has no subvolume for it",
+                "role {} has a container image, but its layout {} has no subvolume for it",
                 quoted(&role.name),
                 quoted(&layout.name)
             ))
             .at(first.place.clone())
             .hint(format!(
-                "add {{ name = \"@template\", template = true }} to the subvolumes of \
-                 `images/layouts/{}.toml`, or leave out `template`",
+                "add {{ name = \"@template\", container-image = true }} to the subvolumes of \
+                 `images/layouts/{}.toml`, or leave out `container-image`",
                 layout.name
             ));
             findings.push(match chosen("layout") {

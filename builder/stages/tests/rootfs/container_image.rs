@@ -1,4 +1,4 @@
-//! The template of containers: the base under overlays of its own, without identity.
+//! The container image: the base under overlays of its own, without identity.
 
 use engine::tarball::Tarball;
 use formats::blob::Blob;
@@ -10,7 +10,7 @@ use crate::support::{link, project, read};
 use crate::workshop::{EMPTY, Workshop, tree, write_tar};
 
 fn template(role: &RoleLayers<'_>) -> Tree {
-    role.template.as_ref().unwrap().tree().unwrap()
+    role.container_image.as_ref().unwrap().tree().unwrap()
 }
 
 /// Makes the role with the overlay `common`, and `container` in its template.
@@ -183,10 +183,10 @@ fn a_layout_without_a_template_has_none() {
     let layout = workshop.project.layouts.get_mut("card").unwrap();
     for partition in &mut layout.partitions {
         if let model::layout::FileSystem::Btrfs(btrfs) = &mut partition.file_system {
-            btrfs.template = None;
+            btrfs.container_image = None;
         }
     }
-    assert!(workshop.role(&[]).unwrap().template.is_none());
+    assert!(workshop.role(&[]).unwrap().container_image.is_none());
 }
 
 #[test]
@@ -209,12 +209,12 @@ fn its_templates_know_of_no_node() {
     );
 }
 
-/// What checking the cluster of the tests finds with these overlays in the template of its role.
+/// What checking the cluster of the tests finds with these overlays in the container image of its role.
 fn found_with(overlays: &[&Overlay]) -> String {
     let mut project = project();
     let role = project.fleet.roles.get_mut("hypervisor").unwrap();
-    let place = role.template[0].place.clone();
-    role.template = overlays
+    let place = role.container_image[0].place.clone();
+    role.container_image = overlays
         .iter()
         .map(|overlay| Placed {
             value: overlay.name.clone(),
@@ -237,9 +237,8 @@ fn its_overlays_are_checked_before_anything_is_built() {
     let own = workshop.overlay_named("own", &[EMPTY, ("templates/etc/name.hbs", "{{node.name}}\n")]);
     let found = found_with(&[&first, &own]);
     assert!(
-        found.contains(
-            "`/etc/name` is rendered for each node, but a template of containers is one for all of them"
-        ) && found.contains("overlays/own/templates/etc/name.hbs:1:1")
+        found.contains("`/etc/name` is rendered for each node, but a container image is one for all of them")
+            && found.contains("overlays/own/templates/etc/name.hbs:1:1")
             && found.contains("help: use none of `node`, `mounts`, `identity`"),
         "{found}"
     );

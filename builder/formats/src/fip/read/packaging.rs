@@ -16,7 +16,7 @@ use crate::units::SECTOR;
 
 /// How boot loaders lie in what was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum Packaging {
     /// A card: a BL1 that its vendor signed around the partition table, the package from sector 97 on.
     Card,
     /// A card as the vendor's signer writes it (`u-boot.bin.sd.bin`): the first stage from sector 1 on, the package from
@@ -36,7 +36,7 @@ const LATE: u64 = FIP_SECTOR.0 * SECTOR;
 /// The first byte of a package right behind a BL2.
 const EARLY: u64 = BL2_SIZE as u64;
 
-impl Form {
+impl Packaging {
     /// How boot loaders lie in `source`; `None` where there are none. Of a form one mark is enough: others may be what is
     /// damaged.
     pub(super) fn find(source: &dyn ReadAt) -> io::Result<Option<Self>> {

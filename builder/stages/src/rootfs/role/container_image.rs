@@ -1,6 +1,6 @@
-//! The template of a role's containers: the base with the packages of its own overlays, without what makes it a node.
+//! The image of a role's containers: the base with the packages of its own overlays, without what makes it a node.
 //!
-//! What root file system and template have in common is one layer, so its data is on a card once.
+//! What root file system and image have in common is one layer, so its data is on a card once.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ const HOST_KEYS: &[u8] = b"etc/ssh/ssh_host_";
 
 /// What containers are snapshots of, to be stacked in the order of the fields. All of it is the role's.
 #[derive(Debug)]
-pub struct TemplateLayers {
+pub struct ContainerImageLayers {
     /// The base, less what the overlays remove, and without identity.
     base: Vec<Layer>,
     /// What the overlays put over it.
@@ -43,8 +43,8 @@ pub struct TemplateLayers {
     time: Time,
 }
 
-impl TemplateLayers {
-    /// The template over `base`. Its overlays' templates are rendered from `context`; `zstd` is the level at which files are
+impl ContainerImageLayers {
+    /// The container image over `base`. Its overlays' templates are rendered from `context`; `zstd` is the level at which files are
     /// compressed.
     pub(in crate::rootfs) fn make(
         engine: &Engine,
@@ -53,7 +53,7 @@ impl TemplateLayers {
         base: BaseLayers,
         zstd: u8,
     ) -> Result<Self> {
-        let mut merged = merge(inputs.template)?;
+        let mut merged = merge(inputs.container_image)?;
         let renderer =
             Renderer::new(merged.templates(), &inputs.fleet.own_vars(&inputs.role.name))?.of_no_node()?;
         let BaseLayers {
@@ -62,7 +62,7 @@ impl TemplateLayers {
             ..
         } = base;
         let layers = without_identity(layers, inputs.time);
-        let users = overlay::users(inputs.template.iter().copied());
+        let users = overlay::users(inputs.container_image.iter().copied());
         let settings = match users[..] {
             [] => Settings::default(),
             _ => {
@@ -73,7 +73,7 @@ impl TemplateLayers {
         };
         settings.lay(&mut merged);
         let overlays = Overlays {
-            overlays: inputs.template,
+            overlays: inputs.container_image,
             merged: &merged,
             own: &BTreeSet::new(),
             rendered: &renderer.render_shared(context)?,
@@ -97,12 +97,12 @@ impl TemplateLayers {
         })
     }
 
-    /// The template as one tree.
+    /// The container image as one tree.
     pub fn tree(&self) -> Result<Tree> {
         stack(self.base.iter().chain([&self.overlay]), self.time)
     }
 
-    /// Adds what the template is made from to a key.
+    /// Adds what the image is made from to a key.
     pub(in crate::rootfs) fn add_to(&self, key: KeyBuilder) -> Result<KeyBuilder> {
         Ok(key
             .key("template base", &self.base_key)
