@@ -2,13 +2,13 @@
 
 use std::cmp::Reverse;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::BufRead;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use engine::{Engine, VerificationFailed};
 use formats::units::Bytes;
-use liblzma::read::XzDecoder;
+use formats::unpack::unpack;
 use model::sources::{Archive, Series, version_numbers};
 
 use super::Network;
@@ -258,8 +258,9 @@ impl Suite {
             };
             let index = fetch(engine, &wanted, mirrors, network)?;
             let file = File::open(&index).with_context(|| format!("cannot read {}", index.display()))?;
-            read_sources(BufReader::new(XzDecoder::new(file)), package, &mut found)
-                .with_context(|| format!("cannot read {path} of `{}`", self.suite))?;
+            let cannot = || format!("cannot read {path} of `{}`", self.suite);
+            let (_, text) = unpack(file).with_context(cannot)?;
+            read_sources(text, package, &mut found).with_context(cannot)?;
         }
         Ok(found)
     }

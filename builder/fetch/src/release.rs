@@ -2,9 +2,9 @@
 //! fetched to be verified, and its hash goes into the lock. Which version it is says the folder that is in it.
 
 use anyhow::Result;
-use bzip2::read::BzDecoder;
 use engine::failure;
 use formats::units::Bytes;
+use formats::unpack::unpack;
 use model::sources::Signer;
 
 use super::digest::Sha256Sum;
@@ -78,7 +78,8 @@ pub(super) fn resolve(
 
 /// The folder that a tarball begins with, as `git archive` makes one of a release; `None` where it begins otherwise.
 fn holds(tarball: &[u8]) -> Option<String> {
-    let mut archive = tar::Archive::new(BzDecoder::new(tarball));
+    let (_, tar) = unpack(tarball).ok()?;
+    let mut archive = tar::Archive::new(tar);
     let entries = archive.entries().ok()?.filter_map(Result::ok);
     // The first may have the commit, for all others.
     let first = entries

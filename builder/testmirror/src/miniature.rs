@@ -152,10 +152,13 @@ pub fn now() -> u64 {
         .as_secs()
 }
 
-/// Compressed with xz.
+/// Compressed with xz, in two streams, as some compressors write it: whoever reads the first alone has half of it.
 pub fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut compressed = Vec::new();
-    std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(bytes, 1), &mut compressed).unwrap();
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    for part in [first, second] {
+        std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(part, 1), &mut compressed).unwrap();
+    }
     compressed
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::BufRead;
 
 use anyhow::{Context, Result, bail};
 use debian::deb822::each_stanza;
@@ -10,7 +10,7 @@ use debian::dpkg::InstalledDeb;
 use files::emit::{Readers, write_file};
 use files::private;
 use formats::units::Bytes;
-use liblzma::read::XzDecoder;
+use formats::unpack::{UnpackError, unpack};
 use model::names::nearest;
 
 use super::Gathering;
@@ -47,6 +47,14 @@ pub(super) enum Extent {
     All,
     /// Those of packages, where a suite has them.
     Packages,
+}
+
+/// The text of an index.
+fn opened(index: &Pinned) -> Result<Box<dyn BufRead>> {
+    let file = File::open(&index.file).map_err(UnpackError::from);
+    let unpacked = file.and_then(unpack);
+    let (_, text) = unpacked.with_context(|| format!("cannot read {}", index.path))?;
+    Ok(text)
 }
 
 impl Indexes {
@@ -132,8 +140,7 @@ impl Indexes {
         let mut known = BTreeSet::new();
         for list in &self.packages {
             let shown = list.path.as_str();
-            let file = File::open(&list.file).with_context(|| format!("cannot read {shown}"))?;
-            each_stanza(BufReader::new(XzDecoder::new(file)), |stanza| {
+            each_stanza(opened(list)?, |stanza| {
                 let provided = stanza.get("Provides").unwrap_or_default();
                 // `Provides: a (= 1), b`
                 let provided = provided
@@ -199,8 +206,7 @@ impl Indexes {
             installed.iter().map(|deb| (wanted(deb), None)).collect();
         for list in &self.packages {
             let shown = list.path.as_str();
-            let file = File::open(&list.file).with_context(|| format!("cannot read {shown}"))?;
-            each_stanza(BufReader::new(XzDecoder::new(file)), |stanza| {
+            each_stanza(opened(list)?, |stanza| {
                 let key =
                     ["Package", "Version", "Architecture"].map(|field| stanza.get(field).unwrap_or_default());
                 let key = (key[0].to_owned(), key[1].to_owned(), key[2].to_owned());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use engine::{failure, is_verification_failure};
-use flate2::read::MultiGzDecoder;
+use formats::unpack::Codec;
 use gentoo::Package;
 use gentoo::index::Packages;
 use model::sources::{PackagePlace, PackageSource, normal_mirror};
@@ -199,7 +199,8 @@ fn from_folder(folder: &Path, name: &str) -> Result<Packages> {
 /// The index that the bytes of a file are.
 fn parse(name: &str, bytes: Vec<u8>) -> Result<Packages> {
     let text = if name.ends_with(".gz") {
-        limited(MultiGzDecoder::new(&bytes[..]), LIMIT).context("it cannot be unpacked")?
+        let text = Codec::Gzip.decoder(&bytes[..])?;
+        limited(text, LIMIT).context("it cannot be unpacked")?
     } else {
         bytes
     };

@@ -2,22 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use bzip2::bufread::MultiBzDecoder;
 use formats::digest::hex;
-use liblzma::bufread::XzDecoder;
+use formats::unpack;
 use sha2::{Digest, Sha256};
 use tar::{Archive, Entry, EntryType};
 
 /// The largest Makefile that is read, in bytes. Linux's has 70 KiB, U-Boot's 90.
 const MAX_MAKEFILE: u64 = 1 << 20;
-
-/// What a bzip2 stream begins with.
-const BZIP2: &[u8] = b"BZh";
 
 /// The Makefile at the root of a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,20 +115,15 @@ pub fn unpack(tarball: &Path, folder: &Path, wanted: impl Fn(&Path) -> bool) -> 
 }
 
 /// The tarball as a stream of entries, unpacked by what its first bytes say it is packed with.
-fn archive(tarball: &Path) -> Result<Archive<Box<dyn Read>>> {
+fn archive(tarball: &Path) -> Result<Archive<Box<dyn BufRead>>> {
     let file = files::open(tarball).with_context(|| format!("cannot open {}", tarball.display()))?;
-    let mut file = BufReader::with_capacity(1 << 20, file);
-    let start = file.fill_buf().with_context(|| unreadable(tarball))?;
-    Ok(Archive::new(if start.starts_with(BZIP2) {
-        Box::new(MultiBzDecoder::new(file))
-    } else {
-        Box::new(XzDecoder::new_multi_decoder(file))
-    }))
+    let (_, tar) = unpack::unpack(file).with_context(|| unreadable(tarball))?;
+    Ok(Archive::new(tar))
 }
 
 fn unreadable(tarball: &Path) -> String {
     format!(
-        "cannot read {}: is it a tar archive compressed with xz or bzip2?",
+        "cannot read {}: is it a tar archive, plain or compressed with gzip, bzip2, xz or zstd?",
         tarball.display()
     )
 }
@@ -228,7 +219,11 @@ mod tests {
         let mut encoder = BzEncoder::new(File::create(&bzip2).unwrap(), Default::default());
         io::copy(&mut &tar(&entries)[..], &mut encoder).unwrap();
         encoder.finish().unwrap();
-        for path in [tarball(folder.path(), &entries), bzip2] {
+        let zstd = folder.path().join("source.tar.zst");
+        fs::write(&zstd, zstd::encode_all(&tar(&entries)[..], 1).unwrap()).unwrap();
+        let plain = folder.path().join("source.tar");
+        fs::write(&plain, tar(&entries)).unwrap();
+        for path in [tarball(folder.path(), &entries), bzip2, zstd, plain] {
             let makefile = Makefile::find(&path, "source").unwrap();
             assert_eq!(makefile.released, 1_700_000_000);
             assert_eq!(makefile.variable("PATCHLEVEL").unwrap(), "12");
@@ -247,10 +242,8 @@ mod tests {
         for bytes in ["", "neither", "BZh9 nor this"] {
             fs::write(&path, bytes).unwrap();
             let error = error(&path);
-            // An empty stream is a tar without entries.
             assert!(
-                error.contains("is it a tar archive compressed with xz or bzip2?")
-                    || bytes.is_empty() && error.contains("it has no Makefile"),
+                error.contains("is it a tar archive, plain or compressed"),
                 "{error}"
             );
         }
