@@ -24,7 +24,7 @@ pub struct Image {
     /// The file.
     pub file: File,
     /// Its bytes, which the file may have compressed.
-    pub source: Box<dyn ReadAt>,
+    pub source: Box<dyn ReadAt + Send + Sync>,
     /// Its size.
     pub size: Bytes,
     /// What it is.
@@ -219,7 +219,7 @@ impl Image {
         };
         let file = files::open(path).map_err(unreadable)?;
         let blob = WholeBlob::new(file.try_clone().map_err(unreadable)?.into()).map_err(unreadable)?;
-        let source: Box<dyn ReadAt> = if path.file_name() == Some(beside.plain.as_ref()) {
+        let source: Box<dyn ReadAt + Send + Sync> = if path.file_name() == Some(beside.plain.as_ref()) {
             Box::new(blob)
         } else {
             let frames = seekable::Reader::open(blob).map_err(|source| ImageError::Compression {

@@ -4,11 +4,15 @@
 //! |---|---|
 //! | [`device`] | what may be written to: nothing that is in use, no fixed disk without a word |
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
+//! | [`direct`] | bytes to and from the card, past the page cache |
+//! | `chunks` | the image as it goes to the card, read ahead |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
 //! | [`probe`] | whether the card holds as much as it claims |
-//! | [`verify`] | reading back, past the page cache |
+//! | [`verify`] | reading back |
 
+mod chunks;
 pub mod device;
+pub mod direct;
 pub mod image;
 pub mod probe;
 pub mod verify;
@@ -126,7 +130,7 @@ fn write_and_verify(
     let body = write::write_body(image, target, &mut |done, total| {
         progress(Step::Write, done, total)
     })?;
-    if target.is_disk {
+    if target.disk.is_some() {
         probe::probe(image, target)?;
     }
     verify::verify(target, &body.chunks, &mut |done, total| {
