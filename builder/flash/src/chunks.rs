@@ -53,9 +53,13 @@ pub(crate) fn body_size(image: &Image) -> Bytes {
     Bytes(image.map.ranges.iter().map(|range| body(range.range())).sum())
 }
 
-/// Reads `image` and sends all but its head, which is returned. A chunk ends where its unit of [`CHUNK`] bytes of the card
-/// does. Where nobody takes them any more, the rest is not read.
-pub(crate) fn send(image: &Image, pieces: &SyncSender<Piece>) -> Result<Vec<u8>, ImageError> {
+/// Reads `image` and sends all but its head, which is returned. What is `stale` becomes zeros. A chunk ends where its unit of
+/// [`CHUNK`] bytes of the card does. Where nobody takes them any more, the rest is not read.
+pub(crate) fn send(
+    image: &Image,
+    stale: &Range<u64>,
+    pieces: &SyncSender<Piece>,
+) -> Result<Vec<u8>, ImageError> {
     let mut head = vec![0; HEAD.min(image.size.0) as usize];
     let mut chunk = Open::at(0);
     for range in &image.map.ranges {
@@ -82,6 +86,10 @@ pub(crate) fn send(image: &Image, pieces: &SyncSender<Piece>) -> Result<Vec<u8>,
                 let bytes = chunk.bytes.add(end - position);
                 read(image, bytes, position)?;
                 hash.update(&*bytes);
+                let (from, to) = (stale.start.max(position), stale.end.min(end));
+                if from < to {
+                    bytes[(from - position) as usize..(to - position) as usize].fill(0);
+                }
             }
             position = end;
         }
@@ -140,7 +148,7 @@ fn check_digest(image: &Image, range: &MappedRange, digest: &[u8; 32]) -> Result
     })
 }
 
-fn read(image: &Image, bytes: &mut [u8], offset: u64) -> Result<(), ImageError> {
+pub(crate) fn read(image: &Image, bytes: &mut [u8], offset: u64) -> Result<(), ImageError> {
     image
         .source
         .read_exact_at(bytes, offset)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use formats::bmap::{BlockMap, BmapError};
 use formats::digest::hex;
 use formats::manifest::{FORMAT, Manifest};
+use formats::partition::ReadTableError;
 use formats::seekable::{self, SeekableError};
 use formats::source::{ReadAt, WholeBlob};
 use formats::units::Bytes;
@@ -129,6 +130,14 @@ pub enum ImageError {
         found: String,
         /// What the map says.
         expected: String,
+    },
+    /// Its partition table is not one that can be moved to the end of a larger card.
+    #[error("the partition table of {} does not go to a larger card: build it again", path.display())]
+    Table {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: ReadTableError,
     },
     /// The board would not start from this card.
     #[error("{} has no firmware for {board}, which would not start from it; if it shall be written all the same, give --without-firmware; {advice}", path.display())]

@@ -6,6 +6,7 @@
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`direct`] | bytes to and from the card, past the page cache |
 //! | `chunks` | the image as it goes to the card, read ahead |
+//! | `table` | a GPT on a card larger than its image |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
 //! | [`probe`] | whether the card holds as much as it claims |
 //! | [`verify`] | reading back |
@@ -15,6 +16,7 @@ pub mod device;
 pub mod direct;
 pub mod image;
 pub mod probe;
+mod table;
 pub mod verify;
 pub mod write;
 
@@ -109,6 +111,7 @@ pub fn flash(
     }
     let target = Target::open(request.target, request.fixed_disks, &System::host())?;
     target.check_room(&image)?;
+    table::Place::of(&image, &target).check(&image, &target)?;
     let written = write_and_verify(&image, &target, progress).inspect_err(|_| {
         // What the user has to hear of is the first error, not that the card takes no zeros either.
         let _ = write::erase_ends(&target);
@@ -136,8 +139,8 @@ fn write_and_verify(
     verify::verify(target, &body.chunks, &mut |done, total| {
         progress(Step::Verify, done, total)
     })?;
-    let head = write::write_head(&body, target)?;
-    verify::verify(target, std::slice::from_ref(&head), &mut |_, _| {})?;
-    let chunks = body.chunks.iter().chain([&head]);
+    let ends = write::write_ends(&body, target)?;
+    verify::verify(target, &ends, &mut |_, _| {})?;
+    let chunks = body.chunks.iter().chain(&ends);
     Ok(chunks.map(|chunk| Bytes(chunk.length)).sum())
 }

@@ -4,7 +4,8 @@
 //!    the card: what it was is gone.
 //! 2. Signatures of old contents that the image would not cover become zeros.
 //! 3. The body, which is the rest of the image, follows, hashed on the way.
-//! 4. If every range of the image was what its block map says, and the body was read back, the head is written.
+//! 4. If every range of the image was what its block map says, and the body was read back, what belongs to the end of the card
+//!    and the head are written.
 
 use std::io;
 use std::ops::Range;
@@ -21,6 +22,7 @@ use crate::chunks::{Chunk, HEAD, WAITING, body_size, send};
 use crate::device::Target;
 use crate::direct::{Buffer, Fate};
 use crate::image::Image;
+use crate::table::Place;
 
 /// Where btrfs keeps superblocks behind [`HEAD`], from the start of its partition or disk.
 const OLD_SUPERBLOCKS: [u64; 2] = [64 << 20, 256 << 30];
@@ -57,12 +59,14 @@ pub enum WriteError {
     },
 }
 
-/// What is on the card before it gets its head.
+/// What is on the card before it gets its ends.
 #[derive(Debug)]
 pub struct Body {
     /// What was written behind the head.
     pub chunks: Vec<Chunk>,
-    /// What goes to the start of the card at last.
+    /// What goes to the end of the card at last, with its place: the copy of a GPT that the image has elsewhere.
+    copy: Option<(u64, Vec<u8>)>,
+    /// What goes to the start of the card behind that.
     head: Vec<u8>,
 }
 
@@ -73,6 +77,8 @@ pub fn write_body(
     target: &Target,
     progress: &mut dyn FnMut(Bytes, Bytes),
 ) -> Result<Body, FlashError> {
+    let place = Place::of(image, target);
+    let stale = place.stale(image);
     erase_ends(target)?;
     erase_old_signatures(image, target)?;
 
@@ -80,7 +86,7 @@ pub fn write_body(
     let mut done = Bytes(0);
     thread::scope(|scope| {
         let (sender, pieces) = sync_channel(WAITING);
-        let reading = scope.spawn(move || send(image, &sender));
+        let reading = scope.spawn(move || send(image, &stale, &sender));
         let mut chunks = Vec::new();
         // An error drops `pieces`, which ends the reading.
         for piece in pieces {
@@ -89,17 +95,23 @@ pub fn write_body(
             progress(done, total);
             chunks.push(piece.chunk);
         }
-        let head = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let mut head = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let copy = place.adapt(image, target, &mut head)?;
         sync(target)?;
-        Ok(Body { chunks, head })
+        Ok(Body { chunks, copy, head })
     })
 }
 
 /// Makes the card one that starts.
-pub fn write_head(body: &Body, target: &Target) -> Result<Chunk, WriteError> {
-    put(target, &Buffer::of(&body.head), 0)?;
-    sync(target)?;
-    Ok(Chunk::of(&body.head, 0))
+pub fn write_ends(body: &Body, target: &Target) -> Result<Vec<Chunk>, WriteError> {
+    let mut chunks = Vec::new();
+    let copy = body.copy.iter().map(|(offset, bytes)| (*offset, bytes));
+    for (offset, bytes) in copy.chain([(0, &body.head)]) {
+        put(target, &Buffer::of(bytes), offset)?;
+        sync(target)?;
+        chunks.push(Chunk::of(bytes, offset));
+    }
+    Ok(chunks)
 }
 
 /// Makes the card one that does not start, and is none of what it was: a partition table, or its copy, is in the first

@@ -380,9 +380,10 @@ fn the_head_comes_last_and_goes_first() {
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
     let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
     assert!(bench.card_is_dead());
-    let head = flash::write::write_head(&body, &target).unwrap();
+    let ends = flash::write::write_ends(&body, &target).unwrap();
     assert!(fs::read(&bench.card).unwrap()[..MIB as usize] == bench.bytes[..MIB as usize]);
-    assert_eq!((head.offset, head.length), (0, MIB));
+    let places: Vec<_> = ends.iter().map(|chunk| (chunk.offset, chunk.length)).collect();
+    assert_eq!(places, [(0, MIB)]);
     flash::write::erase_ends(&target).unwrap();
     assert!(bench.card_is_dead());
 }
