@@ -6,7 +6,7 @@
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`direct`] | bytes to and from the card, past the page cache |
 //! | `chunks` | the image as it goes to the card, read ahead |
-//! | `table` | a GPT on a card larger than its image |
+//! | `table` | a GPT on a card larger than its image; what the kernel shows of it |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
 //! | [`probe`] | whether the card holds as much as it claims |
 //! | [`verify`] | reading back |
@@ -75,6 +75,8 @@ pub struct Report {
     pub card: Bytes,
     /// Bytes that were written and read back.
     pub written: Bytes,
+    /// Why the kernel still shows the partitions that were there before, where it does. The card is right all the same.
+    pub not_shown: Option<String>,
 }
 
 /// Why a card was not made.
@@ -121,6 +123,7 @@ pub fn flash(
         image: image.size,
         card: target.size,
         written,
+        not_shown: table::reread(&target).err().map(|error| error.to_string()),
     })
 }
 

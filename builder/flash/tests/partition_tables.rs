@@ -6,8 +6,9 @@
 mod bench;
 
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
-use bench::{Bench, MIB};
+use bench::{Bench, Loop, MIB};
 use flash::FlashError;
 use flash::device::{FixedDisks, System, Target};
 use flash::image::{Image, ImageError};
@@ -90,6 +91,56 @@ fn a_gpt_is_whole_on_a_card_of_any_size() {
             }
         }
     }
+}
+
+/// Has the kernel show a partition of 1 MiB at 1 MiB, as if it had found one. Returns what it says of it.
+fn show_partition(device: &Loop) -> PathBuf {
+    oracle::run(
+        "util-linux",
+        "addpart",
+        [device.path(), "1".as_ref(), "2048".as_ref(), "2048".as_ref()],
+    );
+    let name = device.path().file_name().unwrap().to_str().unwrap();
+    let partition = Path::new("/sys/class/block").join(format!("{name}p1"));
+    assert_eq!(start(&partition).as_deref(), Some("2048"));
+    partition
+}
+
+fn start(partition: &Path) -> Option<String> {
+    let start = fs::read_to_string(partition.join("start")).ok()?;
+    Some(start.trim().to_owned())
+}
+
+#[test]
+fn a_gpt_is_whole_on_a_disk_and_the_kernel_shows_nothing_else() {
+    let bench = with_gpt();
+    let device = Loop::new(&bench.card, &["--partscan"]);
+    let partition = show_partition(&device);
+    let report = bench.flash_to(device.path()).unwrap();
+    assert_eq!(report.not_shown, None);
+    // Not every kernel reads every kind of table.
+    let shown = start(&partition);
+    assert!(
+        shown.is_none() || shown == Some((3 * MIB / SECTOR).to_string()),
+        "{shown:?}"
+    );
+    drop(device);
+    check_table(&bench);
+}
+
+#[test]
+fn a_partition_that_stays_shown_is_no_error() {
+    let bench = with_gpt();
+    let device = Loop::new(&bench.card, &["--partscan"]);
+    let partition = show_partition(&device);
+    let opened = File::open(Path::new("/dev").join(partition.file_name().unwrap())).unwrap();
+    let report = bench.flash_to(device.path()).unwrap();
+    assert!(report.not_shown.unwrap().contains("busy"));
+    assert_eq!(start(&partition).as_deref(), Some("2048"));
+    drop(opened);
+    oracle::run("util-linux", "delpart", [device.path(), "1".as_ref()]);
+    drop(device);
+    check_table(&bench);
 }
 
 #[test]
