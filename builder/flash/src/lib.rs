@@ -3,6 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`device`] | what may be written to: nothing that is in use, no fixed disk without a word |
+//! | [`unpacked`] | the bytes of an image, however it is compressed |
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`direct`] | bytes to and from the card, past the page cache |
 //! | `chunks` | the image as it goes to the card, read ahead |
@@ -17,6 +18,7 @@ pub mod direct;
 pub mod image;
 pub mod probe;
 mod table;
+pub mod unpacked;
 pub mod verify;
 pub mod write;
 
@@ -58,6 +60,8 @@ pub enum MissingFirmware {
 /// What is being done, for whoever shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The image, which others compressed, goes to a file of its own.
+    Unpack,
     /// The image goes to the card.
     Write,
     /// The card is read and compared.
@@ -102,7 +106,9 @@ pub fn flash(
     request: &Request<'_>,
     progress: &mut dyn FnMut(Step, Bytes, Bytes),
 ) -> Result<Report, FlashError> {
-    let image = Image::open(request.image, request.node)?;
+    let image = Image::open(request.image, request.node, &mut |done, total| {
+        progress(Step::Unpack, done, total)
+    })?;
     if image.manifest.firmware == Firmware::Absent && request.missing_firmware == MissingFirmware::Refuse {
         return Err(ImageError::NoFirmware {
             path: request.image.to_owned(),

@@ -146,7 +146,7 @@ fn a_partition_that_stays_shown_is_no_error() {
 #[test]
 fn the_copy_of_a_gpt_comes_after_all_has_been_read_back() {
     let bench = with_gpt();
-    let image = Image::open(&bench.image, "red-07").unwrap();
+    let image = Image::open(&bench.image, "red-07", &mut |_, _| {}).unwrap();
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
     let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
     assert!(bench.card_is_dead());

@@ -36,6 +36,7 @@ pub fn run(
     let report = flash(&request, &mut |step, done, total| {
         if shown.as_ref().is_none_or(|(current, _)| *current != step) {
             let name = match step {
+                Step::Unpack => "unpack",
                 Step::Write => "write",
                 Step::Verify => "verify",
             };
