@@ -24,10 +24,12 @@ pub struct Target {
     pub path: PathBuf,
     /// It.
     pub file: File,
+    /// It once more, around the page cache; `None` for a file whose file system cannot do that.
+    pub(crate) direct: Option<File>,
     /// How much it holds.
     pub size: Bytes,
-    /// Whether it is a disk, which may hold less than it says.
-    pub is_disk: bool,
+    /// What the kernel says of the disk; `None` for a file.
+    pub(crate) disk: Option<PathBuf>,
 }
 
 /// What to do with a disk that nothing uses, but that is not known to be a card.
@@ -241,8 +243,10 @@ impl Target {
             .custom_flags(OFlags::EXCL.bits() as i32)
             .open(own_path(&place));
         // Before the result is looked at: it tells more than that the disk is busy.
-        let disk_size = if kind.is_block_device() {
-            Some(examine_disk(path, number(metadata.rdev()), fixed_disks, system)?)
+        let disk = if kind.is_block_device() {
+            let disk = number(metadata.rdev());
+            let folder = system.sys.join("dev/block").join(&disk);
+            Some((folder, examine_disk(path, disk, fixed_disks, system)?))
         } else {
             None
         };
@@ -255,16 +259,16 @@ impl Target {
             },
             _ => examine(error),
         })?;
-        let is_disk = disk_size.is_some();
-        let size = match disk_size {
-            Some(size) => size,
-            None => Bytes(file.metadata().map_err(examine)?.len()),
+        let (disk, size) = match disk {
+            Some((folder, size)) => (Some(folder), size),
+            None => (None, Bytes(file.metadata().map_err(examine)?.len())),
         };
         Ok(Self {
             path: path.to_owned(),
+            direct: open_direct(&file).map_err(examine)?,
             file,
             size,
-            is_disk,
+            disk,
         })
     }
 
@@ -319,8 +323,21 @@ fn locate(path: &Path) -> io::Result<(File, Metadata)> {
 }
 
 /// A name of an open file that stays the file's.
-pub(crate) fn own_path(file: &File) -> PathBuf {
+fn own_path(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// Opens what is open once more, so that it passes by the page cache; `None` where that is not possible.
+pub(crate) fn open_direct(file: &File) -> io::Result<Option<File>> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::DIRECT.bits() as i32)
+        .open(own_path(file));
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        opened => opened.map(Some),
+    }
 }
 
 fn number(device: u64) -> Number {

@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use formats::bmap::{BlockMap, BmapError};
 use formats::digest::hex;
 use formats::manifest::{FORMAT, Manifest};
-use formats::seekable::{self, SeekableError};
-use formats::source::{ReadAt, WholeBlob};
+use formats::partition::ReadTableError;
 use formats::units::Bytes;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-/// How the name of an image ends that is compressed.
-const COMPRESSED: &str = ".zst";
+use crate::unpacked::{self, Source, UnpackError};
+
+/// How the name of an image ends that is compressed, usually.
+const COMPRESSED: [&str; 4] = [".zst", ".gz", ".xz", ".bz2"];
 
 /// An open image.
 pub struct Image {
@@ -24,7 +25,7 @@ pub struct Image {
     /// The file.
     pub file: File,
     /// Its bytes, which the file may have compressed.
-    pub source: Box<dyn ReadAt>,
+    pub source: Source,
     /// Its size.
     pub size: Bytes,
     /// What it is.
@@ -90,13 +91,13 @@ pub enum ImageError {
         /// What the manifest says.
         expected: Bytes,
     },
-    /// The file is not compressed as it should be.
-    #[error("{} cannot be read as a compressed image", path.display())]
-    Compression {
+    /// Its bytes cannot be had.
+    #[error("{} is of no use", path.display())]
+    Unpack {
         /// The image.
         path: PathBuf,
         /// Why.
-        source: SeekableError,
+        source: UnpackError,
     },
     /// The map beside the image is not one.
     #[error("{} cannot be used", path.display())]
@@ -130,6 +131,14 @@ pub enum ImageError {
         /// What the map says.
         expected: String,
     },
+    /// Its partition table is not one that can be moved to the end of a larger card.
+    #[error("the partition table of {} does not go to a larger card: build it again", path.display())]
+    Table {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        source: ReadTableError,
+    },
     /// The board would not start from this card.
     #[error("{} has no firmware for {board}, which would not start from it; if it shall be written all the same, give --without-firmware; {advice}", path.display())]
     NoFirmware {
@@ -162,7 +171,9 @@ struct Beside {
 impl Beside {
     fn of(image: &Path) -> Self {
         let name = image.file_name().unwrap_or_default().to_string_lossy();
-        let plain = name.strip_suffix(COMPRESSED).unwrap_or(&name).to_owned();
+        let mut endings = COMPRESSED.iter();
+        let plain = endings.find_map(|ending| name.strip_suffix(ending));
+        let plain = plain.unwrap_or(&name).to_owned();
         Self {
             manifest: image.with_file_name(&plain).with_extension("manifest.json"),
             map: image.with_file_name(format!("{plain}.bmap")),
@@ -192,8 +203,9 @@ pub fn map_beside(path: &Path) -> Result<Option<BlockMap>, ImageError> {
 }
 
 impl Image {
-    /// Opens the image of `node`, `NODE.img` or `NODE.img.zst`, with `NODE.manifest.json` and `NODE.img.bmap` beside it.
-    pub fn open(path: &Path, node: &str) -> Result<Self, ImageError> {
+    /// Opens the image of `node`, `NODE.img` or `NODE.img.zst`, with `NODE.manifest.json` and `NODE.img.bmap` beside it. `told`
+    /// hears how many bytes of how many were unpacked, where that has to be done first.
+    pub fn open(path: &Path, node: &str, told: &mut dyn FnMut(Bytes, Bytes)) -> Result<Self, ImageError> {
         let beside = Beside::of(path);
         let manifest = parse_manifest(&beside.manifest, &read(&beside.manifest)?)?;
         if beside.plain != manifest.image.file {
@@ -218,16 +230,14 @@ impl Image {
             source,
         };
         let file = files::open(path).map_err(unreadable)?;
-        let blob = WholeBlob::new(file.try_clone().map_err(unreadable)?.into()).map_err(unreadable)?;
-        let source: Box<dyn ReadAt> = if path.file_name() == Some(beside.plain.as_ref()) {
-            Box::new(blob)
-        } else {
-            let frames = seekable::Reader::open(blob).map_err(|source| ImageError::Compression {
+        let copy = file.try_clone().map_err(unreadable)?;
+        let total = manifest.image.size;
+        let source = unpacked::open(copy, Some(total), &mut |done| told(done, total)).map_err(|source| {
+            ImageError::Unpack {
                 path: path.to_owned(),
                 source,
-            })?;
-            Box::new(frames)
-        };
+            }
+        })?;
         let size = source.size();
         if size != manifest.image.size.0 {
             return Err(ImageError::Size {

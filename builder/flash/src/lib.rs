@@ -3,14 +3,22 @@
 //! | module | owns |
 //! |---|---|
 //! | [`device`] | what may be written to: nothing that is in use, no fixed disk without a word |
+//! | [`unpacked`] | the bytes of an image, however it is compressed |
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
+//! | [`direct`] | bytes to and from the card, past the page cache |
+//! | `chunks` | the image as it goes to the card, read ahead |
+//! | `table` | a GPT on a card larger than its image; what the kernel shows of it |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
 //! | [`probe`] | whether the card holds as much as it claims |
-//! | [`verify`] | reading back, past the page cache |
+//! | [`verify`] | reading back |
 
+mod chunks;
 pub mod device;
+pub mod direct;
 pub mod image;
 pub mod probe;
+mod table;
+pub mod unpacked;
 pub mod verify;
 pub mod write;
 
@@ -52,6 +60,8 @@ pub enum MissingFirmware {
 /// What is being done, for whoever shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The image, which others compressed, goes to a file of its own.
+    Unpack,
     /// The image goes to the card.
     Write,
     /// The card is read and compared.
@@ -69,6 +79,8 @@ pub struct Report {
     pub card: Bytes,
     /// Bytes that were written and read back.
     pub written: Bytes,
+    /// Why the kernel still shows the partitions that were there before, where it does. The card is right all the same.
+    pub not_shown: Option<String>,
 }
 
 /// Why a card was not made.
@@ -94,7 +106,9 @@ pub fn flash(
     request: &Request<'_>,
     progress: &mut dyn FnMut(Step, Bytes, Bytes),
 ) -> Result<Report, FlashError> {
-    let image = Image::open(request.image, request.node)?;
+    let image = Image::open(request.image, request.node, &mut |done, total| {
+        progress(Step::Unpack, done, total)
+    })?;
     if image.manifest.firmware == Firmware::Absent && request.missing_firmware == MissingFirmware::Refuse {
         return Err(ImageError::NoFirmware {
             path: request.image.to_owned(),
@@ -105,6 +119,7 @@ pub fn flash(
     }
     let target = Target::open(request.target, request.fixed_disks, &System::host())?;
     target.check_room(&image)?;
+    table::Place::of(&image, &target).check(&image, &target)?;
     let written = write_and_verify(&image, &target, progress).inspect_err(|_| {
         // What the user has to hear of is the first error, not that the card takes no zeros either.
         let _ = write::erase_ends(&target);
@@ -114,6 +129,7 @@ pub fn flash(
         image: image.size,
         card: target.size,
         written,
+        not_shown: table::reread(&target).err().map(|error| error.to_string()),
     })
 }
 
@@ -126,14 +142,14 @@ fn write_and_verify(
     let body = write::write_body(image, target, &mut |done, total| {
         progress(Step::Write, done, total)
     })?;
-    if target.is_disk {
+    if target.disk.is_some() {
         probe::probe(image, target)?;
     }
     verify::verify(target, &body.chunks, &mut |done, total| {
         progress(Step::Verify, done, total)
     })?;
-    let head = write::write_head(&body, target)?;
-    verify::verify(target, std::slice::from_ref(&head), &mut |_, _| {})?;
-    let chunks = body.chunks.iter().chain([&head]);
+    let ends = write::write_ends(&body, target)?;
+    verify::verify(target, &ends, &mut |_, _| {})?;
+    let chunks = body.chunks.iter().chain(&ends);
     Ok(chunks.map(|chunk| Bytes(chunk.length)).sum())
 }

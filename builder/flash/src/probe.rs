@@ -1,6 +1,6 @@
 //! Whether a card holds as much as it claims. A false one writes what lies behind its true end over what lies before, at the
 //! same place modulo a power of two, or drops it. So the powers of two behind the image, the last block and some between
-//! get bytes of their own, and are read back past the page cache. The image is read back after that: what was written over it
+//! get bytes of their own, and are read back. The image is read back after that: what was written over it
 //! shows then.
 
 use std::collections::BTreeSet;
@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::FlashError;
 use crate::device::Target;
+use crate::direct::Buffer;
 use crate::image::Image;
-use crate::verify::{Reader, VerifyError};
+use crate::verify::{VerifyError, get};
 use crate::write::{put, sync};
 
 /// Bytes of a place that is tried: no card has larger sectors.
@@ -29,22 +30,15 @@ struct Place {
 /// Tries the space behind `image`, which is on the card but for its head, and leaves there what was there before.
 pub fn probe(image: &Image, target: &Target) -> Result<(), FlashError> {
     let seed = Sha256::digest(format!("{} {}", image.manifest.image.map_sha256, target.size.0)).into();
-    let unreadable = |offset| VerifyError::unreadable(target, offset);
-    let reader = Reader::new(target).map_err(unreadable(0))?;
-    let mut memory = Reader::memory();
-    let mut read = |offset: u64| -> Result<Vec<u8>, VerifyError> {
-        let bytes = reader
-            .read(&mut memory, offset, BLOCK)
-            .map_err(unreadable(offset))?;
-        Ok(bytes.to_vec())
-    };
+    let mut buffer = Buffer::new();
+    let mut read = |offset: u64| get(target, &mut buffer, offset, BLOCK).map(<[u8]>::to_vec);
     let mut places = Vec::new();
     for offset in places_behind(image.size.0, target.size.0, &seed) {
         let before = read(offset)?;
         places.push(Place { offset, before });
     }
     for place in &places {
-        put(target, &pattern(&seed, place.offset), place.offset)?;
+        put(target, &Buffer::of(&pattern(&seed, place.offset)), place.offset)?;
     }
     sync(target)?;
     // The first of all: what lies behind it is not there either.
@@ -59,7 +53,7 @@ pub fn probe(image: &Image, target: &Target) -> Result<(), FlashError> {
         }
     }
     for place in &places {
-        put(target, &place.before, place.offset)?;
+        put(target, &Buffer::of(&place.before), place.offset)?;
     }
     sync(target)?;
     Ok(())

@@ -4,28 +4,25 @@
 //!    the card: what it was is gone.
 //! 2. Signatures of old contents that the image would not cover become zeros.
 //! 3. The body, which is the rest of the image, follows, hashed on the way.
-//! 4. If every range of the image was what its block map says, and the body was read back, the head is written.
+//! 4. If every range of the image was what its block map says, and the body was read back, what belongs to the end of the card
+//!    and the head are written.
 
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
-use formats::bmap::MappedRange;
-use formats::digest::hex;
 use formats::units::{Bytes, SECTOR};
-use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::FlashError;
+use crate::chunks::{Chunk, HEAD, WAITING, body_size, send};
 use crate::device::Target;
-use crate::image::{Image, ImageError};
-
-/// What is written last, and what is zeroed where something may have its signature.
-const HEAD: u64 = 1 << 20;
-
-/// Bytes that are read, hashed and written at once.
-pub(crate) const CHUNK: u64 = 4 << 20;
+use crate::direct::{Buffer, Fate};
+use crate::image::Image;
+use crate::table::Place;
 
 /// Where btrfs keeps superblocks behind [`HEAD`], from the start of its partition or disk.
 const OLD_SUPERBLOCKS: [u64; 2] = [64 << 20, 256 << 30];
@@ -33,96 +30,88 @@ const OLD_SUPERBLOCKS: [u64; 2] = [64 << 20, 256 << 30];
 /// Bytes of a btrfs superblock.
 const SUPERBLOCK: u64 = 4096;
 
-/// A run of bytes that was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
-    /// Where it lies on the card.
-    pub offset: u64,
-    /// How many bytes it has.
-    pub length: u64,
-    /// What it hashes to.
-    pub sha256: [u8; 32],
-}
-
-impl Chunk {
-    fn of(bytes: &[u8], offset: u64) -> Self {
-        Self {
-            offset,
-            length: bytes.len() as u64,
-            sha256: Sha256::digest(bytes).into(),
-        }
-    }
-}
-
 /// The card did not take the bytes.
 #[derive(Debug, Error)]
-#[error("cannot write to {} at byte {offset}", path.display())]
-pub struct WriteError {
-    /// The card.
-    pub path: PathBuf,
-    /// Where.
-    pub offset: u64,
-    /// Why.
-    pub source: io::Error,
+pub enum WriteError {
+    /// Some of them.
+    #[error("cannot write bytes {start}..{end} of {}{fate}", path.display())]
+    Write {
+        /// The card.
+        path: PathBuf,
+        /// First byte that may not be on it.
+        start: u64,
+        /// First byte after those that were written at once.
+        end: u64,
+        /// What became of the card.
+        fate: Fate,
+        /// Why.
+        source: io::Error,
+    },
+    /// It had them, but does not say that it keeps them.
+    #[error("{} does not say that it keeps what was written{fate}", path.display())]
+    Sync {
+        /// The card.
+        path: PathBuf,
+        /// What became of it.
+        fate: Fate,
+        /// Why.
+        source: io::Error,
+    },
 }
 
-/// What is on the card before it gets its head.
+/// What is on the card before it gets its ends.
 #[derive(Debug)]
 pub struct Body {
     /// What was written behind the head.
     pub chunks: Vec<Chunk>,
-    /// What goes to the start of the card at last.
+    /// What goes to the end of the card at last, with its place: the copy of a GPT that the image has elsewhere.
+    copy: Option<(u64, Vec<u8>)>,
+    /// What goes to the start of the card behind that.
     head: Vec<u8>,
 }
 
-/// Writes all of `image` but its head to `target`, which is large enough.
+/// Writes all of `image` but its head to `target`, which is large enough. `progress` is told what is on the card. The image is
+/// read while the card writes.
 pub fn write_body(
     image: &Image,
     target: &Target,
     progress: &mut dyn FnMut(Bytes, Bytes),
 ) -> Result<Body, FlashError> {
+    let place = Place::of(image, target);
+    let stale = place.stale(image);
     erase_ends(target)?;
     erase_old_signatures(image, target)?;
 
-    let mut head = vec![0; HEAD.min(image.size.0) as usize];
-    let body_of = |range: &MappedRange| range.range().start.max(HEAD)..range.range().end;
-    let length = |range: Range<u64>| range.end.saturating_sub(range.start);
-    let total = Bytes(image.map.ranges.iter().map(|range| length(body_of(range))).sum());
-    let mut chunks = Vec::new();
-    let mut buffer = vec![0; CHUNK as usize];
-    let mut done = 0;
-    for range in &image.map.ranges {
-        let mut hash = Sha256::new();
-        let mut position = range.offset;
-        while position < range.range().end {
-            // A chunk is all head or all body.
-            let border = if position < HEAD { HEAD } else { u64::MAX };
-            // At most CHUNK.
-            let length = CHUNK.min(range.range().end.min(border) - position);
-            let bytes = &mut buffer[..length as usize];
-            read(image, bytes, position)?;
-            hash.update(&*bytes);
-            if position < HEAD {
-                head[position as usize..(position + length) as usize].copy_from_slice(bytes);
-            } else {
-                put(target, bytes, position)?;
-                chunks.push(Chunk::of(bytes, position));
-                done += length;
-                progress(Bytes(done), total);
-            }
-            position += length;
+    let total = body_size(image);
+    let mut done = Bytes(0);
+    thread::scope(|scope| {
+        let (sender, pieces) = sync_channel(WAITING);
+        let reading = scope.spawn(move || send(image, &stale, &sender));
+        let mut chunks = Vec::new();
+        // An error drops `pieces`, which ends the reading.
+        for piece in pieces {
+            put(target, &piece.bytes, piece.chunk.offset)?;
+            done = done + Bytes(piece.chunk.length);
+            progress(done, total);
+            chunks.push(piece.chunk);
         }
-        check_digest(image, range, &hash.finalize().into())?;
-    }
-    sync(target)?;
-    Ok(Body { chunks, head })
+        let mut head = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        let copy = place.adapt(image, target, &mut head)?;
+        sync(target)?;
+        Ok(Body { chunks, copy, head })
+    })
 }
 
 /// Makes the card one that starts.
-pub fn write_head(body: &Body, target: &Target) -> Result<Chunk, WriteError> {
-    put(target, &body.head, 0)?;
-    sync(target)?;
-    Ok(Chunk::of(&body.head, 0))
+pub fn write_ends(body: &Body, target: &Target) -> Result<Vec<Chunk>, WriteError> {
+    let mut chunks = Vec::new();
+    let copy = body.copy.iter().map(|(offset, bytes)| (*offset, bytes));
+    for (offset, bytes) in copy.chain([(0, &body.head)]) {
+        put(target, &Buffer::of(bytes), offset)?;
+        sync(target)?;
+        chunks.push(Chunk::of(bytes, offset));
+    }
+    Ok(chunks)
 }
 
 /// Makes the card one that does not start, and is none of what it was: a partition table, or its copy, is in the first
@@ -157,55 +146,30 @@ fn erase_old_superblocks(target: &Target, start: u64, end: u64) -> Result<(), Wr
     Ok(())
 }
 
-/// Compares a range of the image with the block map.
-fn check_digest(image: &Image, range: &MappedRange, digest: &[u8; 32]) -> Result<(), ImageError> {
-    if *digest == range.sha256 {
-        return Ok(());
-    }
-    Err(ImageError::Digest {
-        path: image.path.clone(),
-        start: range.offset,
-        end: range.range().end,
-        found: hex(digest),
-        expected: hex(&range.sha256),
-    })
-}
-
-fn read(image: &Image, bytes: &mut [u8], offset: u64) -> Result<(), ImageError> {
-    image
-        .source
-        .read_exact_at(bytes, offset)
-        .map_err(|source| ImageError::Read {
-            path: image.path.clone(),
-            source,
-        })
-}
-
 pub(crate) fn put(target: &Target, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
-    target
-        .file
-        .write_all_at(bytes, offset)
-        .map_err(|source| WriteError {
-            path: target.path.clone(),
-            offset,
-            source,
-        })
+    target.write(bytes, offset).map_err(|source| WriteError::Write {
+        path: target.path.clone(),
+        start: offset,
+        end: offset + bytes.len() as u64,
+        fate: target.fate(&source),
+        source,
+    })
 }
 
 /// Writes zeros; nothing where the range is empty.
 fn zero(target: &Target, range: Range<u64>) -> Result<(), WriteError> {
     match range.end.checked_sub(range.start) {
         // At most HEAD.
-        Some(length) if length > 0 => put(target, &vec![0; length as usize], range.start),
+        Some(length) if length > 0 => put(target, &Buffer::of(&vec![0; length as usize]), range.start),
         _ => Ok(()),
     }
 }
 
-/// Waits until the card has what was written: only here some errors show.
+/// Waits until the card says that it keeps what it has.
 pub(crate) fn sync(target: &Target) -> Result<(), WriteError> {
-    target.file.sync_all().map_err(|source| WriteError {
+    target.file.sync_all().map_err(|source| WriteError::Sync {
         path: target.path.clone(),
-        offset: 0,
+        fate: target.fate(&source),
         source,
     })
 }

@@ -324,6 +324,39 @@ fn the_copy_of_a_damaged_gpt_is_read() {
     assert!(partition::read(&disk).is_err());
 }
 
+#[test]
+fn a_gpt_that_is_moved_is_what_is_laid_out() {
+    let guid = ids::uuid("disk", &["test"]);
+    let partitions = boot_and_root();
+    let small = in_memory(&gpt::lay_out(Bytes::mib(300), guid, &partitions).unwrap());
+    for size in [
+        Bytes::mib(300),
+        Bytes(Bytes::mib(300).0 + 512),
+        Bytes(Bytes::mib(512).0 + 100),
+    ] {
+        let whole = Bytes(size.0 / 512 * 512);
+        let mut moved = small[..1 << 20].to_vec();
+        let copy = gpt::move_to(&mut moved, size).unwrap();
+        moved.resize(whole.0 as usize, 0);
+        let end = moved.len() - copy.len();
+        moved[end..].copy_from_slice(&copy);
+        let expected = in_memory(&gpt::lay_out(whole, guid, &partitions).unwrap());
+        assert!(moved == expected, "{size}");
+    }
+    let mut head = small[..1 << 20].to_vec();
+    let error = gpt::move_to(&mut head, Bytes::mib(263)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the GPT at sector 1 has partitions that the disk has no room for"
+    );
+    assert!(gpt::move_to(&mut head, Bytes(0)).is_err());
+    assert!(head == small[..1 << 20]);
+    // Nothing that is no whole table is moved.
+    head[600] ^= 1;
+    assert!(gpt::move_to(&mut head, Bytes::mib(512)).is_err());
+    assert!(gpt::move_to(&mut small[..1024].to_vec(), Bytes::mib(512)).is_err());
+}
+
 proptest::proptest! {
     #[test]
     fn any_table_is_read_to_an_end(
@@ -363,5 +396,6 @@ proptest::proptest! {
             disk[512 + 16..512 + 20].copy_from_slice(&header);
         }
         let _ = partition::read(&disk);
+        let _ = gpt::move_to(&mut disk, Bytes::mib(200));
     }
 }

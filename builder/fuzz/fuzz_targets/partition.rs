@@ -2,6 +2,7 @@
 #![no_main]
 
 use formats::source::ReadAt;
+use formats::units::Bytes;
 use formats::{gpt, mbr, partition};
 use fuzz::image::Image;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
@@ -24,5 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let _ = mbr::read(&image);
     let _ = gpt::read(&image);
+    let mut head = vec![0; image.size().min(40 << 10) as usize];
+    if image.read_exact_at(&mut head, 0).is_ok() {
+        let _ = gpt::move_to(&mut head, Bytes(image.size()));
+    }
     let _ = gpt::read_at(&image, image.size() / 512 - u64::from(image.size() >= 512));
 });

@@ -10,7 +10,7 @@ use model::finding::Findings;
 use serde_json::json;
 
 use crate::arguments::Common;
-use crate::output::{Coded, DEVICE_REFUSED, VERIFICATION_FAILED, print, print_json};
+use crate::output::{Coded, DEVICE_REFUSED, VERIFICATION_FAILED, print, print_json, warn};
 use crate::workplace;
 
 /// Writes the image of `node` to `device` and reads it back.
@@ -36,6 +36,7 @@ pub fn run(
     let report = flash(&request, &mut |step, done, total| {
         if shown.as_ref().is_none_or(|(current, _)| *current != step) {
             let name = match step {
+                Step::Unpack => "unpack",
                 Step::Write => "write",
                 Step::Verify => "verify",
             };
@@ -56,6 +57,12 @@ pub fn run(
         let message = format!("{:#}", anyhow::Error::new(error));
         Coded { code, message }.into()
     })?;
+    if let Some(why) = &report.not_shown {
+        warn(&format!(
+            "the kernel still shows the partitions that {} had before ({why}): take it out and put it in again",
+            device.display()
+        ));
+    }
     if common.json {
         return print_json(&json!({
             "node": report.node,

@@ -26,6 +26,8 @@ pub struct Bench {
     pub card: PathBuf,
     /// What the image holds.
     pub bytes: Vec<u8>,
+    /// What its manifest says of its partition table.
+    pub table: TableKind,
 }
 
 fn noise(seed: u64, length: u64) -> Vec<u8> {
@@ -62,6 +64,7 @@ impl Bench {
             image,
             card,
             bytes,
+            table: TableKind::Mbr,
         };
         bench.describe(&[], Firmware::NotNeeded);
         bench
@@ -90,7 +93,7 @@ impl Bench {
             firmware_sha256: None,
             firmware_advice: (firmware == Firmware::Absent).then(|| "add it".to_owned()),
             partition_table: Table {
-                kind: TableKind::Mbr,
+                kind: self.table,
                 id: "00000001".to_owned(),
             },
             partitions: vec![Partition {

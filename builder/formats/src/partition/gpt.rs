@@ -17,9 +17,9 @@ use ::gpt::partition_types;
 use ::gpt::{GptConfig, GptError};
 use uuid::Uuid;
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::mbr::SIGNATURE_OFFSET;
+use crate::mbr::{self, SIGNATURE_OFFSET};
 use crate::partition::{
     FoundKind, FoundPartition, FoundTable, Limits, Partition, PartitionKind, Promise, ReadTableError,
     TableError, TableId,
@@ -151,7 +151,7 @@ fn encode(partition: &Partition) -> gpt::partition::Partition {
 }
 
 /// What a table opens with, 92 bytes (UEFI 2.10, 5.3.2).
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     signature: [u8; 8],
@@ -253,6 +253,50 @@ pub fn read_at(disk: &dyn ReadAt, sector: u64) -> Result<FoundTable, ReadTableEr
         id: TableId::Gpt(Uuid::from_bytes_le(header.guid)),
         partitions,
     })
+}
+
+/// Moves the table that `head`, the first bytes of a disk, begins with to a disk of `disk` bytes. Returns the copy for the last
+/// [`BACKUP_SECTORS`] of it.
+pub fn move_to(head: &mut [u8], disk: Bytes) -> Result<Vec<u8>, ReadTableError> {
+    const SECTOR_LENGTH: usize = SECTOR as usize;
+    let wrong = |reason| ReadTableError::Gpt { sector: 1, reason };
+    let table = read_at(&&*head, 1)?;
+    let last = (disk.0 / SECTOR).saturating_sub(1);
+    let last_usable = last.saturating_sub(BACKUP_SECTORS);
+    let ends = table.partitions.iter().map(|entry| entry.sectors.end().0);
+    if ends.chain([FIRST_USABLE]).any(|end| end > last_usable + 1) {
+        return Err(wrong("has partitions that the disk has no room for"));
+    }
+
+    let (_, behind) = head.split_at_mut(SECTOR_LENGTH);
+    let (first, _) = behind.split_at_mut(SECTOR_LENGTH);
+    let (mut header, _) = Header::read_from_prefix(first).map_err(|_| wrong("is too short"))?;
+    header.other = last.into();
+    header.last_usable = last_usable.into();
+    seal(&mut header, first);
+
+    // Both were within `head` when it was read.
+    let entries = header.entries.get() as usize * SECTOR_LENGTH;
+    let length = header.count.get() as usize * size_of::<Entry>();
+    let mut copy = head[entries..entries + length].to_vec();
+    copy.resize((BACKUP_SECTORS as usize - 1) * SECTOR_LENGTH, 0);
+    let mut sector = head[SECTOR_LENGTH..2 * SECTOR_LENGTH].to_vec();
+    header.sector = last.into();
+    header.other = 1.into();
+    header.entries = (last_usable + 1).into();
+    seal(&mut header, &mut sector);
+    copy.append(&mut sector);
+    mbr::resize_protective(&mut head[..SECTOR_LENGTH], last);
+    Ok(copy)
+}
+
+/// Puts `header` into its sector, with its checksum.
+fn seal(header: &mut Header, sector: &mut [u8]) {
+    header.checksum = 0.into();
+    sector[..size_of::<Header>()].copy_from_slice(header.as_bytes());
+    // At most a sector, as it was read.
+    header.checksum = crc32(&sector[..header.size.get() as usize]).into();
+    sector[..size_of::<Header>()].copy_from_slice(header.as_bytes());
 }
 
 fn read_sectors(disk: &dyn ReadAt, buffer: &mut [u8], sector: u64) -> Result<(), ReadTableError> {

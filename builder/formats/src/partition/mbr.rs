@@ -26,6 +26,12 @@ pub const SIGNATURE_OFFSET: u64 = 440;
 /// Entries of the table.
 pub const ENTRIES: usize = 4;
 
+/// Where the first of them is.
+const FIRST_ENTRY: usize = 446;
+
+/// Bytes of an entry.
+const ENTRY: usize = 16;
+
 /// Sectors that starts and lengths of 32 bits can name: 2 TiB, however large the disk.
 pub const MAX_SECTORS: u64 = 1 << 32;
 
@@ -87,7 +93,7 @@ pub fn read(disk: &dyn ReadAt) -> Result<Option<FoundTable>, ReadTableError> {
         .map_err(|source| ReadTableError::Io { sector: 0, source })?;
     let word = |at: usize| u32::from_le_bytes([sector[at], sector[at + 1], sector[at + 2], sector[at + 3]]);
     let signature = word(SIGNATURE_OFFSET as usize);
-    let starts = (0..ENTRIES).map(|number| 446 + 16 * number);
+    let starts = (0..ENTRIES).map(|number| FIRST_ENTRY + ENTRY * number);
     // Code of a boot sector stands in the same place; a table has one of two values there.
     let is_table = starts
         .clone()
@@ -113,6 +119,18 @@ pub fn read(disk: &dyn ReadAt) -> Result<Option<FoundTable>, ReadTableError> {
             .filter(|entry| entry.kind != FoundKind::Mbr(0) && entry.sectors.count > 0)
             .collect(),
     }))
+}
+
+/// Has the entry that stands for a GPT reach to the sector `last`, or as far as it can. `sector` is sector 0.
+pub(crate) fn resize_protective(sector: &mut [u8], last: u64) {
+    let (entries, _) = sector[FIRST_ENTRY..].as_chunks_mut::<ENTRY>();
+    for entry in entries.iter_mut().take(ENTRIES) {
+        if FoundKind::Mbr(entry[4]) == PROTECTIVE {
+            let start = u32::from_le_bytes([entry[8], entry[9], entry[10], entry[11]]);
+            let sectors = (last + 1).saturating_sub(start.into());
+            entry[12..].copy_from_slice(&u32::try_from(sectors).unwrap_or(u32::MAX).to_le_bytes());
+        }
+    }
 }
 
 /// The entry of a partition that [`Limits::check`] accepted.

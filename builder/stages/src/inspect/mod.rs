@@ -26,11 +26,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use flash::unpacked;
 use formats::btrfs::read as btrfs;
 use formats::delta::Delta;
 use formats::fat::read as fat;
 use formats::partition::{self, FoundPartition, FoundTable};
-use formats::seekable;
 use formats::source::{ReadAt, WholeBlob, Window};
 use formats::units::{Lba, SECTOR, Sectors};
 
@@ -74,7 +74,7 @@ pub enum Kind {
 }
 
 impl Image {
-    /// Opens the image in the file `path`: plain, compressed in frames, or a node's delta in its pack.
+    /// Opens the image in the file `path`: plain, compressed by whomever, or a node's delta in its pack.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_with(path, None)
     }
@@ -166,12 +166,10 @@ pub(crate) fn open_source(path: &Path) -> Result<Source> {
 }
 
 fn open_source_with(path: &Path, identities: Option<Identities>) -> Result<Source> {
-    let file = WholeBlob::new(::files::open(path)?.into())?;
-    if Delta::is_one(&file)? || is_encrypted(&file)? {
+    let file = ::files::open(path)?;
+    let blob = WholeBlob::new(file.try_clone()?.into())?;
+    if Delta::is_one(&blob)? || is_encrypted(&blob)? {
         return Ok(Arc::new(card_of_delta(path, identities)?));
     }
-    if seekable::is_zstd(&file)? {
-        return Ok(Arc::new(seekable::Reader::open(file)?));
-    }
-    Ok(Arc::new(file))
+    Ok(unpacked::open(file, None, &mut |_| {})?.into())
 }
