@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use formats::seekable::{self, SeekableError};
 use formats::source::{ReadAt, WholeBlob};
 use formats::units::Bytes;
-use formats::unpack::{Format, MAGIC, Unsupported};
+use formats::unpack::{Codec, MAGIC, Unsupported};
 use rustix::fs::OFlags;
 use thiserror::Error;
 
@@ -37,7 +37,7 @@ pub enum UnpackError {
     #[error("it is compressed with {}, and damaged, cut off, or followed by something else: nothing but a whole file will do", how.name())]
     Stream {
         /// How it is compressed.
-        how: Format,
+        how: Codec,
         /// What is wrong behind the last byte that could be unpacked.
         source: io::Error,
     },
@@ -63,11 +63,11 @@ pub fn open(file: File, limit: Option<Bytes>, told: &mut dyn FnMut(Bytes)) -> Re
     let blob = blob.map_err(UnpackError::Read)?;
     let mut magic = vec![0; blob.size().min(MAGIC as u64) as usize];
     blob.read_exact_at(&mut magic, 0).map_err(UnpackError::Read)?;
-    let format = Format::of(&magic).map_err(UnpackError::Unsupported)?;
-    if format == Format::Plain {
+    let codec = Codec::of(&magic).map_err(UnpackError::Unsupported)?;
+    if codec == Codec::Plain {
         return Ok(Box::new(blob));
     }
-    if format == Format::Zstd {
+    if codec == Codec::Zstd {
         match seekable::Reader::open(blob) {
             // Of another program, or with other frames than we make.
             Err(SeekableError::Foreign | SeekableError::Frame { .. }) => {}
@@ -75,14 +75,14 @@ pub fn open(file: File, limit: Option<Bytes>, told: &mut dyn FnMut(Bytes)) -> Re
             Ok(frames) => return Ok(Box::new(frames)),
         }
     }
-    let unpacked = unpack(format, file, limit, told)?;
+    let unpacked = unpack(codec, file, limit, told)?;
     let blob = WholeBlob::new(unpacked.into()).map_err(UnpackError::Read)?;
     Ok(Box::new(blob))
 }
 
 /// Unpacks `file` into a file that has no name.
 fn unpack(
-    format: Format,
+    codec: Codec,
     mut file: File,
     limit: Option<Bytes>,
     told: &mut dyn FnMut(Bytes),
@@ -104,8 +104,8 @@ fn unpack(
         .map_err(no_room)?;
     // Of a disk, asking for the size has moved it.
     file.rewind().map_err(UnpackError::Read)?;
-    let damaged = |source| UnpackError::Stream { how: format, source };
-    let mut input = format.decoder(BufReader::new(file)).map_err(damaged)?;
+    let damaged = |source| UnpackError::Stream { how: codec, source };
+    let mut input = codec.decoder(BufReader::new(file)).map_err(damaged)?;
     let mut block = Vec::new();
     let mut done = 0;
     loop {
