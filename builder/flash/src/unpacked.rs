@@ -59,11 +59,7 @@ pub enum UnpackError {
 
 /// The bytes of the image in `file`. `told` hears how many were unpacked, where that has to be done; more than `limit` are refused.
 pub fn open(file: File, limit: Option<Bytes>, told: &mut dyn FnMut(Bytes)) -> Result<Source, UnpackError> {
-    let blob = WholeBlob::new(file.try_clone().map_err(UnpackError::Read)?.into());
-    let blob = blob.map_err(UnpackError::Read)?;
-    let mut magic = vec![0; blob.size().min(MAGIC as u64) as usize];
-    blob.read_exact_at(&mut magic, 0).map_err(UnpackError::Read)?;
-    let codec = Codec::of(&magic).map_err(UnpackError::Unsupported)?;
+    let (blob, codec) = begin(&file)?;
     if codec == Codec::Plain {
         return Ok(Box::new(blob));
     }
@@ -78,6 +74,27 @@ pub fn open(file: File, limit: Option<Bytes>, told: &mut dyn FnMut(Bytes)) -> Re
     let unpacked = unpack(codec, file, limit, told)?;
     let blob = WholeBlob::new(unpacked.into()).map_err(UnpackError::Read)?;
     Ok(Box::new(blob))
+}
+
+/// The bytes of the image in `file` as a build writes it: plain, or in frames with a table of them. Nothing else is taken, though
+/// its bytes may be the same once they are unpacked.
+pub fn open_built(file: File) -> Result<Source, UnpackError> {
+    match begin(&file)? {
+        (blob, Codec::Plain) => Ok(Box::new(blob)),
+        (blob, _) => Ok(Box::new(
+            seekable::Reader::open(blob).map_err(UnpackError::Seekable)?,
+        )),
+    }
+}
+
+/// A file, and how its first bytes say that it is compressed.
+fn begin(file: &File) -> Result<(WholeBlob, Codec), UnpackError> {
+    let blob = WholeBlob::new(file.try_clone().map_err(UnpackError::Read)?.into());
+    let blob = blob.map_err(UnpackError::Read)?;
+    let mut magic = vec![0; blob.size().min(MAGIC as u64) as usize];
+    blob.read_exact_at(&mut magic, 0).map_err(UnpackError::Read)?;
+    let codec = Codec::of(&magic).map_err(UnpackError::Unsupported)?;
+    Ok((blob, codec))
 }
 
 /// Unpacks `file` into a file that has no name.

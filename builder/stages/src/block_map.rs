@@ -101,12 +101,12 @@ mod tests {
 
     use super::*;
     use crate::delta_base::{DeltaBase, ImageFormat};
-    use crate::inspect::open_source;
+    use crate::inspect::open_built;
 
     /// What is wrong with the image in the file `path`; one that cannot be read is damaged as well.
     fn compare(path: &Path, map: &str) -> Result<Vec<String>> {
         let map = BlockMap::from_xml(map.as_bytes()).unwrap();
-        let found = faults(&open_source(path)?, &map)?;
+        let found = faults(&open_built(path)?, &map)?;
         Ok(found.into_iter().map(|fault| fault.said).collect())
     }
 

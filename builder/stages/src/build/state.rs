@@ -17,7 +17,7 @@ use super::card::NodeCard;
 use super::figures::ImageFigures;
 use crate::block_map::faults;
 use crate::delta_base::{DeltaBase, ImageFormat};
-use crate::inspect::open_source;
+use crate::inspect::open_built;
 
 /// The files of one node's image in the folder of images. Its formats have manifest and block map in common.
 #[derive(Debug, Clone)]
@@ -163,7 +163,7 @@ impl ImageFiles {
                 hex(&Sha256::digest(&map)) == state.figures.map_sha256,
                 "its block map is not the one that was written with it"
             );
-            let faults = faults(&open_source(&self.image)?, &BlockMap::from_xml(&map)?)?;
+            let faults = faults(&open_built(&self.image)?, &BlockMap::from_xml(&map)?)?;
             Ok(faults.into_iter().next().map(|fault| fault.said))
         };
         compare().unwrap_or_else(|error| Some(format!("{error:#}")))

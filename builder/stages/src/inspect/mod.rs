@@ -160,6 +160,11 @@ impl Image {
     }
 }
 
+/// The bytes of an image in the file `path` that a build wrote, each of which counts.
+pub(crate) fn open_built(path: &Path) -> Result<Source> {
+    Ok(unpacked::open_built(::files::open(path)?)?.into())
+}
+
 /// The bytes of the image in the file `path`. What kind of file it is shows in its bytes.
 pub(crate) fn open_source(path: &Path) -> Result<Source> {
     open_source_with(path, None)
