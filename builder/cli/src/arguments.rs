@@ -235,6 +235,12 @@ pub enum Command {
         /// Write to a disk that is neither removable, nor SD or MMC, nor attached by USB
         #[arg(long)]
         fixed_disk: bool,
+        /// Write only what the card does not hold yet; all of it is read back
+        #[arg(long)]
+        only_changed: bool,
+        /// How the rest of the card is tried, since false cards claim more than they hold
+        #[arg(long, value_enum, default_value_t = Probe::Places)]
+        probe: Probe,
     },
     /// Show what is on an image without mounting it
     Inspect(InspectArguments),
@@ -313,6 +319,14 @@ pub struct Decryption {
     /// File with a private key of age, to read an encrypted pack
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Probe {
+    /// At places that tell a false card
+    Places,
+    /// All of it is filled and read back, and how fast the card is is told; takes as long as filling the card
+    Full,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -7,14 +7,17 @@
 //! | [`image`] | the image, its manifest, and which of its bytes matter |
 //! | [`direct`] | bytes to and from the card, past the page cache |
 //! | `chunks` | the image as it goes to the card, read ahead |
-//! | `table` | a GPT on a card larger than its image; what the kernel shows of it |
+//! | `table` | a GPT on a card larger than its image |
+//! | `disk` | what the kernel is asked of a disk as a whole |
 //! | [`write`] | the order of writing: a card that is not finished does not start |
-//! | [`probe`] | whether the card holds as much as it claims |
+//! | [`probe`], [`fill`] | whether the card holds as much as it claims: at some places, or all of it |
 //! | [`verify`] | reading back |
 
 mod chunks;
 pub mod device;
 pub mod direct;
+mod disk;
+pub mod fill;
 pub mod image;
 pub mod probe;
 mod table;
@@ -29,6 +32,7 @@ use formats::units::Bytes;
 use thiserror::Error;
 
 use device::{DeviceError, FixedDisks, System, Target};
+use fill::Speed;
 use image::{Image, ImageError};
 use verify::VerifyError;
 use write::WriteError;
@@ -46,6 +50,43 @@ pub struct Request<'a> {
     pub missing_firmware: MissingFirmware,
     /// Whether the card may be a disk that is not known to be one.
     pub fixed_disks: FixedDisks,
+    /// What of the image is written.
+    pub writes: Writes,
+    /// How the rest of the card is tried.
+    pub probe: Probe,
+}
+
+impl<'a> Request<'a> {
+    /// With what is right for most cards, and refuses all that needs a word.
+    pub fn new(node: &'a str, image: &'a Path, target: &'a Path) -> Self {
+        Self {
+            node,
+            image,
+            target,
+            missing_firmware: MissingFirmware::Refuse,
+            fixed_disks: FixedDisks::Refuse,
+            writes: Writes::All,
+            probe: Probe::Places,
+        }
+    }
+}
+
+/// What of an image is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// All of it.
+    All,
+    /// What the card does not hold yet. All is read back in any case.
+    Changed,
+}
+
+/// How the space behind the image is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// At places that tell a false card.
+    Places,
+    /// All of it, which takes as long as filling the card.
+    Full,
 }
 
 /// What to do with an image that lacks the firmware of its board.
@@ -64,6 +105,10 @@ pub enum Step {
     Unpack,
     /// The image goes to the card.
     Write,
+    /// The rest of the card is filled.
+    Fill,
+    /// What it was filled with is read and compared.
+    ReadBack,
     /// The card is read and compared.
     Verify,
 }
@@ -77,8 +122,12 @@ pub struct Report {
     pub image: Bytes,
     /// Size of the card.
     pub card: Bytes,
-    /// Bytes that were written and read back.
+    /// Bytes of the image that are on the card and were read back.
     pub written: Bytes,
+    /// Those of them that were there before, and so were not written.
+    pub unchanged: Bytes,
+    /// How fast the card is, where all of it was tried.
+    pub speed: Option<Speed>,
     /// Why the kernel still shows the partitions that were there before, where it does. The card is right all the same.
     pub not_shown: Option<String>,
 }
@@ -120,7 +169,7 @@ pub fn flash(
     let target = Target::open(request.target, request.fixed_disks, &System::host())?;
     target.check_room(&image)?;
     table::Place::of(&image, &target).check(&image, &target)?;
-    let written = write_and_verify(&image, &target, progress).inspect_err(|_| {
+    let written = write_and_verify(request, &image, &target, progress).inspect_err(|_| {
         // What the user has to hear of is the first error, not that the card takes no zeros either.
         let _ = write::erase_ends(&target);
     })?;
@@ -128,28 +177,54 @@ pub fn flash(
         node: image.manifest.node.clone(),
         image: image.size,
         card: target.size,
-        written,
-        not_shown: table::reread(&target).err().map(|error| error.to_string()),
+        written: written.bytes,
+        unchanged: written.unchanged,
+        speed: written.speed,
+        not_shown: disk::reread(&target).err().map(|error| error.to_string()),
     })
 }
 
-/// Puts the image on the card, its head not before everything else was read back; returns the bytes that were.
+/// What was done to the card.
+struct Written {
+    bytes: Bytes,
+    unchanged: Bytes,
+    speed: Option<Speed>,
+}
+
+/// Puts the image on the card, its head not before everything else was read back.
 fn write_and_verify(
+    request: &Request<'_>,
     image: &Image,
     target: &Target,
     progress: &mut dyn FnMut(Step, Bytes, Bytes),
-) -> Result<Bytes, FlashError> {
-    let body = write::write_body(image, target, &mut |done, total| {
+) -> Result<Written, FlashError> {
+    let behind = image.size.0..target.size.0;
+    disk::discard(target, behind.clone());
+    let body = write::write_body(image, target, request.writes, &mut |done, total| {
         progress(Step::Write, done, total)
     })?;
-    if target.disk.is_some() {
-        probe::probe(image, target)?;
-    }
+    let speed = match (request.probe, &target.disk) {
+        (Probe::Full, _) => {
+            let speed = fill::probe(image, target, progress)?;
+            disk::discard(target, behind);
+            Some(speed)
+        }
+        (Probe::Places, Some(_)) => {
+            probe::probe(image, target)?;
+            None
+        }
+        // A file holds what its file system gives it.
+        (Probe::Places, None) => None,
+    };
     verify::verify(target, &body.chunks, &mut |done, total| {
         progress(Step::Verify, done, total)
     })?;
     let ends = write::write_ends(&body, target)?;
     verify::verify(target, &ends, &mut |_, _| {})?;
     let chunks = body.chunks.iter().chain(&ends);
-    Ok(chunks.map(|chunk| Bytes(chunk.length)).sum())
+    Ok(Written {
+        bytes: chunks.map(|chunk| Bytes(chunk.length)).sum(),
+        unchanged: body.unchanged,
+        speed,
+    })
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use formats::units::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::FlashError;
@@ -15,7 +16,7 @@ use crate::verify::{VerifyError, get};
 use crate::write::{put, sync};
 
 /// Bytes of a place that is tried: no card has larger sectors.
-const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 
 /// Places between the powers of two: cards that drop what they have no room for keep none of these.
 const BETWEEN: u64 = 16;
@@ -29,7 +30,7 @@ struct Place {
 
 /// Tries the space behind `image`, which is on the card but for its head, and leaves there what was there before.
 pub fn probe(image: &Image, target: &Target) -> Result<(), FlashError> {
-    let seed = Sha256::digest(format!("{} {}", image.manifest.image.map_sha256, target.size.0)).into();
+    let seed = seed(image, target);
     let mut buffer = Buffer::new();
     let mut read = |offset: u64| get(target, &mut buffer, offset, BLOCK).map(<[u8]>::to_vec);
     let mut places = Vec::new();
@@ -43,13 +44,9 @@ pub fn probe(image: &Image, target: &Target) -> Result<(), FlashError> {
     sync(target)?;
     // The first of all: what lies behind it is not there either.
     for place in &places {
-        if read(place.offset)? != pattern(&seed, place.offset) {
-            return Err(VerifyError::Capacity {
-                path: target.path.clone(),
-                claimed: target.size,
-                offset: place.offset,
-            }
-            .into());
+        let found = read(place.offset)?;
+        if found != pattern(&seed, place.offset) {
+            return Err(false_card(target, &seed, place.offset, &found).into());
         }
     }
     for place in &places {
@@ -78,11 +75,60 @@ fn places_behind(end: u64, size: u64, seed: &[u8; 32]) -> BTreeSet<u64> {
         .collect()
 }
 
-/// What goes to a place: nothing that is there already, and nothing that another place has.
-fn pattern(seed: &[u8; 32], offset: u64) -> Vec<u8> {
+/// What goes to a place: nothing that is there already, and nothing that another place has. It begins with the place, so that
+/// whoever finds it elsewhere knows where it was written.
+pub(crate) fn pattern(seed: &[u8; 32], offset: u64) -> Vec<u8> {
     let parts =
         (0..BLOCK / 32).map(|part| Sha256::digest([&seed[..], &(offset + part).to_le_bytes()].concat()));
-    parts.flatten().collect()
+    let mut bytes: Vec<u8> = parts.flatten().collect();
+    bytes[..8].copy_from_slice(&offset.to_le_bytes());
+    bytes
+}
+
+/// The error of a card that has `found` at `offset`, and not the pattern of that place. The card is written to once more, to see where
+/// it begins at its start again.
+pub(crate) fn false_card(target: &Target, seed: &[u8; 32], offset: u64, found: &[u8]) -> VerifyError {
+    let written_at = found.first_chunk().map(|place| u64::from_le_bytes(*place));
+    let written_at = written_at.filter(|place| *place > offset && found == pattern(seed, *place));
+    let most = written_at.map(|place| size_of_wrap(target, seed, offset, place - offset));
+    VerifyError::Capacity {
+        path: target.path.clone(),
+        claimed: target.size,
+        offset,
+        most: Bytes(most.unwrap_or(offset)),
+    }
+}
+
+/// The least distance at which what is written behind `offset` lies at `offset`, where that at `distance` does: it holds so much.
+fn size_of_wrap(target: &Target, seed: &[u8; 32], offset: u64, distance: u64) -> u64 {
+    let mut buffer = Buffer::new();
+    let mut lies_at_offset = |step: &u64| {
+        let bytes = pattern(seed, offset + step);
+        let written = target.write(&Buffer::of(&bytes), offset + step);
+        written.is_ok()
+            && target
+                .read(&mut buffer, offset, BLOCK)
+                .is_ok_and(|found| found == bytes)
+    };
+    // One distance is a multiple of the other. That which is known is the last to be tried.
+    let steps = divisors(distance / BLOCK)
+        .into_iter()
+        .map(|blocks| blocks * BLOCK);
+    steps
+        .filter(|step| *step < distance)
+        .find(|step| lies_at_offset(step))
+        .unwrap_or(distance)
+}
+
+/// What divides `number`, ascending.
+fn divisors(number: u64) -> BTreeSet<u64> {
+    let small = (1..=number.isqrt()).filter(|divisor| number.is_multiple_of(*divisor));
+    small.flat_map(|divisor| [divisor, number / divisor]).collect()
+}
+
+/// The seed of the patterns of one card with one image.
+pub(crate) fn seed(image: &Image, target: &Target) -> [u8; 32] {
+    Sha256::digest(format!("{} {}", image.manifest.image.map_sha256, target.size.0)).into()
 }
 
 /// A number that follows from the seed.
@@ -115,6 +161,13 @@ mod tests {
             assert!(places_behind(MIB, size, &[0; 32]).is_empty());
         }
         assert_eq!(places_behind(MIB, MIB + 4096, &[0; 32]), BTreeSet::from([MIB]));
+    }
+
+    #[test]
+    fn all_divisors_are_found() {
+        assert_eq!(divisors(1), BTreeSet::from([1]));
+        assert_eq!(divisors(12), BTreeSet::from([1, 2, 3, 4, 6, 12]));
+        assert_eq!(divisors(49), BTreeSet::from([1, 7, 49]));
     }
 
     #[test]

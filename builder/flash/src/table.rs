@@ -1,14 +1,11 @@
 //! The partition table on a card that is larger than its image. A GPT has its copy in the last sectors of the disk, wherever the
 //! image ends: without it a board's firmware or a partitioning program takes the table for a damaged one.
 
-use std::io;
 use std::ops::Range;
 
 use formats::gpt;
 use formats::manifest::TableKind;
 use formats::units::SECTOR;
-use rustix::io::Errno;
-use rustix::ioctl::{self, NoArg, opcode};
 
 use crate::chunks::{HEAD, read};
 use crate::device::Target;
@@ -65,22 +62,5 @@ impl Place {
                 Ok(Some((end - copy.len() as u64, copy)))
             }
         }
-    }
-}
-
-/// Has the kernel look for the partitions of a disk again: it still shows those that were there before.
-#[allow(unsafe_code)]
-pub(crate) fn reread(target: &Target) -> io::Result<()> {
-    /// BLKRRPART of linux/fs.h.
-    const REREAD: ioctl::Opcode = opcode::none(0x12, 95);
-    if target.disk.is_none() {
-        return Ok(());
-    }
-    // SAFETY: it has no argument, so nothing of this process is read or written.
-    let asked = unsafe { ioctl::ioctl(&target.file, NoArg::<REREAD>::new()) };
-    match asked {
-        // No partitions are shown of this disk, as of most loop devices.
-        Err(Errno::INVAL) => Ok(()),
-        asked => Ok(asked?),
     }
 }

@@ -26,10 +26,11 @@ pub enum VerifyError {
     },
     /// The card has less room than it says.
     #[error(
-        "{} claims to hold {} bytes ({claimed}), but not what is written to it at byte {offset}: it is a false card or a bad one; \
-         throw it away",
+        "{} claims to hold {} bytes ({claimed}), but not what is written to it at byte {offset}: it is a false card or a bad one, and \
+         holds at most {} bytes ({most}); throw it away",
         path.display(),
-        claimed.0
+        claimed.0,
+        most.0
     )]
     Capacity {
         /// The card.
@@ -38,6 +39,8 @@ pub enum VerifyError {
         claimed: Bytes,
         /// The first place that did not hold what was written there.
         offset: u64,
+        /// It does not hold more than this.
+        most: Bytes,
     },
     /// No bytes came back.
     #[error("cannot read bytes {start}..{end} of {} back{fate}", path.display())]

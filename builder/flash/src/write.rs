@@ -17,12 +17,12 @@ use std::thread;
 use formats::units::{Bytes, SECTOR};
 use thiserror::Error;
 
-use crate::FlashError;
-use crate::chunks::{Chunk, HEAD, WAITING, body_size, send};
+use crate::chunks::{Chunk, HEAD, Piece, WAITING, body_size, send};
 use crate::device::Target;
 use crate::direct::{Buffer, Fate};
 use crate::image::Image;
 use crate::table::Place;
+use crate::{FlashError, Writes};
 
 /// Where btrfs keeps superblocks behind [`HEAD`], from the start of its partition or disk.
 const OLD_SUPERBLOCKS: [u64; 2] = [64 << 20, 256 << 30];
@@ -62,8 +62,10 @@ pub enum WriteError {
 /// What is on the card before it gets its ends.
 #[derive(Debug)]
 pub struct Body {
-    /// What was written behind the head.
+    /// What is on the card behind the head.
     pub chunks: Vec<Chunk>,
+    /// How much of that was there before.
+    pub unchanged: Bytes,
     /// What goes to the end of the card at last, with its place: the copy of a GPT that the image has elsewhere.
     copy: Option<(u64, Vec<u8>)>,
     /// What goes to the start of the card behind that.
@@ -75,6 +77,7 @@ pub struct Body {
 pub fn write_body(
     image: &Image,
     target: &Target,
+    writes: Writes,
     progress: &mut dyn FnMut(Bytes, Bytes),
 ) -> Result<Body, FlashError> {
     let place = Place::of(image, target);
@@ -87,10 +90,15 @@ pub fn write_body(
     thread::scope(|scope| {
         let (sender, pieces) = sync_channel(WAITING);
         let reading = scope.spawn(move || send(image, &stale, &sender));
-        let mut chunks = Vec::new();
+        let (mut chunks, mut unchanged) = (Vec::new(), Bytes(0));
+        let mut buffer = Buffer::new();
         // An error drops `pieces`, which ends the reading.
         for piece in pieces {
-            put(target, &piece.bytes, piece.chunk.offset)?;
+            if writes == Writes::Changed && holds(target, &mut buffer, &piece) {
+                unchanged = unchanged + Bytes(piece.chunk.length);
+            } else {
+                put(target, &piece.bytes, piece.chunk.offset)?;
+            }
             done = done + Bytes(piece.chunk.length);
             progress(done, total);
             chunks.push(piece.chunk);
@@ -98,8 +106,19 @@ pub fn write_body(
         let mut head = reading.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         let copy = place.adapt(image, target, &mut head)?;
         sync(target)?;
-        Ok(Body { chunks, copy, head })
+        Ok(Body {
+            chunks,
+            unchanged,
+            copy,
+            head,
+        })
     })
+}
+
+/// Whether the card holds a piece already. What cannot be read is written.
+fn holds(target: &Target, buffer: &mut Buffer, piece: &Piece) -> bool {
+    let found = target.read(buffer, piece.chunk.offset, piece.chunk.length);
+    found.is_ok_and(|bytes| *bytes == *piece.bytes)
 }
 
 /// Makes the card one that starts.

@@ -6,13 +6,12 @@
 mod bench;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bench::{Bench, MIB};
-use flash::device::FixedDisks;
 use flash::image::ImageError;
 use flash::unpacked::UnpackError;
-use flash::{FlashError, MissingFirmware, Report, Request, Step};
+use flash::{FlashError, Report, Request, Step};
 use formats::units::Bytes;
 use testkit::oracle;
 
@@ -38,16 +37,10 @@ fn in_parts(bench: &Bench, package: &str, program: &str) -> Vec<Vec<u8>> {
 
 fn flash(
     bench: &Bench,
-    image: &PathBuf,
+    image: &Path,
     told: &mut dyn FnMut(Step, Bytes, Bytes),
 ) -> Result<Report, FlashError> {
-    let request = Request {
-        node: "red-07",
-        image,
-        target: &bench.card,
-        missing_firmware: MissingFirmware::Refuse,
-        fixed_disks: FixedDisks::Refuse,
-    };
+    let request = Request::new("red-07", image, &bench.card);
     flash::flash(&request, told)
 }
 

@@ -12,11 +12,10 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use bench::{Bench, Loop, MIB};
-use flash::device::FixedDisks;
 use flash::direct::Fate;
 use flash::verify::VerifyError;
 use flash::write::WriteError;
-use flash::{FlashError, MissingFirmware, Report, Request, Step};
+use flash::{FlashError, Probe, Report, Request, Step};
 use formats::units::Bytes;
 use testkit::oracle;
 
@@ -70,13 +69,7 @@ fn flash(
     target: &Path,
     told: &mut dyn FnMut(Step, Bytes, Bytes),
 ) -> Result<Report, FlashError> {
-    let request = Request {
-        node: "red-07",
-        image: &bench.image,
-        target,
-        missing_firmware: MissingFirmware::Refuse,
-        fixed_disks: FixedDisks::Refuse,
-    };
+    let request = Request::new("red-07", &bench.image, target);
     flash::flash(&request, told)
 }
 
@@ -108,15 +101,24 @@ fn a_card_that_claims_too_much_is_found_out() {
 }
 
 #[test]
-fn what_was_behind_the_image_stays() {
-    let bench = Bench::new();
-    let device = Loop::new(&bench.card, &[]);
-    bench.flash_to(device.path()).unwrap();
-    drop(device);
-    let card = fs::read(&bench.card).unwrap();
-    for range in [12 * MIB..64 * MIB, 66 * MIB..79 * MIB] {
-        let behind = &card[range.start as usize..range.end as usize];
-        assert!(behind.iter().all(|byte| *byte == 0xee), "{range:?}");
+fn what_a_false_card_holds_at_most_is_told() {
+    for how in ["wrap", "drop"] {
+        let bench = Bench::new();
+        let card = FalseCard::new(bench.folder.path(), 256, 20, how);
+        let device = Loop::new(&card.file(), &[]);
+        let request = Request {
+            probe: Probe::Full,
+            ..Request::new("red-07", &bench.image, device.path())
+        };
+        let error = flash::flash(&request, &mut |_, _, _| {}).unwrap_err();
+        match error {
+            FlashError::Verify(VerifyError::Capacity {
+                claimed, most: told, ..
+            }) => {
+                assert_eq!((claimed, told), (Bytes(256 * MIB), Bytes(20 * MIB)), "{how}");
+            }
+            error => panic!("{how}: {error}"),
+        }
     }
 }
 

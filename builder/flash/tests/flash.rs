@@ -11,7 +11,7 @@ use std::path::Path;
 use bench::{Bench, Loop, MIB};
 use flash::device::{DeviceError, FixedDisks, System, Target};
 use flash::image::ImageError;
-use flash::{FlashError, MissingFirmware, Report, Request, Step};
+use flash::{FlashError, MissingFirmware, Probe, Report, Request, Step, Writes};
 use formats::manifest::Firmware;
 use formats::seekable::FrameStore;
 use formats::segments::Segments;
@@ -73,13 +73,7 @@ fn resize(path: &Path, length: u64) {
 fn a_file_gets_what_the_image_maps() {
     let bench = Bench::new();
     let mut steps = Vec::new();
-    let request = Request {
-        node: "red-07",
-        image: &bench.image,
-        target: &bench.card,
-        missing_firmware: MissingFirmware::Refuse,
-        fixed_disks: FixedDisks::Refuse,
-    };
+    let request = Request::new("red-07", &bench.image, &bench.card);
     let report = flash::flash(&request, &mut |step, done, total| steps.push((step, done, total))).unwrap();
     assert_eq!((report.node.as_str(), report.card), ("red-07", Bytes(80 * MIB)));
     assert_eq!(report.written, Bytes(MIB + 8192 + 5 * MIB + 4096));
@@ -98,7 +92,60 @@ fn a_loop_device_gets_the_same() {
     let device = Loop::new(&bench.card, &[]);
     bench.flash_to(device.path()).unwrap();
     drop(device);
+    // What the card was before behind the image is given away, which it does in units of 4 MiB.
+    let mut card = fs::read(&bench.card).unwrap();
+    for range in [12 * MIB..64 * MIB, 66 * MIB..79 * MIB] {
+        let behind = &mut card[range.start as usize..range.end as usize];
+        assert!(behind.iter().all(|byte| *byte == 0), "{range:?}");
+        behind.fill(0xee);
+    }
+    fs::write(&bench.card, card).unwrap();
     check_card(&bench);
+}
+
+#[test]
+fn what_is_there_already_need_not_be_written() {
+    let bench = Bench::new();
+    let again = || {
+        let request = Request {
+            writes: Writes::Changed,
+            ..Request::new("red-07", &bench.image, &bench.card)
+        };
+        flash::flash(&request, &mut |_, _, _| {}).unwrap()
+    };
+    assert_eq!(again().unchanged, Bytes(0));
+    check_card(&bench);
+    // All but what is zeroed first, where old signatures can be: two blocks behind the first MiB.
+    let report = again();
+    assert_eq!(report.written, Bytes(MIB + 8192 + 5 * MIB + 4096));
+    assert_eq!(report.unchanged, Bytes(5 * MIB + 4096));
+    check_card(&bench);
+    let card = File::options().write(true).open(&bench.card).unwrap();
+    card.write_all_at(b"changed", 7 * MIB).unwrap();
+    // A whole unit of 4 MiB is written again.
+    assert_eq!(again().unchanged, Bytes(MIB + 4096));
+    check_card(&bench);
+}
+
+#[test]
+fn all_of_a_card_can_be_tried() {
+    let bench = Bench::new();
+    let mut steps = Vec::new();
+    let request = Request {
+        probe: Probe::Full,
+        ..Request::new("red-07", &bench.image, &bench.card)
+    };
+    let report = flash::flash(&request, &mut |step, done, total| steps.push((step, done, total))).unwrap();
+    let speed = report.speed.unwrap();
+    assert!(speed.write.0 > 0 && speed.read.0 > 0, "{speed:?}");
+    for step in [Step::Fill, Step::ReadBack] {
+        let last = steps.iter().rev().find(|(other, ..)| *other == step).unwrap();
+        assert_eq!((last.1, last.2), (Bytes(68 * MIB), Bytes(68 * MIB)));
+    }
+    let card = fs::read(&bench.card).unwrap();
+    let blocks = card[12 * MIB as usize..79 * MIB as usize].chunks(4096);
+    let different: std::collections::BTreeSet<_> = blocks.clone().collect();
+    assert_eq!(different.len(), blocks.len(), "each has bytes of its own");
 }
 
 #[test]
@@ -124,13 +171,7 @@ fn a_compressed_image_is_the_same() {
     let compressed = bench.folder.path().join("red-07.img.zst");
     FrameStore::write(&image, &segments, &mut File::create(&compressed).unwrap()).unwrap();
     fs::remove_file(&bench.image).unwrap();
-    let request = Request {
-        node: "red-07",
-        image: &compressed,
-        target: &bench.card,
-        missing_firmware: MissingFirmware::Refuse,
-        fixed_disks: FixedDisks::Refuse,
-    };
+    let request = Request::new("red-07", &compressed, &bench.card);
     flash::flash(&request, &mut |_, _, _| {}).unwrap();
     check_card(&bench);
 }
@@ -152,11 +193,8 @@ fn an_image_without_firmware_needs_a_word() {
     );
     assert!(bench.card_is_untouched());
     let request = Request {
-        node: "red-07",
-        image: &bench.image,
-        target: &bench.card,
         missing_firmware: MissingFirmware::Accept,
-        fixed_disks: FixedDisks::Refuse,
+        ..Request::new("red-07", &bench.image, &bench.card)
     };
     flash::flash(&request, &mut |_, _, _| {}).unwrap();
     check_card(&bench);
@@ -342,13 +380,7 @@ fn a_disk_that_another_program_has_is_refused() {
 #[test]
 fn a_card_that_fails_verification_does_not_start() {
     let bench = Bench::new();
-    let request = Request {
-        node: "red-07",
-        image: &bench.image,
-        target: &bench.card,
-        missing_firmware: MissingFirmware::Refuse,
-        fixed_disks: FixedDisks::Refuse,
-    };
+    let request = Request::new("red-07", &bench.image, &bench.card);
     let card = File::options().write(true).open(&bench.card).unwrap();
     let mut first_bytes = Vec::new();
     let error = flash::flash(&request, &mut |step, done, total| {
@@ -372,7 +404,7 @@ fn the_head_comes_last_and_goes_first() {
     let bench = Bench::new();
     let image = flash::image::Image::open(&bench.image, "red-07", &mut |_, _| {}).unwrap();
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
-    let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
+    let body = flash::write::write_body(&image, &target, Writes::All, &mut |_, _| {}).unwrap();
     assert!(bench.card_is_dead());
     let ends = flash::write::write_ends(&body, &target).unwrap();
     assert!(fs::read(&bench.card).unwrap()[..MIB as usize] == bench.bytes[..MIB as usize]);
@@ -411,7 +443,7 @@ fn a_card_that_forgets_is_found_out() {
     let bench = Bench::new();
     let image = flash::image::Image::open(&bench.image, "red-07", &mut |_, _| {}).unwrap();
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
-    let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
+    let body = flash::write::write_body(&image, &target, Writes::All, &mut |_, _| {}).unwrap();
     flash::verify::verify(&target, &body.chunks, &mut |_, _| {}).unwrap();
     // One bit, in the second chunk of the largest range, which ends where the card's unit does.
     let place = 7 * MIB + 77;

@@ -9,9 +9,9 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use bench::{Bench, Loop, MIB};
-use flash::FlashError;
 use flash::device::{FixedDisks, System, Target};
 use flash::image::{Image, ImageError};
+use flash::{FlashError, Writes};
 use formats::manifest::{Firmware, TableKind};
 use formats::partition::{self, Partition, PartitionKind, TableId};
 use formats::source::ReadAt as _;
@@ -148,7 +148,7 @@ fn the_copy_of_a_gpt_comes_after_all_has_been_read_back() {
     let bench = with_gpt();
     let image = Image::open(&bench.image, "red-07", &mut |_, _| {}).unwrap();
     let target = Target::open(&bench.card, FixedDisks::Refuse, &System::host()).unwrap();
-    let body = flash::write::write_body(&image, &target, &mut |_, _| {}).unwrap();
+    let body = flash::write::write_body(&image, &target, Writes::All, &mut |_, _| {}).unwrap();
     assert!(bench.card_is_dead());
     let last = 80 * MIB / SECTOR - 1;
     assert!(gpt::read_at(&fs::read(&bench.card).unwrap(), last).is_err());

@@ -95,18 +95,16 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             device,
             without_firmware,
             fixed_disk,
+            only_changed,
+            probe,
         } => {
-            let missing = if *without_firmware {
-                flash::MissingFirmware::Accept
-            } else {
-                flash::MissingFirmware::Refuse
+            let options = card::Options {
+                without_firmware: *without_firmware,
+                fixed_disk: *fixed_disk,
+                only_changed: *only_changed,
+                probe: *probe,
             };
-            let fixed_disks = if *fixed_disk {
-                flash::device::FixedDisks::Accept
-            } else {
-                flash::device::FixedDisks::Refuse
-            };
-            card::run(common, node, device, missing, fixed_disks)?;
+            card::run(common, node, device, options)?;
         }
         Command::Inspect(arguments) => return inspect::run(common, arguments),
         Command::Revoke { node, container, yes } => revoke::run(common, node, container, *yes)?,

@@ -5,8 +5,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use flash::device::FixedDisks;
-use flash::{FlashError, MissingFirmware, Report, Request};
+use flash::{FlashError, Report, Request};
 use formats::bmap::BlockMap;
 use formats::digest::hex;
 use formats::manifest::{FORMAT, Firmware, Image, Manifest, Partition, Table, TableKind};
@@ -124,13 +123,7 @@ impl Bench {
     }
 
     pub fn flash_to(&self, target: &Path) -> Result<Report, FlashError> {
-        let request = Request {
-            node: "red-07",
-            image: &self.image,
-            target,
-            missing_firmware: MissingFirmware::Refuse,
-            fixed_disks: FixedDisks::Refuse,
-        };
+        let request = Request::new("red-07", &self.image, target);
         flash::flash(&request, &mut |_, _, _| {})
     }
 
