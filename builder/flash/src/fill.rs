@@ -1,6 +1,7 @@
 //! Whether a card holds all that it claims, and how fast it is: everything behind the image is filled, then read back, as f3 does.
 //! A card that wears out, or has bad places between those that [`crate::probe`] tries, is found out by this alone.
 
+use std::iter::successors;
 use std::time::{Duration, Instant};
 
 use formats::units::Bytes;
@@ -34,17 +35,21 @@ pub(crate) fn probe(
         target.size.0 / BLOCK * BLOCK,
     );
     let total = end.saturating_sub(first);
+    // A chunk ends where its unit of the card does.
+    let end_of = |chunk: u64| end.min((chunk + 1).next_multiple_of(CHUNK));
+    let chunks = || successors(Some(first), |chunk| Some(end_of(*chunk))).take_while(|chunk| *chunk < end);
     let blocks = |chunk: u64| {
-        (chunk..end.min(chunk + CHUNK))
+        (chunk..end_of(chunk))
             .step_by(BLOCK as usize)
             .map(|offset| (offset, pattern(&seed, offset)))
     };
-    let chunks = || (first..end).step_by(CHUNK as usize);
 
     let mut took = Duration::ZERO;
     for chunk in chunks() {
-        let bytes: Vec<u8> = blocks(chunk).flat_map(|(_, bytes)| bytes).collect();
-        let bytes = Buffer::of(&bytes);
+        let mut bytes = Buffer::new();
+        for (_, block) in blocks(chunk) {
+            bytes.add(BLOCK).copy_from_slice(&block);
+        }
         let began = Instant::now();
         put(target, &bytes, chunk)?;
         took += began.elapsed();
@@ -60,7 +65,7 @@ pub(crate) fn probe(
 
     let (mut buffer, mut took) = (Buffer::new(), Duration::ZERO);
     for chunk in chunks() {
-        let length = CHUNK.min(end - chunk);
+        let length = end_of(chunk) - chunk;
         let began = Instant::now();
         let found = get(target, &mut buffer, chunk, length)?;
         took += began.elapsed();

@@ -35,7 +35,7 @@ const ENTRY: usize = 16;
 /// Sectors that starts and lengths of 32 bits can name: 2 TiB, however large the disk.
 pub const MAX_SECTORS: u64 = 1 << 32;
 
-/// Type of the entry that stands for a GPT.
+/// Type of the protective entry of a GPT.
 pub const PROTECTIVE: FoundKind = FoundKind::Mbr(0xee);
 
 /// Name of the table in errors.
@@ -121,7 +121,7 @@ pub fn read(disk: &dyn ReadAt) -> Result<Option<FoundTable>, ReadTableError> {
     }))
 }
 
-/// Has the entry that stands for a GPT reach to the sector `last`, or as far as it can. `sector` is sector 0.
+/// Has the protective entry of a GPT reach to the sector `last`, or as far as it can. `sector` is sector 0.
 pub(crate) fn resize_protective(sector: &mut [u8], last: u64) {
     let (entries, _) = sector[FIRST_ENTRY..].as_chunks_mut::<ENTRY>();
     for entry in entries.iter_mut().take(ENTRIES) {

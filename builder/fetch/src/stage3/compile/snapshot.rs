@@ -122,7 +122,7 @@ struct Looked {
     unverified: bool,
 }
 
-/// The first of `days` that a mirror has, with its URL and what `take` makes of it. A day without one is passed over where a mirror
+/// The first of `days` that a mirror has, with its URL and what `take` makes of it. A day without one is skipped where a mirror
 /// says so; one that does not answer is asked once. An older snapshot instead of one that is there and wrong would be what an
 /// attacker wants: that ends the search, as it does when nobody is left who answers.
 fn newest<T>(
